@@ -1,0 +1,212 @@
+"""Graph → groups of nodes that one loop nest will compute together.
+
+A group has one iteration space. It is led by a contraction, a reduction or an elementwise node; further elementwise nodes
+join the group that made their latest input, if they use it element for element, so that a bias, an
+activation and its derivative end up in the contraction's nest and a whole optimizer step in one loop. A node whose
+value is used outside of its group is *stored*; all others live in registers.
+
+Needs: a simplified graph. Gives: ``Plan``, from which ``lower`` writes the nests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from chainrule.compiler.layout import is_dense, layout, reads_through, regroups
+from chainrule.graph import Graph, Node
+from chainrule.ops.declare import CONSTANT
+
+ANCHORS = frozenset(("contract", "reduce", "custom", "scan", "concatenate", "pad", "scatter_add", "project"))
+# Operations of many instructions: worth a vector loop of their own rather than a place in every register tile.
+COSTLY = frozenset(("exp exp2 expm1 log log2 log10 log1p pow sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh arcsinh "
+                    "arccosh arctanh sigmoid softplus erf threefry floor_divide remainder").split())
+
+
+@dataclass(eq=False)
+class Group:
+    """Nodes that one nest computes. ``lead`` is a contraction, reduction or other anchor; None: elementwise."""
+
+    order: int
+    shape: tuple[int, ...]
+    lead: Node | None
+    nodes: list[Node] = field(default_factory=list)
+
+
+@dataclass
+class Plan:
+    """What fusion decided about a graph."""
+
+    graph: Graph
+    groups: list[Group]
+    group: dict[Node, Group]
+    stored: set[Node]  # nodes that need memory of their own
+    users: dict[Node, list[Node]]
+
+
+def plan_fusion(graph: Graph) -> Plan:
+    """Group the nodes of ``graph``."""
+    return _Fusion(graph).run()
+
+
+class _Fusion:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.inputs = set(graph.inputs)
+        self.users: dict[Node, list[Node]] = {n: [] for n in graph.nodes}
+        for node in graph.nodes:
+            for i in node.inputs:
+                self.users[i].append(node)
+        self.outputs = set(graph.outputs)
+        self.forced: set[Node] = set()  # must be in memory: read by something that takes only buffers
+        self.roots: set[Node] = set()  # views that are copied to memory of their own
+        self.absorbed: set[Node] = set()
+        self.groups: list[Group] = []
+        self.group: dict[Node, Group] = {}
+
+    def run(self) -> Plan:
+        for node in self.graph.nodes:
+            self._force(node)
+        for node in self.graph.nodes:
+            if node.op.kind == "reduce":
+                self._absorb(node.inputs[0], {node})
+        for node in self.graph.nodes:
+            if node not in self.inputs:
+                self._place(node)
+        for node in self.graph.nodes:
+            self._sink(node)
+        self.groups = [g for g in self.groups if g.nodes]
+        stored = {n for n in self.group if self._is_stored(n)}
+        return Plan(self.graph, self.groups, self.group, stored, self.users)
+
+    # -- what must be in memory
+
+    def _force(self, node: Node) -> None:
+        kind = node.op.kind
+        if kind in ("contract", "scan", "custom"):
+            for i in node.inputs:
+                self._memory(i)
+        elif kind == "reshape" and regroups(node) or kind == "scatter_add":
+            self._memory(node.inputs[0])
+        elif kind == "take" and len(self.users[node]) > 1:
+            self.roots.add(node)
+
+    def _memory(self, node: Node) -> None:
+        """Make sure that ``node`` is memory, seen through views."""
+        where = layout(node, self.roots | self.inputs)
+        if where is None or (where.base.op.kind in ("iota", "take")) or _is_scalar_constant(where.base):
+            self.roots.add(node)
+        else:
+            self.forced.add(where.base)
+
+    # -- elementwise nodes that only one reduction reads are computed inside of it
+
+    def _absorb(self, node: Node, readers: set[Node]) -> None:
+        if node in self.outputs or node in self.forced or node in self.roots or node in self.inputs:
+            return
+        if any(u not in readers for u in self.users[node]):
+            return
+        if node.op.kind == "elementwise" or (node.op.kind in ("view", "take") and not _repeats(node)):
+            self.absorbed.add(node)
+            readers.add(node)
+            for i in node.inputs:
+                self._absorb(i, readers)
+
+    # -- groups
+
+    def _place(self, node: Node) -> None:
+        kind = node.op.kind
+        if kind == "elementwise" and node not in self.absorbed:
+            self._join(node)
+        elif kind == "project":
+            self.group[node] = self.group[node.inputs[0]]
+        elif kind in ANCHORS:
+            self._new(node, node.shape if kind in ("contract", "reduce") else None, node)
+        elif node in self.roots or (node in self.outputs and kind != "constant"):
+            if not (kind == "reshape" and node not in self.roots):
+                self._new(node, node.shape, None)
+
+    def _new(self, node: Node, shape: tuple[int, ...] | None, lead: Node | None) -> None:
+        group = Group(len(self.groups), shape, lead, [node])  # type: ignore[arg-type]
+        self.groups.append(group)
+        self.group[node] = group
+
+    def _sources(self, node: Node, same: bool) -> Iterator[tuple[Group, bool]]:
+        """The groups that make what ``node`` reads, and whether it is read element for element."""
+        for i in node.inputs:
+            if i in self.group:
+                yield self.group[i], same
+            elif i not in self.inputs:
+                yield from self._sources(i, same and i.op.kind == "elementwise")
+
+    def _join(self, node: Node) -> None:
+        sources = list(self._sources(node, True))
+        last = max((g.order for g, _ in sources), default=-1)
+        crossing = max((g.order for g, same in sources if not same), default=-1)
+        candidates = [g for g, same in sources if same and g.order == last and last > crossing]
+        candidates += [g for g in reversed(self.groups[last + 1:]) if g.lead is None]
+        if last >= 0 and last > crossing and self.groups[last].lead is None:
+            candidates.append(self.groups[last])
+        for g in candidates:
+            if g.shape == node.shape and self._welcome(g, node):
+                g.nodes.append(node)
+                self.group[node] = g
+                return
+        self._new(node, node.shape, None)
+
+    def _welcome(self, group: Group, node: Node) -> bool:
+        if group.lead is None:
+            return group.nodes[0].op.kind == "elementwise"
+        if group.lead.op.kind not in ("contract", "reduce"):
+            return False
+        return (node.op.name not in COSTLY or node.size == 1) and all(self._plain(i) for i in node.inputs)
+
+    def _plain(self, node: Node) -> bool:
+        """Whether reading ``node`` is reading memory or registers: no positions, no indirect access."""
+        if node in self.inputs or node in self.group:
+            return True
+        return node.op.kind not in ("iota", "take") and all(self._plain(i) for i in node.inputs)
+
+    # -- a cheap node that only a later group reads is computed there, if that takes no further memory
+
+    def _sink(self, node: Node) -> None:
+        group = self.group.get(node)
+        if group is None or node.op.kind != "elementwise" or node.op.name in COSTLY or not self._is_stored(node):
+            return
+        if node in self.outputs or node in self.forced or node in self.roots:
+            return
+        users = self.users[node]
+        targets = {self.group.get(u) for u in users}
+        if len(targets) != 1 or group in targets or any(u.op.kind != "elementwise" for u in users):
+            return
+        if all(self._at_hand(i) for i in node.inputs):
+            group.nodes.remove(node)
+            del self.group[node]
+
+    def _at_hand(self, node: Node) -> bool:
+        """Whether a value can be read anywhere later without storing it for that."""
+        if node in self.inputs or node.op.kind in ("constant", "iota"):
+            return True
+        if node in self.group:
+            return node.op.kind == "project" or self._is_stored(node)
+        if reads_through(node):
+            return self._at_hand(node.inputs[0])
+        return node.op.kind == "elementwise" and all(self._at_hand(i) for i in node.inputs)
+
+    def _is_stored(self, node: Node) -> bool:
+        if node in self.outputs or node in self.forced or node in self.roots:
+            return True
+        if node.op.kind == "scan":
+            return False
+        return any(self.group.get(u) is not self.group[node] for u in self.users[node])
+
+
+def _is_scalar_constant(node: Node) -> bool:
+    return node.op is CONSTANT and node.size == 1
+
+
+def _repeats(node: Node) -> bool:
+    return node.op.name == "broadcast" and node.size > node.inputs[0].size
+
+
+__all__ = ["Group", "Plan", "is_dense", "plan_fusion", "reads_through"]

@@ -1,0 +1,435 @@
+"""The loop-nest IR: what is computed, over which axes, reading and writing which elements.
+
+    statement   Nest | Contract | Custom | Loop
+    Nest        for axes: [reduce over axes:] stores
+    Contract    for axes: Σ over axes of load·load, then stores
+    Loop        repeat statements along an axis, until a flag is set
+    Store       access := expression   (or +=)
+    expression  Load | Const | Position | Apply | Reduced
+    access      buffer [offset + Σ stride·axis + Σ stride·expression]
+
+A nest says nothing about the order or grouping of iterations: that is the schedule's. This file holds the data, its
+printer, and an interpreter over NumPy, which is the meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(eq=False, slots=True)
+class Axis:
+    """An iteration axis of a nest or loop."""
+
+    name: str
+    extent: int
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@dataclass(eq=False, slots=True)
+class Buffer:
+    """Memory of ``size`` elements. ``kind``: input, output, constant (all passed in) or temp (in the arena)."""
+
+    name: str
+    size: int
+    dtype: np.dtype
+    kind: str
+    position: int = -1  # among the pointers passed in
+    offset: int = -1  # bytes from the start of the arena
+    volatile: bool = False  # may change while the program runs
+    shares: Buffer | None = None  # the buffer whose memory this one has taken over
+
+    def __repr__(self) -> str:
+        return self.home.name
+
+    @property
+    def home(self) -> Buffer:
+        """The buffer whose memory this is."""
+        return self if self.shares is None else self.shares.home
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Affine:
+    """offset + Σ coefficient·axis + Σ coefficient·expression: an index along one dimension."""
+
+    offset: int = 0
+    terms: tuple[tuple[Axis, int], ...] = ()
+    dynamic: tuple[tuple[int, Any], ...] = ()
+
+    def affine(self, scale: int, shift: int) -> Affine:
+        """scale·self + shift."""
+        return Affine(self.offset * scale + shift, tuple((a, c * scale) for a, c in self.terms),
+                      tuple((c * scale, e) for c, e in self.dynamic))
+
+    def plus(self, other: Affine) -> Affine:
+        terms: dict[Axis, int] = {}
+        for a, c in self.terms + other.terms:
+            terms[a] = terms.get(a, 0) + c
+        return Affine(self.offset + other.offset, tuple((a, c) for a, c in terms.items() if c),
+                      self.dynamic + other.dynamic)
+
+    @property
+    def key(self) -> Any:
+        return (self.offset, frozenset((id(a), c) for a, c in self.terms), tuple((c, id(e)) for c, e in self.dynamic))
+
+    def stride(self, axis: Axis) -> int:
+        return next((c for a, c in self.terms if a is axis), 0)
+
+    def __str__(self) -> str:
+        parts = [f"{c}·{a}" if c != 1 else f"{a}" for a, c in self.terms]
+        parts += [f"{c}·({e})" if c != 1 else f"({e})" for c, e in self.dynamic]
+        if self.offset or not parts:
+            parts.append(str(self.offset))
+        return " + ".join(parts)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Access:
+    """One element of a buffer for each index point."""
+
+    buffer: Buffer
+    at: Affine
+
+    def __str__(self) -> str:
+        return f"{self.buffer}[{self.at}]"
+
+
+# ---------------------------------------------------------------- expressions
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Load:
+    access: Access
+    dtype: np.dtype
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        return tuple(e for _, e in self.access.at.dynamic)
+
+    def __str__(self) -> str:
+        return str(self.access)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Const:
+    value: Any
+    dtype: np.dtype
+    args: tuple[Any, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.value:g}" if self.dtype.kind == "f" else str(self.value)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Position:
+    """The index point itself as a number."""
+
+    at: Affine
+    dtype: np.dtype
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        return tuple(e for _, e in self.at.dynamic)
+
+    def __str__(self) -> str:
+        return f"position({self.at})"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Apply:
+    op: Any
+    args: tuple[Any, ...]
+    params: dict[str, Any]
+    dtype: np.dtype
+
+    def __str__(self) -> str:
+        return f"{self.op.name}({', '.join(map(str, self.args))})"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Clamp:
+    """An index kept inside an axis: min(max(x, 0), extent - 1), as int64."""
+
+    args: tuple[Any, ...]
+    extent: int
+    dtype: np.dtype
+
+    def __str__(self) -> str:
+        return f"clamp({self.args[0]}, {self.extent})"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Reduced:
+    """The result of the nest's reduction (or contraction), for use in its stores."""
+
+    dtype: np.dtype
+    args: tuple[Any, ...] = ()
+
+    def __str__(self) -> str:
+        return "acc"
+
+
+# ---------------------------------------------------------------- statements
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    access: Access
+    value: Any
+    accumulate: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.access} {'+=' if self.accumulate else '='} {self.value}"
+
+
+@dataclass(eq=False)
+class Nest:
+    """``stores`` at every point of ``axes``; with ``combine``, after combining ``body`` over ``reduce_axes``."""
+
+    axes: tuple[Axis, ...]
+    stores: list[Store]
+    reduce_axes: tuple[Axis, ...] = ()
+    combine: str | None = None
+    body: Any = None
+    label: str = ""
+
+
+@dataclass(eq=False)
+class Contract:
+    """``acc = Σ over reduce_axes of a·b``, then ``stores``, at every point of ``axes``."""
+
+    axes: tuple[Axis, ...]
+    reduce_axes: tuple[Axis, ...]
+    a: Access
+    b: Access
+    dtype: np.dtype
+    stores: list[Store]
+    label: str = ""
+
+
+@dataclass(eq=False)
+class Custom:
+    """A kernel that an operation emits itself, from whole buffers to a whole buffer."""
+
+    op: Any
+    params: dict[str, Any]
+    inputs: list[Access]
+    output: Access
+    shape: tuple[int, ...]
+    label: str = ""
+
+
+@dataclass(eq=False)
+class Loop:
+    """``body`` for every point of ``axis`` in order; ends after a turn that leaves ``until`` True."""
+
+    axis: Axis
+    body: list[Any]
+    until: Access | None = None
+    label: str = ""
+
+
+Statement = Nest | Contract | Custom | Loop
+
+
+@dataclass
+class Program:
+    """Statements and the buffers they use. ``inputs`` and ``outputs`` are in the caller's order."""
+
+    statements: list[Statement]
+    inputs: list[Buffer]
+    outputs: list[Buffer]
+    constants: list[tuple[Buffer, np.ndarray]]
+    temps: list[Buffer] = field(default_factory=list)
+    arena: int = 0
+
+    def __str__(self) -> str:
+        lines = [f"program({', '.join(_declared(b) for b in self.inputs)}) -> {', '.join(_declared(b) for b in self.outputs)}"]
+        if self.arena:
+            lines.append(f"  arena {self.arena} bytes: " + ", ".join(f"{_declared(b)} at {b.offset}" for b in self.temps))
+        for s in self.statements:
+            lines += _print(s, "  ")
+        return "\n".join(lines)
+
+
+def _declared(b: Buffer) -> str:
+    return f"{b.name}: {b.dtype.name}[{b.size}]"
+
+
+def _print(s: Statement, indent: str) -> list[str]:
+    label = f"  # {s.label}" if s.label else ""
+    if isinstance(s, Loop):
+        until = f" until {s.until}" if s.until else ""
+        return [f"{indent}repeat {s.axis} < {s.axis.extent}{until}:{label}"] + [
+            line for inner in s.body for line in _print(inner, indent + "  ")]
+    if isinstance(s, Custom):
+        return [f"{indent}{s.output} = {s.op.name}({', '.join(map(str, s.inputs))}){label}"]
+    head = "for " + ", ".join(f"{a} < {a.extent}" for a in s.axes) + ":" if s.axes else "once:"
+    lines = [indent + head + label]
+    over = ", ".join(f"{a} < {a.extent}" for a in s.reduce_axes)
+    if isinstance(s, Contract):
+        lines.append(f"{indent}  acc = sum over {over} of {s.a} * {s.b}")
+    elif s.combine:
+        lines.append(f"{indent}  acc = {s.combine} over {over} of {s.body}")
+    return lines + [f"{indent}  {store}" for store in s.stores]
+
+
+# ---------------------------------------------------------------- what a statement touches
+
+
+def expressions(roots: Sequence[Any]) -> list[Any]:
+    """Every expression under ``roots``, arguments first, each once."""
+    seen: set[int] = set()
+    order: list[Any] = []
+    stack = [(r, False) for r in reversed(roots)]
+    while stack:
+        e, done = stack.pop()
+        if done:
+            order.append(e)
+        elif id(e) not in seen:
+            seen.add(id(e))
+            stack.append((e, True))
+            stack.extend((a, False) for a in reversed(e.args))
+    return order
+
+
+def roots(s: Nest | Contract) -> list[Any]:
+    """The expressions that a nest evaluates."""
+    out = [store.value for store in s.stores]
+    out += [e for store in s.stores for _, e in store.access.at.dynamic]
+    if isinstance(s, Nest) and s.body is not None:
+        out.append(s.body)
+    return out
+
+
+def reads(s: Statement) -> Iterator[Access]:
+    """Every access that a statement loads from."""
+    if isinstance(s, Loop):
+        if s.until:
+            yield s.until
+        for inner in s.body:
+            yield from reads(inner)
+    elif isinstance(s, Custom):
+        yield from s.inputs
+    else:
+        if isinstance(s, Contract):
+            yield s.a
+            yield s.b
+        for e in expressions(roots(s)):
+            if isinstance(e, Load):
+                yield e.access
+        for store in s.stores:
+            if store.accumulate:
+                yield store.access
+
+
+def writes(s: Statement) -> Iterator[Access]:
+    """Every access that a statement stores to."""
+    if isinstance(s, Loop):
+        for inner in s.body:
+            yield from writes(inner)
+    elif isinstance(s, Custom):
+        yield s.output
+    else:
+        for store in s.stores:
+            yield store.access
+
+
+# ---------------------------------------------------------------- the interpreter
+
+_COMBINE = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
+
+
+def interpret(program: Program, arguments: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Run a program with NumPy, statement by statement: the meaning that native code must have."""
+    memory: dict[Buffer, np.ndarray] = {b: np.array(a, dtype=b.dtype).reshape(-1)
+                                        for b, a in zip(program.inputs, arguments, strict=True)}
+    memory.update({b: np.array(v).reshape(-1) for b, v in program.constants})
+    with np.errstate(all="ignore"):
+        for s in program.statements:
+            _run(s, memory, {})
+    return [_cells(memory, b) for b in program.outputs]
+
+
+def _cells(memory: dict[Buffer, np.ndarray], b: Buffer) -> np.ndarray:
+    b = b.home
+    if b not in memory:
+        memory[b] = np.zeros(b.size, b.dtype)
+    return memory[b]
+
+
+def _run(s: Statement, memory: dict[Buffer, np.ndarray], point: dict[Axis, Any]) -> None:
+    if isinstance(s, Loop):
+        for i in range(s.axis.extent):
+            inside = {**point, s.axis: np.asarray(i)}
+            for inner in s.body:
+                _run(inner, memory, inside)
+            if s.until is not None and _cells(memory, s.until.buffer)[_index(s.until.at, memory, inside, {})]:
+                break
+        return
+    if isinstance(s, Custom):
+        arrays = [_cells(memory, a.buffer)[int(_index(a.at, memory, point, {})):] for a in s.inputs]
+        out = s.op.evaluate(*(a[: int(np.prod(s.shape))] for a in arrays), **s.params)
+        start = int(_index(s.output.at, memory, point, {}))
+        _cells(memory, s.output.buffer)[start:start + out.size] = out.reshape(-1)
+        return
+    axes = s.axes + s.reduce_axes
+    grid = np.ogrid[tuple(slice(0, a.extent) for a in axes)] if axes else []
+    inside = {**point, **dict(zip(axes, grid, strict=True))}
+    shape = tuple(a.extent for a in axes)
+    cache: dict[int, Any] = {}
+    reduced = tuple(range(len(s.axes), len(axes)))
+    if isinstance(s, Contract):
+        product = _load(s.a, memory, inside, cache) * _load(s.b, memory, inside, cache)
+        cache[0] = np.sum(np.broadcast_to(product, shape), axis=reduced, dtype=s.dtype, keepdims=True)
+    elif s.combine:
+        body = np.broadcast_to(_value(s.body, memory, inside, cache), shape)
+        cache[0] = _COMBINE[s.combine].reduce(body, axis=reduced, dtype=s.body.dtype, keepdims=True) if body.size or \
+            s.combine in ("add", "mul") else body
+    results = [(store, np.broadcast_to(_value(store.value, memory, inside, cache), shape[:len(s.axes)] + (1,) * len(reduced)),
+                _index(store.access.at, memory, inside, cache)) for store in s.stores]
+    for store, value, index in results:
+        cells = _cells(memory, store.access.buffer)
+        index = np.broadcast_to(index, value.shape)
+        if store.accumulate:
+            np.add.at(cells, index, value)
+        else:
+            cells[index] = value
+
+
+def _index(at: Affine, memory: Any, point: dict[Axis, Any], cache: dict[int, Any]) -> Any:
+    total = np.asarray(at.offset)
+    for axis, c in at.terms:
+        total = total + c * point[axis]
+    for c, e in at.dynamic:
+        total = total + c * _value(e, memory, point, cache)
+    return total
+
+
+def _load(access: Access, memory: Any, point: dict[Axis, Any], cache: dict[int, Any]) -> Any:
+    return _cells(memory, access.buffer)[_index(access.at, memory, point, cache)]
+
+
+def _value(e: Any, memory: Any, point: dict[Axis, Any], cache: dict[int, Any]) -> Any:
+    if isinstance(e, Reduced):
+        return cache[0]
+    if id(e) not in cache:
+        if isinstance(e, Const):
+            out = np.asarray(e.value, e.dtype)
+        elif isinstance(e, Load):
+            out = _load(e.access, memory, point, cache)
+        elif isinstance(e, Position):
+            out = np.asarray(_index(e.at, memory, point, cache)).astype(e.dtype)
+        elif isinstance(e, Clamp):
+            out = np.clip(np.asarray(_value(e.args[0], memory, point, cache)).astype(np.int64), 0, e.extent - 1)
+        else:
+            args = np.broadcast_arrays(*(_value(a, memory, point, cache) for a in e.args))
+            out = e.op.evaluate(*args, **e.params)
+        cache[id(e)] = out
+    return cache[id(e)]

@@ -1,0 +1,337 @@
+"""Fusion plan → statements: every group becomes a nest, every stored node an array in a buffer.
+
+Needs: a simplified graph. Gives: a :class:`Program` whose temporaries have no place in memory yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from chainrule.compiler.fuse import Group, Plan, plan_fusion
+from chainrule.compiler.layout import View, dense, input_index, is_dense, layout, reads_through, regroups, row_major
+from chainrule.compiler.loops import (Access, Affine, Apply, Axis, Buffer, Clamp, Const, Contract, Custom, Load, Loop, Nest,
+                                      Position, Program, Reduced, Statement, Store)
+from chainrule.dtypes import INT64
+from chainrule.graph import Graph, Node
+from chainrule.ops.declare import CONSTANT
+
+
+@dataclass
+class _Memory:
+    """The buffers of a program as they are asked for."""
+
+    temps: list[Buffer] = field(default_factory=list)
+    constants: dict[Any, tuple[Buffer, np.ndarray]] = field(default_factory=dict)
+    axes: int = 0
+
+    def temp(self, size: int, dtype: np.dtype, name: str = "t") -> Buffer:
+        buffer = Buffer(f"{name}{len(self.temps)}", size, dtype, "temp")
+        self.temps.append(buffer)
+        return buffer
+
+    def constant(self, value: np.ndarray) -> Buffer:
+        key = (value.dtype.str, value.tobytes())
+        if key not in self.constants:
+            buffer = Buffer(f"c{len(self.constants)}", value.size, value.dtype, "constant")
+            self.constants[key] = (buffer, value)
+        return self.constants[key][0]
+
+    def axis(self, name: str, extent: int) -> Axis:
+        self.axes += 1
+        return Axis(f"{name}{self.axes}", extent)
+
+
+def lower(graph: Graph) -> Program:
+    """The statements that compute ``graph`` from input buffers into output buffers."""
+    memory = _Memory()
+    inputs = [Buffer(f"in{k}", n.size, n.dtype, "input", volatile=bool(n.params.get("volatile")))
+              for k, n in enumerate(graph.inputs)]
+    outputs = [Buffer(f"out{k}", n.size, n.dtype, "output") for k, n in enumerate(graph.outputs)]
+    bound = {n: dense(b, n.shape) for n, b in zip(graph.inputs, inputs, strict=True)}
+    targets = [dense(b, n.shape) for n, b in zip(graph.outputs, outputs, strict=True)]
+    statements = _Block(graph, bound, targets, memory).run()
+    return Program(statements, inputs, outputs, list(memory.constants.values()), memory.temps)
+
+
+class _Block:
+    """Lowers one graph: the program, or the body of a loop."""
+
+    def __init__(self, graph: Graph, bound: dict[Node, View], targets: Sequence[View], memory: _Memory) -> None:
+        self.graph, self.targets, self.memory = graph, targets, memory
+        self.plan: Plan = plan_fusion(graph)
+        self.inputs = frozenset(graph.inputs)
+        self.views: dict[Node, View] = dict(bound)
+        self.statements: list[Statement] = []
+        self.registers: dict[Node, Any] = {}
+        self.current: Group | None = None
+        self.exprs: dict[Any, Any] = {}
+
+    def run(self) -> list[Statement]:
+        copies = self._place_outputs()
+        self._place_concatenated()
+        for group in self.plan.groups:
+            for node in group.nodes:
+                if node in self.plan.stored and node not in self.views and node.op.kind not in ("scan", "project"):
+                    self.views[node] = dense(self.memory.temp(node.size, node.dtype), node.shape)
+        for group in self.plan.groups:
+            self._emit(group)
+        for node, target in copies:
+            self._copy(node, target)
+        return self.statements
+
+    # -- destinations
+
+    def _flat_base(self, node: Node) -> Node:
+        """The node whose dense memory ``node`` is, through reshapes."""
+        while node.op.kind == "reshape" and node not in self.plan.group and node not in self.views:
+            node = node.inputs[0]
+        return node
+
+    def _place(self, node: Node, target: View) -> bool:
+        """Let ``node`` (through reshapes) be computed right into ``target``, if it has no place yet."""
+        base = self._flat_base(node)
+        if base in self.views or base not in self.plan.group or base.op.kind == "scan":
+            return False
+        if base not in self.plan.stored and base.op.kind != "project":
+            return False
+        if base is not node and not is_dense(node.shape, target.strides):
+            return False
+        strides = target.strides if base is node else row_major(base.shape)
+        self.views[base] = View(target.buffer, target.base, strides)
+        return True
+
+    def _place_outputs(self) -> list[tuple[Node, View]]:
+        return [(node, target) for node, target in zip(self.graph.outputs, self.targets, strict=True)
+                if not self._place(node, target)]
+
+    def _place_concatenated(self) -> None:
+        """Operands of a concatenation are computed right into their part of it, from the last one made on."""
+        self.leftover: dict[Node, list[tuple[Node, View]]] = {}
+        for group in reversed(self.plan.groups):
+            node = group.lead
+            if node is None or node.op.kind != "concatenate":
+                continue
+            if node not in self.views:
+                self.views[node] = dense(self.memory.temp(node.size, node.dtype), node.shape)
+            whole, axis, at = self.views[node], node.params["axis"], 0
+            contiguous = is_dense(node.shape, whole.strides) and all(n == 1 for n in node.shape[:axis])
+            self.leftover[node] = []
+            for operand in node.inputs:
+                part = View(whole.buffer, whole.base.affine(1, at * whole.strides[axis]), whole.strides)
+                if not (contiguous and self._place(operand, part)):
+                    self.leftover[node].append((operand, part))
+                at += operand.shape[axis]
+
+    # -- statements
+
+    def _emit(self, group: Group) -> None:
+        self.current, self.registers, self.exprs = group, {}, {}
+        lead = group.lead
+        kind = "map" if lead is None else lead.op.kind
+        getattr(self, f"_emit_{kind}")(group)
+        self.current = None
+
+    def _emit_map(self, group: Group) -> None:
+        axes, index = self._axes(group.shape)
+        self.statements.append(Nest(axes, self._stores(group, index), label=_label(group)))
+
+    def _emit_reduce(self, group: Group) -> None:
+        node = group.lead
+        assert node is not None
+        source, reduced = node.inputs[0], node.params["axes"]
+        _, full = self._axes(source.shape)
+        index = [i for d, i in enumerate(full) if d not in reduced]
+        body = self.read(source, full)
+        self.registers[node] = Reduced(node.dtype)
+        self.exprs = {}
+        stores = self._stores(group, index)
+        self.statements.append(Nest(_used(index), stores, _used([full[d] for d in reduced]), node.op.combine, body,
+                                    _label(group)))
+
+    def _emit_contract(self, group: Group) -> None:
+        node = group.lead
+        assert node is not None
+        p = node.params
+        extents = dict(zip(p["a_axes"] + p["b_axes"], node.inputs[0].shape + node.inputs[1].shape, strict=True))
+        labels = {label: self.memory.axis("i" if label in p["out_axes"] else "r", n) for label, n in extents.items()}
+        at = {label: Affine(0, ((axis, 1),)) for label, axis in labels.items()}
+        a = self._memory_of(node.inputs[0]).access([at[x] for x in p["a_axes"]])
+        b = self._memory_of(node.inputs[1]).access([at[x] for x in p["b_axes"]])
+        self.registers[node] = Reduced(node.dtype)
+        stores = self._stores(group, [at[x] for x in p["out_axes"]])
+        out_axes = tuple(labels[x] for x in p["out_axes"])
+        summed = tuple(axis for label, axis in labels.items() if label not in p["out_axes"])
+        self.statements.append(Contract(out_axes, summed, a, b, node.dtype, stores, _label(group)))
+
+    def _emit_concatenate(self, group: Group) -> None:
+        assert group.lead is not None
+        for operand, part in self.leftover[group.lead]:
+            self._copy(operand, part)
+
+    def _emit_pad(self, group: Group) -> None:
+        node = group.lead
+        assert node is not None
+        self._fill(node)
+        view, start, step = self.views[node], node.params["start"], node.params["step"]
+        axes, index = self._axes(node.inputs[0].shape)
+        inside = [i.affine(s, a) for i, a, s in zip(index, start, step, strict=True)]
+        self.statements.append(Nest(axes, [Store(view.access(inside), self.read(node.inputs[0], index))], label="pad"))
+
+    def _emit_scatter_add(self, group: Group) -> None:
+        node = group.lead
+        assert node is not None
+        self._fill(node)
+        source, indices = node.inputs
+        axis, extent = node.params["axis"], node.params["extent"]
+        axes, index = self._axes(source.shape)
+        picked = index[axis:axis + indices.ndim]
+        where = Clamp((self.read(indices, picked),), extent, INT64)
+        target = [*index[:axis], Affine(0, (), ((1, where),)), *index[axis + indices.ndim:]]
+        self.statements.append(Nest(axes, [Store(self.views[node].access(target), self.read(source, index), True)],
+                                    label="scatter_add"))
+
+    def _emit_custom(self, group: Group) -> None:
+        node = group.lead
+        assert node is not None
+        inputs = [Access(v.buffer, v.base) for v in map(self._memory_of, node.inputs)]
+        out = self.views[node]
+        self.statements.append(Custom(node.op, node.params, inputs, Access(out.buffer, out.base), node.shape, node.op.name))
+
+    def _emit_scan(self, group: Group) -> None:
+        node = group.lead
+        assert node is not None
+        p, body = node.params, node.params["body"]
+        projected = {u.params["index"]: u for u in self.plan.users[node]}
+        n, sliced = p["carries"], p["sliced"]
+        results = [self._result(node, k, projected.get(k)) for k in range(len(body.outputs))]
+        for init, view in zip(node.inputs[:n], results[:n], strict=True):
+            self._copy(init, view)
+        axis = self.memory.axis("step", p["length"])
+        along = Affine(0, ((axis, 1),))
+        bound = dict(zip(body.inputs[:n], results[:n], strict=True))
+        for inner, outer in zip(body.inputs[n:n + sliced], node.inputs[n:n + sliced], strict=True):
+            v = self._memory_of(outer)
+            bound[inner] = View(v.buffer, v.base.plus(along.affine(v.strides[0], 0)), v.strides[1:])
+        for inner, outer in zip(body.inputs[n + sliced:], node.inputs[n + sliced:], strict=True):
+            bound[inner] = self._memory_of(outer)
+        fresh = [dense(self.memory.temp(o.size, o.dtype, "next"), o.shape) for o in body.outputs[:n]]
+        rows = [View(v.buffer, v.base.plus(along.affine(v.strides[0], 0)), v.strides[1:]) for v in results[n:]]
+        block = _Block(body, bound, [*fresh, *rows], self.memory)
+        statements = block.run()
+        for new, old, o in zip(fresh, results[:n], body.outputs[:n], strict=True):
+            statements.append(copy_nest(self.memory, new, old, o.shape, o.dtype))
+        until = None if p["until"] is None else Access(results[p["until"]].buffer, results[p["until"]].base)
+        self.statements.append(Loop(axis, statements, until, "scan"))
+
+    def _result(self, node: Node, k: int, projected: Node | None) -> View:
+        """Where result k of a scan lies; results that nobody uses need memory all the same."""
+        shape, dtype = node.shape[k], node.dtype[k]
+        view = self.views.get(projected) if projected is not None else None
+        if view is None:
+            view = dense(self.memory.temp(int(np.prod(shape)), dtype, "carry"), shape)
+        if projected is not None:
+            self.views[projected] = view
+        if k >= node.params["carries"] and node.params["until"] is not None:
+            self.statements.append(self._filled(view, shape, dtype))
+        return view
+
+    def _fill(self, node: Node) -> None:
+        self.statements.append(self._filled(self.views[node], node.shape, node.dtype))
+
+    def _filled(self, view: View, shape: tuple[int, ...], dtype: np.dtype) -> Nest:
+        axes, index = self._axes(shape)
+        return Nest(axes, [Store(view.access(index), Const(dtype.type(0), dtype))], label="zeros")
+
+    def _copy(self, node: Node, target: View) -> None:
+        axes, index = self._axes(node.shape)
+        self.exprs = {}
+        self.statements.append(Nest(axes, [Store(target.access(index), self.read(node, index))], label="copy"))
+
+    def _stores(self, group: Group, index: list[Affine]) -> list[Store]:
+        values = {node: self.read(node, index) for node in group.nodes}
+        return [Store(self.views[n].access(index), values[n]) for n in group.nodes if n in self.plan.stored]
+
+    # -- reading
+
+    def _axes(self, shape: Sequence[int]) -> tuple[tuple[Axis, ...], list[Affine]]:
+        """Fresh axes for a space, and the index of its points; an extent of 1 needs no axis."""
+        axes = [self.memory.axis("i", n) for n in shape]
+        index = [Affine() if a.extent == 1 else Affine(0, ((a, 1),)) for a in axes]
+        return tuple(a for a in axes if a.extent != 1), index
+
+    def _memory_of(self, node: Node) -> View:
+        """A node's elements as a strided view of memory."""
+        where = layout(node, self.views.keys())  # type: ignore[arg-type]
+        assert where is not None
+        base = self.views.get(where.base)
+        if base is None:
+            base = dense(self.memory.constant(where.base.params["value"]), where.base.shape)
+        return View(base.buffer, base.base.affine(1, where.offset), _rebased(where.strides, base, where.base))
+
+    def read(self, node: Node, index: list[Affine]) -> Any:
+        """The expression for one element of ``node``."""
+        key = (node, tuple(i.key for i in index))
+        if key not in self.exprs:
+            self.exprs[key] = self._read(node, index)
+        return self.exprs[key]
+
+    def _read(self, node: Node, index: list[Affine]) -> Any:
+        if node in self.registers:
+            return self.registers[node]
+        if node in self.views and (node in self.inputs or self.plan.group.get(node) is not self.current):
+            return Load(self.views[node].access(index), node.dtype)
+        if node.op is CONSTANT:
+            return self._read_constant(node, index)
+        kind = node.op.kind
+        if kind == "elementwise":
+            return Apply(node.op, tuple(self.read(i, index) for i in node.inputs), node.params, node.dtype)
+        if kind == "iota":
+            return Position(index[node.params["axis"]], node.dtype)
+        if kind == "take":
+            return self._read_taken(node, index)
+        if reads_through(node):
+            return self.read(node.inputs[0], input_index(node, index))
+        assert kind == "reshape" and regroups(node), f"{node.op.name} has no value in this place"
+        flat = Affine()
+        for i, stride in zip(index, row_major(node.shape), strict=True):
+            flat = flat.plus(i.affine(stride, 0))
+        source = self._memory_of(node.inputs[0])
+        return Load(Access(source.buffer, source.base.plus(flat)), node.dtype)
+
+    def _read_constant(self, node: Node, index: list[Affine]) -> Any:
+        value = node.params["value"]
+        if value.size == 1:
+            return Const(value.reshape(())[()], node.dtype)
+        return Load(dense(self.memory.constant(value), node.shape).access(index), node.dtype)
+
+    def _read_taken(self, node: Node, index: list[Affine]) -> Any:
+        source, indices = node.inputs
+        axis = node.params["axis"]
+        where = Clamp((self.read(indices, index[axis:axis + indices.ndim]),), source.shape[axis], INT64)
+        return self.read(source, [*index[:axis], Affine(0, (), ((1, where),)), *index[axis + indices.ndim:]])
+
+
+def copy_nest(memory: _Memory, source: View, target: View, shape: tuple[int, ...], dtype: np.dtype) -> Nest:
+    axes = [memory.axis("i", n) for n in shape]
+    index = [Affine(0, ((a, 1),)) for a in axes]
+    return Nest(tuple(axes), [Store(target.access(index), Load(source.access(index), dtype))], label="copy")
+
+
+def _rebased(strides: tuple[int, ...], base: View, node: Node) -> tuple[int, ...]:
+    """Strides relative to a dense base; the base itself may be a strided part of a larger buffer."""
+    if is_dense(node.shape, base.strides):
+        return strides
+    assert strides == row_major(node.shape), "a view of an array that is not dense"
+    return base.strides
+
+
+def _used(index: Sequence[Affine]) -> tuple[Axis, ...]:
+    return tuple(a for i in index for a, _ in i.terms)
+
+
+def _label(group: Group) -> str:
+    return " ".join(dict.fromkeys(n.op.name for n in group.nodes))

@@ -1,0 +1,29 @@
+"""The passes in order, each with what it needs and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chainrule.compiler.loops import Program
+from chainrule.compiler.lower import lower
+from chainrule.compiler.memory import plan_memory
+from chainrule.compiler.simplify import simplify
+from chainrule.graph import Graph
+
+
+def build(graph: Graph, donated: Sequence[tuple[int, int]] = ()) -> Program:
+    """Graph → planned program.
+
+    =============  ==========================  =====================================================
+    pass           needs                       gives
+    =============  ==========================  =====================================================
+    simplify       any graph                   no copies, equal nodes once, constants folded
+    fuse, lower    a simplified graph          nests over buffers (fusion happens inside ``lower``)
+    plan_memory    nests over buffers          in-place results, an offset for every temporary
+    =============  ==========================  =====================================================
+    """
+    program = plan_memory(lower(simplify(graph)), donated)
+    for position, buffer in enumerate([*program.inputs, *program.outputs, *(b for b, _ in program.constants)]):
+        if buffer.position < 0:
+            buffer.position = position
+    return program

@@ -1,0 +1,54 @@
+"""Errors that say what was wrong, what fits, and the corrected line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class ChainruleError(Exception):
+    """The base of every error the package raises on purpose."""
+
+    @classmethod
+    def of(cls, given: str, fits: str = "", corrected: str = "") -> Any:
+        """An error in the house style: what was given; what fits; the corrected line."""
+        text = given[:1].upper() + given[1:] + "."
+        if fits:
+            text += f"\n  What fits: {fits}."
+        if corrected:
+            text += f"\n  Corrected: {corrected}"
+        return cls(text)
+
+
+class ShapeError(ChainruleError, ValueError):
+    """Shapes that do not fit together."""
+
+
+class ChainruleTypeError(ChainruleError, TypeError):
+    """A dtype or type that cannot be computed with."""
+
+
+class ArgumentError(ChainruleError, ValueError):
+    """An argument out of its range, or an unknown name."""
+
+
+class DataError(ChainruleError, ValueError):
+    """Training data that cannot be trained on."""
+
+
+class TracedValueError(ChainruleError, TypeError):
+    """Python asked for the value of an array that is only known when the compiled function runs."""
+
+
+class UsageError(ChainruleError, RuntimeError):
+    """A call at the wrong time, such as ``fit`` before ``compile``."""
+
+
+def unknown_name(what: str, name: object, known: Iterable[str], argument: str = "") -> ArgumentError:
+    """``unknown optimizer 'adm'``, with the nearest right names."""
+    names = sorted(known)
+    near = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.5)
+    argument = argument or what
+    return ArgumentError.of(
+        f"unknown {what} {name!r}", f"one of {', '.join(names)}", f"{argument}={near[0]!r}" if near else "")

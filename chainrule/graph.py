@@ -1,0 +1,206 @@
+"""The computational graph: immutable nodes, graphs of them, printing and reference evaluation.
+
+A :class:`Node` is one application of an operation; edges are its ``inputs``. The same structure is
+run, differentiated, compiled, drawn and exported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+_PACKAGE = str(Path(__file__).parent)
+_OWN_FILE: dict[str, bool] = {}  # file name -> whether it belongs to the package
+
+
+class Source(NamedTuple):
+    """Where in the user's program a node was recorded."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{Path(self.file).name}:{self.line}"
+
+
+@contextmanager
+def derived() -> Iterator[list[Source | None]]:
+    """Book what is recorded under the source put into the list: derivatives belong to the line of the original."""
+    before = _ORIGIN[0]
+    try:
+        yield _ORIGIN
+    finally:
+        _ORIGIN[0] = before
+
+
+_ORIGIN: list[Source | None] = [None]
+
+
+def user_source() -> Source | None:
+    """The innermost line outside the package that led here."""
+    if _ORIGIN[0] is not None:
+        return _ORIGIN[0]
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        own = _OWN_FILE.get(file)
+        if own is None:
+            own = _OWN_FILE[file] = file.startswith(_PACKAGE)
+        if not own:
+            return Source(file, frame.f_lineno)
+        frame = frame.f_back
+    return None
+
+
+class Node:
+    """One operation applied to inputs. Never changed after it is made.
+
+    ``shape`` and ``dtype`` describe the result; an operation with several results (``scan``) has
+    tuples of them, and ``project`` nodes pick one.
+
+    Annotations, which are no part of the node's meaning: ``source`` is the user's line; ``value`` the concrete
+    result when the node was recorded with concrete data; ``grad`` the derivative of some result with respect to
+    this node, once it was computed; ``name`` what the user calls it.
+    """
+
+    __slots__ = ("op", "inputs", "params", "shape", "dtype", "source", "value", "grad", "name", "__weakref__")
+
+    def __init__(self, op: Any, inputs: tuple[Node, ...], params: dict[str, Any], shape: tuple[Any, ...],
+                 dtype: Any, value: Any = None, source: Source | None = None) -> None:
+        self.op, self.inputs, self.params = op, inputs, params
+        self.shape, self.dtype, self.value, self.source = shape, dtype, value, source
+        self.grad: Any = None
+        self.name: str | None = None
+
+    @property
+    def size(self) -> int:
+        n = 1
+        for extent in self.shape:
+            n *= extent
+        return n
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __repr__(self) -> str:
+        return f"<{self.op.name} {type_name(self)}>"
+
+
+def type_name(node: Node) -> str:
+    """``float32[3, 4]``; several results are listed."""
+    if isinstance(node.dtype, tuple):
+        return "(" + ", ".join(f"{d.name}{list(s)}" for d, s in zip(node.dtype, node.shape, strict=True)) + ")"
+    return f"{node.dtype.name}{list(node.shape)}"
+
+
+def topological(outputs: Iterable[Node], stop: Iterable[Node] = ()) -> list[Node]:
+    """Every node that the outputs need, inputs before users; the walk does not pass below ``stop``."""
+    seen: set[Node] = set()
+    finished: set[Node] = set()
+    order: list[Node] = []
+    barrier = set(stop)
+    stack = list(outputs)[::-1]
+    while stack:
+        node = stack[-1]
+        if node not in seen:
+            seen.add(node)
+            if node.inputs and node not in barrier:
+                stack += [i for i in node.inputs[::-1] if i not in seen]
+                continue
+        stack.pop()
+        if node not in finished:
+            finished.add(node)
+            order.append(node)
+    return order
+
+
+class Graph:
+    """A function as a graph: ordered ``inputs``, ordered ``outputs``, everything between.
+
+    Example:
+        >>> import chainrule as cr, numpy as np
+        >>> print(cr.trace(lambda x: np.sum(x * x), np.ones(3)))
+        graph(%0: float64[3])
+          %1 = mul(%0, %0)  float64[3]
+          %2 = sum(%1) axes=(0,)  float64[]
+          return %2
+    """
+
+    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]) -> None:
+        self.inputs, self.outputs = tuple(inputs), tuple(outputs)
+
+    @cached_property
+    def nodes(self) -> list[Node]:
+        """All nodes in topological order, the inputs first (also those that nothing uses)."""
+        own = set(self.inputs)
+        return [*self.inputs, *(n for n in topological(self.outputs, self.inputs) if n not in own)]
+
+    @cached_property
+    def number(self) -> dict[Node, int]:
+        return {node: i for i, node in enumerate(self.nodes)}
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def text(self, indent: str = "", sources: bool = False) -> str:
+        """The graph, a node a line."""
+        name = self.number
+        head = ", ".join(f"%{name[i]}: {type_name(i)}" for i in self.inputs)
+        lines = [f"{indent}graph({head})"]
+        for node in self.nodes[len(self.inputs):]:
+            args = ", ".join(f"%{name[i]}" for i in node.inputs)
+            params = "".join(f" {k}={_show(v)}" for k, v in node.params.items() if not isinstance(v, Graph))
+            where = f"  # {node.source}" if sources and node.source else ""
+            lines.append(f"{indent}  %{name[node]} = {node.op.name}({args}){params}  {type_name(node)}{where}")
+            lines += [v.text(indent + "    ", sources) for v in node.params.values() if isinstance(v, Graph)]
+        lines.append(f"{indent}  return " + ", ".join(f"%{name[o]}" for o in self.outputs))
+        return "\n".join(lines)
+
+    @cached_property
+    def key(self) -> str:
+        """A digest of everything that the graph means: equal keys, equal functions."""
+        digest = hashlib.sha256()
+        for text in self._signature():
+            digest.update(text if isinstance(text, bytes) else text.encode())
+            digest.update(b"\0")
+        return digest.hexdigest()
+
+    def _signature(self) -> Iterable[str | bytes]:
+        name = self.number
+        yield str([type_name(i) for i in self.inputs])
+        for node in self.nodes:
+            yield f"{node.op.name}{[name[i] for i in node.inputs]}{type_name(node)}"
+            for k, v in node.params.items():
+                if isinstance(v, np.ndarray):
+                    yield v.tobytes()
+                else:
+                    yield f"{k}={v.key if isinstance(v, Graph) else v!r}"
+        yield str([name[o] for o in self.outputs])
+
+    def evaluate(self, *arguments: Any) -> list[Any]:
+        """The outputs by walking the graph with NumPy: the reference that compiled code must agree with."""
+        value: dict[Node, Any] = dict(zip(self.inputs, arguments, strict=True))
+        for node in self.nodes[len(self.inputs):]:
+            value[node] = node.op.evaluate(*(value[i] for i in node.inputs), **node.params)
+        return [value[o] for o in self.outputs]
+
+    def rewrite(self, rule: Callable[[Node, tuple[Node, ...]], Node]) -> Graph:
+        """Rebuild the graph from the inputs up: ``rule(node, new_inputs)`` gives the node's replacement."""
+        new: dict[Node, Node] = {i: i for i in self.inputs}
+        for node in self.nodes[len(self.inputs):]:
+            new[node] = rule(node, tuple(new[i] for i in node.inputs))
+        return Graph(self.inputs, [new[o] for o in self.outputs])
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return np.array2string(value, threshold=6, edgeitems=2, precision=4, separator=", ").replace("\n", "")
+    return str(value)

@@ -1,0 +1,492 @@
+"""Writes the loops of a planned contraction (``compiler/contraction.py``).
+
+The finished sums go to an *epilogue*, which adds a bias, applies an activation, updates parameters, stores: whatever
+the fused kernel needs. It is called as ``epilogue(e, place, sums)``, once for each register of a register tile;
+``sums`` holds ``place.lanes`` neighbouring outputs, and :class:`Place` tells where they are and addresses memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import reduce
+from itertools import product
+
+import llvmlite.ir as ir
+import numpy as np
+
+from chainrule.compiler.contraction import Pack, Piece, Plan, Step, pieces
+from chainrule.llvm.emitter import PTR, Emitter, Loop, Val
+from chainrule.llvm.lanes import gather, load_columns, load_first, power_of_two, resize, square, store_first, sum_lanes
+
+Index = Val | int
+Epilogue = Callable[[Emitter, "Place", Val], None]
+
+
+def emit_contraction(e: Emitter, plan: Plan, a: ir.Value, b: ir.Value, scratch: ir.Value | None, epilogue: Epilogue) -> None:
+    """Emit the whole contraction at the end of the current block.
+
+    ``a`` and ``b`` point to the operands' element of index zero; ``scratch`` to ``plan.scratch`` elements (best aligned
+    to 64 bytes) that do not overlap anything else, or None if the plan needs none. The epilogue sees each output once.
+    """
+    if all(x.extent for x in plan.contraction.axes if not x.reduce):
+        _Nest(e, plan, (a, b), scratch, epilogue).descend(0, {})
+
+
+class Place:
+    """The outputs in one register: ``lanes`` of them, along ``plan.vector_axis``.
+
+    Memory is addressed by stride vectors over the axes of the contraction (elements; reduced axes are ignored), which
+    must be those of the output or among ``Contraction.accesses``.
+    """
+
+    def __init__(self, tile: _Tile, at: dict[int, int], lanes: int) -> None:
+        self._tile, self._at, self.lanes = tile, at, lanes
+
+    def offset(self, strides: Sequence[int]) -> Val:
+        """The offset in elements of the first lane."""
+        e, own = self._tile.e, self._tile.own(strides)
+        return _plus(e, self._tile.offset(own), sum(n * own[i] for i, n in self._at.items()))
+
+    def lane_stride(self, strides: Sequence[int]) -> int:
+        """How far apart neighbouring lanes lie."""
+        axis = self._tile.plan.lane_axis
+        return 0 if axis is None else self._tile.own(strides)[axis]
+
+    def pointer(self, base: ir.Value, strides: Sequence[int], dtype: np.dtype) -> ir.Value:
+        """The address of the first lane's element of an array at ``base``."""
+        e, own = self._tile.e, self._tile.own(strides)
+        return e.at(self._tile.pointer(base, own, dtype), sum(n * own[i] for i, n in self._at.items()), dtype)
+
+    def load(self, base: ir.Value, strides: Sequence[int], dtype: np.dtype) -> Val:
+        """The elements of an array at ``base`` that belong to the lanes."""
+        e, pointer, stride = self._tile.e, self.pointer(base, strides, dtype), self.lane_stride(strides)
+        if self.lanes == 1 or stride == 0:
+            return e.splat(e.load(pointer, dtype), self.lanes)
+        if stride == 1:
+            return resize(e, load_first(e, pointer, dtype, self.lanes, power_of_two(self.lanes)), self.lanes)
+        return gather(e, lambda i: e.load(e.at(pointer, i * stride, dtype), dtype), self.lanes, self.lanes)
+
+    def store(self, x: Val, base: ir.Value, strides: Sequence[int]) -> None:
+        """Write the lanes of ``x`` to their elements of an array at ``base``."""
+        e, pointer, stride = self._tile.e, self.pointer(base, strides, x.dtype), self.lane_stride(strides)
+        if self.lanes == 1 or stride == 1:
+            return store_first(e, x, pointer, self.lanes)
+        for i in range(self.lanes):
+            e.store(e.extract(x, i), e.at(pointer, i * stride, x.dtype))
+
+
+@dataclass(frozen=True)
+class _Span:
+    """The part of an axis that the loops around have settled on: a block, or a tile of ``size`` in a block."""
+
+    start: Index
+    stop: Index
+    size: int = 0
+    block: Index = 0  # where the block starts
+
+
+@dataclass(frozen=True)
+class _Register:
+    """One register of a tile: its place relative to the tile's first element."""
+
+    at: dict[int, int]
+    lanes: int
+
+    @property
+    def width(self) -> int:
+        return power_of_two(self.lanes)
+
+    @property
+    def row(self) -> int:
+        """Registers of a row stand together."""
+        return next(iter(self.at.values()), 0)
+
+
+class _Tile:
+    """What the places of one register tile share: offsets and addresses of its first element."""
+
+    def __init__(self, e: Emitter, plan: Plan, spans: dict[int, _Span]) -> None:
+        self.e, self.plan = e, plan
+        self.start = {i: s.start for i, s in spans.items() if not plan.axes[i].reduce}
+        self._offsets: dict[tuple[int, ...], Index] = {}
+        self._pointers: dict[tuple, ir.Value] = {}
+
+    def own(self, strides: Sequence[int]) -> tuple[int, ...]:
+        """Strides over the contraction's axes as strides over the plan's."""
+        axes = self.plan.contraction.axes
+        for x in self.plan.axes:
+            for outer, inner in zip(x.parts, x.parts[1:]):
+                if not x.reduce and strides[outer] != strides[inner] * axes[inner].extent:
+                    raise ValueError(f"strides {tuple(strides)} are not among the accesses that the contraction was planned for")
+        return tuple(0 if x.reduce else strides[x.origin] for x in self.plan.axes)
+
+    def offset(self, own: tuple[int, ...]) -> Index:
+        if own not in self._offsets:
+            self._offsets[own] = _affine(self.e, ((start, own[i]) for i, start in self.start.items()))
+        return self._offsets[own]
+
+    def pointer(self, base: ir.Value, own: tuple[int, ...], dtype: np.dtype) -> ir.Value:
+        key = (id(base), own, dtype)
+        if key not in self._pointers:
+            self._pointers[key] = self.e.at(base, self.offset(own), dtype)
+        return self._pointers[key]
+
+
+@dataclass(frozen=True)
+class _View:
+    """How one operand is read inside a tile: the address of the tile's first element and the strides."""
+
+    pointer: ir.Value
+    strides: tuple[int, ...]
+    padded: bool = False  # whole registers may be read
+
+    def move(self, e: Emitter, dtype: np.dtype, axis: int, by: Index) -> _View:
+        offset = _affine(e, [(by, self.strides[axis])])
+        return self if isinstance(offset, int) and offset == 0 else _View(e.at(self.pointer, offset, dtype), self.strides, self.padded)
+
+
+Sums = list[list[Val | None]]  # for each register its chains; None is zero
+
+
+class _Nest:
+    def __init__(self, e: Emitter, plan: Plan, operands: tuple[ir.Value, ir.Value], scratch: ir.Value | None, epilogue: Epilogue) -> None:
+        self.e, self.plan, self.operands, self.epilogue = e, plan, operands, epilogue
+        self.axes, self.dtype = plan.axes, plan.contraction.dtype
+        self.packed: dict[int, tuple[Pack, ir.Value]] = {}
+        used = 0
+        for pack in plan.packs:
+            self.packed[pack.operand] = pack, e.at(scratch, used, self.dtype)
+            used += plan.pack_size(pack)
+        self.partial = e.at(scratch, used, self.dtype) if plan.partial else None
+
+    # -- the loops outside of the tile
+
+    def descend(self, depth: int, spans: dict[int, _Span]) -> None:
+        """Emit the nest from ``depth`` on."""
+        if depth == len(self.plan.nest):
+            return self.tile(spans)
+        step = self.plan.nest[depth]
+        if isinstance(step, Pack):
+            self.pack(step, spans)
+            self.descend(depth + 1, spans)
+        elif step.block:
+            self.block(step, depth, spans)
+        else:
+            self.tiles(step, depth, spans)
+
+    def block(self, step: Step, depth: int, spans: dict[int, _Span]) -> None:
+        """Blocks of an axis; the last one takes the odd tiles along."""
+        e, extent = self.e, self.axes[step.axis].extent
+        full = self.plan.pieces(step.axis)[0].stop if not self.axes[step.axis].reduce else extent
+        with e.loop(0, full, step.size) as loop:
+            end = e.add(loop.index, e.index(step.size))
+            stop = e.select(e.ge(end, e.index(full)), e.index(extent), end)
+            self.descend(depth + 1, spans | {step.axis: _Span(loop.index, stop)})
+
+    def tiles(self, step: Step, depth: int, spans: dict[int, _Span]) -> None:
+        for piece in self.plan.pieces(step.axis):
+            with self.over(piece, spans.get(step.axis)) as span:
+                self.descend(depth + 1, spans | {step.axis: span})
+
+    @contextmanager
+    def over(self, piece: Piece, around: _Span | None) -> Iterator[_Span]:
+        """A loop over the tiles of one size that lie in the block ``around``; no loop if there is only one."""
+        e, size = self.e, piece.size
+        if around is None and piece.stop - piece.start == size:
+            yield _Span(piece.start, piece.stop, size)
+            return
+        start, stop, block = e.index(piece.start), e.index(piece.stop), 0
+        if around is not None:
+            block, low, high = around.start, _val(e, around.start), _val(e, around.stop)
+            start, stop = e.select(e.gt(low, start), low, start), e.select(e.lt(high, stop), high, stop)
+        with e.loop(start, stop, size) as loop:
+            yield _Span(loop.index, e.add(loop.index, e.index(size)), size, block)
+
+    # -- packing: panels of one tile's width, inside of them the lanes, then the reduced axes (tile form);
+    #    or rows of reduced axes with the lanes' axis innermost (dot form). Padding is zero.
+
+    def pack(self, pack: Pack, spans: dict[int, _Span]) -> None:
+        """Copy the part of an operand that lies in the block to scratch memory."""
+        plan, strides = self.plan, tuple(x.strides[pack.operand] for x in self.axes)
+        whole = pieces(self.axes[pack.axis].extent, square(self.dtype)) if plan.dot else plan.pieces(pack.axis)
+        for piece in whole:
+            with self.over(piece, spans.get(pack.axis)) as span:
+                source = _View(self.start(pack.operand, spans | {pack.axis: span}), strides)
+                self.copy(0, source, self.packed_view(pack, span, {}), {pack.axis: piece.size}, pack)
+
+    def copy(self, depth: int, source: _View, target: _View, size: dict[int, int], pack: Pack) -> None:
+        """Loop over the reduced axes of one panel."""
+        plan = self.plan
+        axis, last = plan.inner[depth], depth == len(plan.inner) - 1
+        turn = 1 if not last else plan.lanes if plan.dot else square(self.dtype)
+        for piece in pieces(self.axes[axis].extent, turn, turn):
+            with self.over(piece, None) as span:
+                here, there = (v.move(self.e, self.dtype, axis, span.start) for v in (source, target))
+                if last:
+                    self.copy_block(here, there, size | {axis: piece.size}, pack.axis if plan.dot else axis)
+                else:
+                    self.copy(depth + 1, here, there, size, pack)
+
+    def copy_block(self, source: _View, target: _View, size: dict[int, int], across: int) -> None:
+        """Copy a block: vectors along the lanes' axis, one for each place of the axis ``across``."""
+        along, lanes = self.plan.vector, self.plan.lanes
+        for first in range(0, size[along], lanes):
+            here, there = (v.move(self.e, self.dtype, along, first) for v in (source, target))
+            used = min(lanes, size[along] - first)
+            for n, x in enumerate(self.columns(here, along, across, used, size[across], lanes)):
+                self.e.store(x, there.move(self.e, self.dtype, across, n).pointer)
+
+    def columns(self, view: _View, along: int, across: int, lanes: int, count: int, width: int) -> list[Val]:
+        """Registers with lanes along one axis, for ``count`` places of another one."""
+        e, dtype, s, t = self.e, self.dtype, view.strides[along], view.strides[across]
+        if s == 1:
+            return [load_first(e, e.at(view.pointer, n * t, dtype), dtype, lanes, width) for n in range(count)]
+        if t == 1 and count <= square(dtype):
+            return load_columns(e, lambda i: e.at(view.pointer, i * s, dtype), dtype, lanes, count, width)
+        return [gather(e, lambda i, n=n: e.load(e.at(view.pointer, i * s + n * t, dtype), dtype), lanes, width) for n in range(count)]
+
+    def packed_view(self, pack: Pack, span: _Span, spans: dict[int, _Span]) -> _View:
+        """The panel, or the rows, of a packed operand at ``span`` of the packed axis."""
+        e, plan = self.e, self.plan
+        strides = [0] * len(self.axes)
+        strides[plan.vector] = 1
+        width = plan.padded(plan.vector, self.axes[plan.vector].extent if plan.dot else span.size)
+        for i in reversed(plan.inner):
+            if i != plan.vector:
+                strides[i], width = width, width * self.axes[i].extent
+        if plan.dot:
+            strides[pack.axis] = width
+        terms = [(span.start, width if plan.dot else plan.steps), (span.block, -(width if plan.dot else plan.steps))]
+        terms += [(spans[i].start, strides[i]) for i in plan.inner if i in spans]
+        return _View(e.at(self.packed[pack.operand][1], _affine(e, terms), self.dtype), tuple(strides), True)
+
+    # -- the register tile
+
+    def start(self, operand: int, spans: dict[int, _Span]) -> ir.Value:
+        """The operand's address at the start of all spans."""
+        strides = [(s.start, self.axes[i].strides[operand]) for i, s in spans.items()]
+        return self.e.at(self.operands[operand], _affine(self.e, strides), self.dtype)
+
+    def view(self, operand: int, spans: dict[int, _Span]) -> _View:
+        """How the tile at ``spans`` reads an operand."""
+        if operand in self.packed:
+            pack = self.packed[operand][0]
+            return self.packed_view(pack, spans[pack.axis], spans)
+        return _View(self.start(operand, spans), tuple(x.strides[operand] for x in self.axes))
+
+    def tile(self, spans: dict[int, _Span]) -> None:
+        """One register tile: all its sums, then the epilogue (or memory, if more blocks of the reduction follow)."""
+        registers = list(self.registers({i: s.size for i, s in spans.items() if s.size and not self.axes[i].reduce}))
+        views = [_View(_hidden(self.e, v.pointer), v.strides, v.padded) for v in (self.view(o, spans) for o in (0, 1))]
+        if not self.plan.steps:
+            return self.finish(spans, registers, self.zeros(registers))
+        if not self.plan.partial:
+            return self.finish(spans, registers, self.accumulate(0, views, registers, self.zeros(registers), spans))
+        e, memory = self.e, self.partial_view(spans)
+        blocks = [(s, self.axes[i].extent) for i, s in spans.items() if self.axes[i].reduce]
+        first = _all(e, [e.eq(_val(e, s.start), e.index(0)) for s, _ in blocks])
+        last = _all(e, [e.eq(_val(e, s.stop), e.index(extent)) for s, extent in blocks])
+        sums = self.accumulate(0, views, registers, self.resume(first, memory, registers), spans)
+        with e.b.if_else(last.ir) as (then, otherwise):
+            with then:
+                self.finish(spans, registers, sums)
+            with otherwise:
+                for r, x in zip(registers, self.totals(sums), strict=True):
+                    e.store(x, self.address(memory, r))
+
+    def registers(self, size: dict[int, int]) -> Iterator[_Register]:
+        plan = self.plan
+        lanes = plan.lanes if not plan.dot else power_of_two(min(plan.lanes, self.axes[plan.vector].extent))
+        steps = {i: range(0, n, plan.lanes if i == plan.vector else 1) for i, n in size.items()}
+        size = dict(sorted(size.items(), key=lambda item: (-len(steps[item[0]]), item[0] == plan.vector)))
+        steps = [steps[i] for i in size]
+        for at in product(*steps):
+            place = dict(zip(size, at, strict=True))
+            yield _Register(place, min(lanes, size[plan.vector] - place[plan.vector]) if plan.vector in size else lanes if plan.dot else 1)
+
+    def zeros(self, registers: list[_Register]) -> Sums:
+        return [[None] * self.plan.chains(len(registers)) for _ in registers]
+
+    # -- sums
+
+    def accumulate(self, depth: int, views: list[_View], registers: list[_Register], sums: Sums, spans: dict[int, _Span]) -> Sums:
+        """Emit the reduced loops inside the tile from ``depth`` on; returns the sums after them."""
+        e, plan = self.e, self.plan
+        if depth == len(plan.inner):  # nothing is reduced: one product
+            return self.turn(views, registers, sums, 1)
+        axis = plan.inner[depth]
+        count: Index = self.axes[axis].extent
+        if axis in spans:
+            count = e.sub(_val(e, spans[axis].stop), _val(e, spans[axis].start))
+        if depth == len(plan.inner) - 1:
+            return self.innermost(views, registers, sums, count)
+        with self.carrying(registers, sums, count, 1) as loop:
+            moved = [v.move(e, self.dtype, axis, loop.index) for v in views]
+            loop.next(_flat(self.accumulate(depth + 1, moved, registers, _like(sums, loop.carry), spans)))
+        return _like(sums, loop.carry)
+
+    def innermost(self, views: list[_View], registers: list[_Register], sums: Sums, count: Index) -> Sums:
+        """The innermost reduced loop, unrolled; what is left of its last turn follows it."""
+        e, plan = self.e, self.plan
+        axis, turn = plan.inner[-1], plan.unroll * (plan.lanes if plan.dot else 1)
+        rest = 0
+        if isinstance(count, int):
+            if count <= turn:
+                return self.turn(views, registers, sums, count)
+            count, rest = count // turn * turn, count % turn
+        with self.carrying(registers, sums, count, turn) as loop:
+            moved = [v.move(e, self.dtype, axis, loop.index) for v in views]
+            loop.next(_flat(self.turn(moved, registers, _like(sums, loop.carry), turn)))
+        sums = _like(sums, loop.carry)
+        return self.turn([v.move(e, self.dtype, axis, count) for v in views], registers, sums, rest) if rest else sums
+
+    def carrying(self, registers: list[_Register], sums: Sums, count: Index, step: int) -> AbstractContextManager[Loop]:
+        """A loop that carries the sums."""
+        zeros = [self.e.const(0, self.dtype, r.width) for r in registers]
+        return self.e.loop(0, count, step, [z if x is None else x for z, chain in zip(zeros, sums, strict=True) for x in chain])
+
+    def turn(self, views: list[_View], registers: list[_Register], sums: Sums, count: int) -> Sums:
+        """``count`` elements of the innermost reduced axis, without a loop."""
+        sums = [list(chain) for chain in sums]
+        unit = self.plan.lanes if self.plan.dot else 1
+        columns: dict[tuple, list[Val]] = {}
+        for step, first in enumerate(range(0, count, unit)):
+            values: dict[tuple, Val] = {}
+            for n, (r, chain) in enumerate(zip(registers, sums, strict=True)):
+                if n and r.row != registers[n - 1].row:
+                    self.e.b.fence("acq_rel", "singlethread")
+                x, y = (self.read(n, v, r, first, count, values, columns) for n, v in enumerate(views))
+                n = step % len(chain)
+                chain[n] = self.multiply_add(x, y, chain[n])
+        return sums
+
+    def multiply_add(self, x: Val, y: Val, total: Val | None) -> Val:
+        if total is None:
+            return self.e.mul(x, y)
+        return self.e.fma(x, y, total) if self.dtype.kind == "f" else self.e.add(self.e.mul(x, y), total)
+
+    def read(self, operand: int, view: _View, r: _Register, first: int, count: int,
+             values: dict[tuple, Val], columns: dict[tuple, list[Val]]) -> Val:
+        """What register ``r`` multiplies at element ``first`` of a turn of ``count``; each value is loaded once."""
+        e, plan, dtype = self.e, self.plan, self.dtype
+        inner = plan.inner[-1] if plan.inner else None
+        step = 0 if inner is None else view.strides[inner]
+        along = 0 if plan.vector is None else view.strides[plan.vector]
+        at = sum(n * view.strides[i] for i, n in r.at.items())
+        key = operand, at, r.lanes if along else r.width
+        if key in values:
+            return values[key]
+        lanes = r.width if view.padded else min(plan.lanes, count - first) if plan.dot else r.lanes
+        pointer = e.at(view.pointer, at + first * step, dtype)
+        if along == 0:
+            x = resize(e, e.splat(e.load(pointer, dtype), lanes), r.width) if plan.dot else e.splat(e.load(pointer, dtype), r.width)
+        elif along == 1 or plan.dot or step != 1:
+            x = self.columns(_View(pointer, view.strides), plan.vector, plan.vector, lanes, 1, r.width)[0]
+        else:
+            quad = square(dtype)
+            block = key + (first // quad,)
+            if block not in columns:
+                row = _View(e.at(view.pointer, at + first * step, dtype), view.strides)
+                columns[block] = self.columns(row, plan.vector, inner, lanes, min(quad, count - first), r.width)
+            x = columns[block][first % quad]
+        values[key] = x
+        return x
+
+    # -- the end of a tile
+
+    def totals(self, sums: Sums) -> list[Val]:
+        """The chains of each register added up in pairs."""
+        def total(chain: Sequence[Val | None]) -> Val | None:
+            if len(chain) == 1:
+                return chain[0]
+            low, high = total(chain[:len(chain) // 2]), total(chain[len(chain) // 2:])
+            return low if high is None else self.e.add(low, high)
+        return [total(chain) for chain in sums]
+
+    def finish(self, spans: dict[int, _Span], registers: list[_Register], sums: Sums) -> None:
+        tile = _Tile(self.e, self.plan, spans)
+        totals = [self.e.const(0, self.dtype, r.width) if x is None else x for r, x in zip(registers, self.totals(sums), strict=True)]
+        for r, x in self.across(registers, totals) if self.plan.dot else zip(registers, totals, strict=True):
+            self.epilogue(self.e, Place(tile, r.at, r.lanes), resize(self.e, x, r.lanes))
+
+    def across(self, registers: list[_Register], totals: list[Val]) -> Iterator[tuple[_Register, Val]]:
+        """Dot form: sum the lanes of each register, for as many neighbours at a time as a register has lanes."""
+        axis = self.plan.lane_axis
+        rows: dict[tuple, list[tuple[_Register, Val]]] = {}
+        for r, x in zip(registers, totals, strict=True):
+            rows.setdefault(tuple(n for i, n in r.at.items() if i != axis), []).append((r, x))
+        for row in rows.values():
+            first = 0
+            while first < len(row):
+                size = min(1 << ((len(row) - first).bit_length() - 1), row[0][1].lanes)
+                group = row[first:first + size]
+                yield _Register(group[0][0].at, size), sum_lanes(self.e, [x for _, x in group])
+                first += size
+
+    # -- partial sums in memory, where the reduction is cut into blocks
+
+    def partial_view(self, spans: dict[int, _Span]) -> _View:
+        strides = self.plan.partial
+        terms = [(s.start, strides[i]) for i, s in spans.items()] + [(s.block, -strides[i]) for i, s in spans.items()]
+        return _View(self.e.at(self.partial, _affine(self.e, terms), self.dtype), strides)
+
+    def address(self, memory: _View, r: _Register) -> ir.Value:
+        return self.e.at(memory.pointer, sum(n * memory.strides[i] for i, n in r.at.items()), self.dtype)
+
+    def resume(self, first: Val, memory: _View, registers: list[_Register]) -> Sums:
+        """Zero in the first block of the reduction, else what the block before left."""
+        e, before = self.e, self.e.b.block
+        zeros = [e.const(0, self.dtype, r.width) for r in registers]
+        with e.b.if_then(e.b.not_(first.ir)):
+            loads = [e.load(self.address(memory, r), self.dtype, r.width) for r in registers]
+            loaded = e.b.block
+        sums = []
+        for zero, load in zip(zeros, loads, strict=True):
+            phi = e.b.phi(zero.ir.type)
+            phi.add_incoming(zero.ir, before)
+            phi.add_incoming(load.ir, loaded)
+            sums.append([Val(phi, self.dtype), *[None] * (self.plan.chains(len(registers)) - 1)])
+        return sums
+
+
+# -- small things
+
+
+def _hidden(e: Emitter, pointer: ir.Value) -> ir.Value:
+    """The same address by a way that the optimiser cannot see through, so that it does not load whole panels ahead of a loop."""
+    return e.b.asm(ir.FunctionType(PTR, [PTR]), "", "=r,0", [pointer], side_effect=True)
+
+
+def _val(e: Emitter, x: Index) -> Val:
+    return e.index(x) if isinstance(x, int) else x
+
+
+def _plus(e: Emitter, x: Index, n: int) -> Val:
+    return e.index(x + n) if isinstance(x, int) else x if n == 0 else e.add(x, e.index(n))
+
+
+def _affine(e: Emitter, terms: Iterable[tuple[Index, int]]) -> Index:
+    """Σ index · stride; constants are folded."""
+    fixed, total = 0, None
+    for index, stride in terms:
+        if isinstance(index, int):
+            fixed += index * stride
+        elif stride:
+            term = index if stride == 1 else e.mul(index, e.index(stride))
+            total = term if total is None else e.add(total, term)
+    return fixed if total is None else _plus(e, total, fixed)
+
+
+def _all(e: Emitter, conditions: list[Val]) -> Val:
+    return reduce(e.and_, conditions)
+
+
+def _flat(sums: Sums) -> list[Val]:
+    return [x for chain in sums for x in chain]
+
+
+def _like(sums: Sums, flat: Sequence[Val]) -> Sums:
+    values = iter(flat)
+    return [[next(values) for _ in chain] for chain in sums]

@@ -1,0 +1,201 @@
+"""A program of loop nests → an LLVM module with one function, ``run(pointers, arena)``.
+
+``pointers`` lists the inputs, outputs and constants. Small statements stand one after another in that function;
+a large one becomes a function of its own, so that each is optimised by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import llvmlite.ir as ir
+import numpy as np
+
+from chainrule.compiler.contraction import ContractAxis, Contraction, plan
+from chainrule.compiler.loops import (Access, Axis, Buffer, Contract, Custom, Load, Loop, Nest, Program, Statement, expressions,
+                                      roots)
+from chainrule.compiler.schedule import schedule
+from chainrule.dtypes import BOOL, INT64
+from chainrule.llvm.contraction import Place, emit_contraction
+from chainrule.llvm.emitter import I64, PTR, Emitter, Val
+from chainrule.llvm.frame import Evaluator, Frame
+from chainrule.llvm.jit import Target
+from chainrule.llvm.math import MATH
+from chainrule.llvm.nests import emit_nest
+
+OUTLINE = 20_000  # points of a statement from which on it is a function of its own
+
+
+@dataclass
+class _Unit:
+    """What the functions of one module share. Contractions use scratch memory behind the arena, one at a time."""
+
+    module: ir.Module
+    target: Target
+    arena: int
+    scratch: int = 0
+
+
+def emit_program(program: Program, target: Target) -> tuple[ir.Module, int]:
+    """The LLVM module of a planned program, and the size of the arena it needs (bytes)."""
+    unit = _Unit(ir.Module("chainrule"), target, program.arena)
+    function = ir.Function(unit.module, ir.FunctionType(ir.VoidType(), [PTR, PTR]), "run")
+    _Writer(unit, function, {}).write(program.statements)
+    return unit.module, unit.arena + unit.scratch
+
+
+class _Writer:
+    """Writes statements into one function, whose arguments are the pointers, the arena and the axes around."""
+
+    def __init__(self, unit: _Unit, function: ir.Function, axes: dict[Axis, int]) -> None:
+        self.unit, self.function = unit, function
+        self.entry = ir.IRBuilder(function.append_basic_block("entry"))  # only addresses
+        self.e = Emitter(ir.IRBuilder(function.append_basic_block("body")), MATH)
+        self.axes = {axis: Val(function.args[2 + k], INT64) for axis, k in axes.items()}
+        self.known: dict[Buffer, ir.Value] = {}
+        for argument in function.args[:2]:
+            argument.add_attribute("noalias")
+
+    def write(self, statements: Sequence[Statement]) -> None:
+        self.statements(statements)
+        self.close()
+
+    def close(self) -> None:
+        self.e.b.ret_void()
+        self.entry.branch(self.function.basic_blocks[1])
+
+    def statements(self, statements: Sequence[Statement]) -> None:
+        for s in statements:
+            if isinstance(s, Loop):
+                self.loop(s)
+            elif points(s) > OUTLINE:
+                self.outline(s)
+            else:
+                self.statement(s)
+
+    def pointer(self, buffer: Buffer) -> ir.Value:
+        """The address of a buffer, computed once at the function's entry."""
+        if buffer not in self.known:
+            b = self.entry
+            if buffer.kind == "temp":
+                self.known[buffer] = b.gep(self.function.args[1], [I64(buffer.offset)], source_etype=ir.IntType(8))
+            else:
+                slot = b.gep(self.function.args[0], [I64(buffer.position)], source_etype=PTR)
+                self.known[buffer] = b.load(slot, typ=PTR)
+        return self.known[buffer]
+
+    def frame(self) -> Frame:
+        return Frame(self.e, self.pointer, self.axes)
+
+    def outline(self, s: Statement) -> None:
+        """Write ``s`` into a function of its own and call it."""
+        axes = list(self.axes)
+        kind = ir.FunctionType(ir.VoidType(), [PTR, PTR, *(I64 for _ in axes)])
+        function = ir.Function(self.unit.module, kind, self.unit.module.get_unique_name("nest"))
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        _Writer(self.unit, function, {a: k for k, a in enumerate(axes)}).write_one(s)
+        self.e.b.call(function, [*self.function.args[:2], *(self.axes[a].ir for a in axes)])
+
+    def write_one(self, s: Statement) -> None:
+        self.statement(s)
+        self.close()
+
+    def statement(self, s: Statement) -> None:
+        if isinstance(s, Nest):
+            emit_nest(self.frame(), s, schedule(s, self.unit.target))
+        elif isinstance(s, Contract):
+            self.contract(s)
+        elif isinstance(s, Custom):
+            self.custom(s)
+
+    def loop(self, s: Loop) -> None:
+        """Repeat the body; a flag ends it early."""
+        e, b = self.e, self.e.b
+        if s.axis.extent == 0:
+            return
+        before = b.block
+        body, after = b.append_basic_block("repeat"), b.append_basic_block("done")
+        b.branch(body)
+        b.position_at_end(body)
+        i = b.phi(I64)
+        i.add_incoming(I64(0), before)
+        self.axes[s.axis] = Val(i, INT64)
+        self.statements(s.body)
+        following = b.add(i, I64(1))
+        i.add_incoming(following, b.block)
+        go = b.icmp_signed("<", following, I64(s.axis.extent))
+        if s.until is not None:
+            flag = e.load(e.at(self.pointer(s.until.buffer.home), self.frame().index(s.until.at), BOOL), BOOL)
+            go = b.and_(go, b.not_(flag.ir))
+        b.cbranch(go, body, after)
+        b.position_at_end(after)
+        del self.axes[s.axis]
+
+    def contract(self, s: Contract) -> None:
+        frame = self.frame()
+        axes = (*s.axes, *s.reduce_axes)
+        first = s.stores[0].access
+        accesses = [x.access for x in expressions(roots(s)) if isinstance(x, Load)] + [st.access for st in s.stores]
+        described = Contraction(
+            tuple(ContractAxis(a.extent, s.a.at.stride(a), s.b.at.stride(a), first.at.stride(a), a in s.reduce_axes)
+                  for a in axes), s.dtype, tuple(_strides(access, axes) for access in accesses))
+        chosen = plan(described, self.unit.target)
+        scratch = self.scratch(chosen.scratch * s.dtype.itemsize) if chosen.scratch else None
+        bases = {id(access): self.address(frame, access) for access in accesses}
+        work = _Epilogue(frame, s, axes, bases)
+        emit_contraction(self.e, chosen, self.address(frame, s.a), self.address(frame, s.b), scratch, work)
+
+    def address(self, frame: Frame, access: Access) -> ir.Value:
+        """Where the access begins: at the point where the nest's own axes are 0."""
+        return self.e.at(frame.base(access), frame.index(access.at), _dtype(access))
+
+    def scratch(self, size: int) -> ir.Value:
+        self.unit.scratch = max(self.unit.scratch, size)
+        return self.e.b.gep(self.function.args[1], [I64(self.unit.arena)], source_etype=ir.IntType(8))
+
+    def custom(self, s: Custom) -> None:
+        frame = self.frame()
+        inputs = [self.address(frame, a) for a in s.inputs]
+        s.op.lower(self.e, *inputs, self.address(frame, s.output), shape=s.shape, **s.params)
+
+
+class _Epilogue:
+    """What becomes of the sums of a contraction: expressions on registers, and stores."""
+
+    def __init__(self, frame: Frame, s: Contract, axes: Sequence[Axis], bases: dict[int, ir.Value]) -> None:
+        self.s, self.axes, self.bases = s, axes, bases
+        self.work = Evaluator(frame, roots(s), ())
+
+    def __call__(self, e: Emitter, place: Place, acc: Val) -> None:
+        work = self.work
+        for x in work.all:
+            if isinstance(x, Load):
+                work.values[id(x)] = place.load(self.bases[id(x.access)], _strides(x.access, self.axes), x.dtype)
+        for x in work.all:
+            if not isinstance(x, Load) and id(x) not in work.after_reduction and x.args:
+                work.values[id(x)] = work.compute(x, acc.lanes, None, acc.lanes)
+        work.finish([store.value for store in self.s.stores], acc)
+        for store in self.s.stores:
+            place.store(work.value(store.value, acc.lanes), self.bases[id(store.access)], _strides(store.access, self.axes))
+
+
+def _strides(access: Access, axes: Sequence[Axis]) -> tuple[int, ...]:
+    return tuple(access.at.stride(a) for a in axes)
+
+
+def _dtype(access: Access) -> np.dtype:
+    return access.buffer.dtype
+
+
+def points(s: Statement) -> int:
+    """Index points of a statement."""
+    if isinstance(s, Custom | Loop):
+        return 0
+    n = 1
+    for a in (*s.axes, *s.reduce_axes):
+        n *= a.extent
+    return n
+
+

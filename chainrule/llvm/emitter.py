@@ -1,0 +1,415 @@
+"""Typed values and instructions: a thin, dtype-aware layer over llvmlite's IRBuilder.
+
+A :class:`Val` is an LLVM value of one lane or many (a vector), together with its NumPy dtype, which
+carries the signedness that LLVM's integers lack. Every arithmetic method of :class:`Emitter` works on
+any number of lanes, so one lowering serves a scalar, a full vector and a short tail. Memory holds
+NumPy's layout (a bool is one byte); registers hold a bool as ``i1``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import llvmlite.ir as ir
+import numpy as np
+
+I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
+PTR = ir.PointerType()
+BOOL, INT64 = np.dtype(np.bool_), np.dtype(np.int64)
+# Multiply-add may be contracted to one rounding; nothing else about IEEE arithmetic is relaxed.
+CONTRACT = ("contract",)
+
+
+@dataclass(frozen=True, slots=True)
+class Val:
+    """An LLVM value with its NumPy dtype. ``lanes`` is 1 for a scalar."""
+
+    ir: ir.Value
+    dtype: np.dtype
+
+    @property
+    def lanes(self) -> int:
+        return self.ir.type.count if isinstance(self.ir.type, ir.VectorType) else 1
+
+
+def element_type(dtype: np.dtype) -> ir.Type:
+    """The LLVM type of one element in a register."""
+    if dtype.kind == "b":
+        return I1
+    if dtype.kind in "iu":
+        return ir.IntType(8 * dtype.itemsize)
+    return ir.FloatType() if dtype.itemsize == 4 else ir.DoubleType()
+
+
+def lane_type(dtype: np.dtype, lanes: int) -> ir.Type:
+    """The LLVM type of ``lanes`` elements in a register."""
+    element = element_type(dtype)
+    return element if lanes == 1 else ir.VectorType(element, lanes)
+
+
+def python_value(dtype: np.dtype, value: object) -> int | float:
+    """``value`` as the Python number that llvmlite's constants take."""
+    return float(value) if dtype.kind == "f" else int(value)  # type: ignore[arg-type]
+
+
+class Emitter:
+    """Emits instructions at the end of the current block of one function.
+
+    ``fast`` allows multiply-add contraction in :meth:`add`, :meth:`sub` and :meth:`mul`; the vector
+    mathematics switches it off (:meth:`exact`) where it relies on single roundings.
+    """
+
+    def __init__(self, builder: ir.IRBuilder, math: dict[str, Callable[..., Val]] | None = None) -> None:
+        self.b = builder
+        self.flags: tuple[str, ...] = CONTRACT
+        self._math = math if math is not None else {}
+
+    # -- constants and shapes of values
+
+    def const(self, value: object, dtype: np.dtype | type, lanes: int = 1) -> Val:
+        """``value`` in every lane."""
+        dtype = np.dtype(dtype)
+        element = element_type(dtype)
+        number = python_value(dtype, np.asarray(value).astype(dtype))
+        one = ir.Constant(element, number)
+        return Val(one if lanes == 1 else ir.Constant(ir.VectorType(element, lanes), [one] * lanes), dtype)
+
+    def vector(self, values: Sequence[object], dtype: np.dtype | type) -> Val:
+        """A constant vector with one value a lane."""
+        dtype = np.dtype(dtype)
+        element = element_type(dtype)
+        items = [ir.Constant(element, python_value(dtype, v)) for v in values]
+        return Val(items[0] if len(items) == 1 else ir.Constant(ir.VectorType(element, len(items)), items), dtype)
+
+    def like(self, x: Val, value: object) -> Val:
+        """The constant ``value`` with the dtype and lanes of ``x``."""
+        return self.const(value, x.dtype, x.lanes)
+
+    def index(self, value: int) -> Val:
+        return Val(ir.Constant(I64, value), INT64)
+
+    def splat(self, x: Val, lanes: int) -> Val:
+        """The scalar ``x`` in every lane of a vector."""
+        if lanes == 1 or x.lanes == lanes:
+            return x
+        if isinstance(x.ir, ir.Constant):
+            return Val(ir.Constant(ir.VectorType(x.ir.type, lanes), [x.ir] * lanes), x.dtype)
+        vector = ir.VectorType(x.ir.type, lanes)
+        undefined = ir.Constant(vector, ir.Undefined)
+        first = self.b.insert_element(undefined, x.ir, I32(0))
+        return Val(self.b.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)), x.dtype)
+
+    def shuffle(self, a: Val, b: Val, lanes: Sequence[int]) -> Val:
+        """Lanes picked from ``a`` (0 … n-1) and ``b`` (n … 2n-1)."""
+        mask = ir.Constant(ir.VectorType(I32, len(lanes)), list(lanes))
+        return Val(self.b.shuffle_vector(a.ir, b.ir, mask), a.dtype)
+
+    def extract(self, x: Val, lane: int) -> Val:
+        return x if x.lanes == 1 else Val(self.b.extract_element(x.ir, I32(lane)), x.dtype)
+
+    def insert(self, x: Val, one: Val, lane: int) -> Val:
+        return one if x.lanes == 1 else Val(self.b.insert_element(x.ir, one.ir, I32(lane)), x.dtype)
+
+    def lane_numbers(self, start: Val, lanes: int, step: int = 1) -> Val:
+        """``start, start + step, …`` with the dtype of ``start``."""
+        if lanes == 1:
+            return start
+        return self.add(self.splat(start, lanes), self.vector([step * i for i in range(lanes)], start.dtype))
+
+    # -- arithmetic (floats, signed and unsigned integers; integers wrap around as NumPy's)
+
+    def _pick(self, x: Val, on_float: Callable, on_int: Callable, *args: Val) -> Val:
+        if x.dtype.kind == "f":
+            return Val(on_float(*(a.ir for a in args), flags=self.flags), x.dtype)
+        return Val(on_int(*(a.ir for a in args)), x.dtype)
+
+    def add(self, x: Val, y: Val) -> Val:
+        return self._pick(x, self.b.fadd, self.b.or_ if x.dtype == BOOL else self.b.add, x, y)
+
+    def sub(self, x: Val, y: Val) -> Val:
+        return self._pick(x, self.b.fsub, self.b.sub, x, y)
+
+    def mul(self, x: Val, y: Val) -> Val:
+        return self._pick(x, self.b.fmul, self.b.and_ if x.dtype == BOOL else self.b.mul, x, y)
+
+    def div(self, x: Val, y: Val) -> Val:
+        """Floating-point quotient."""
+        return Val(self.b.fdiv(x.ir, y.ir), x.dtype)
+
+    def quotient(self, x: Val, y: Val) -> Val:
+        """Integer quotient, truncated; the caller keeps zero and overflow away."""
+        return Val((self.b.udiv if x.dtype.kind == "u" else self.b.sdiv)(x.ir, y.ir), x.dtype)
+
+    def remainder(self, x: Val, y: Val) -> Val:
+        """Remainder of the truncated quotient (of floats: C's fmod)."""
+        if x.dtype.kind == "f":
+            return Val(self.b.frem(x.ir, y.ir), x.dtype)
+        return Val((self.b.urem if x.dtype.kind == "u" else self.b.srem)(x.ir, y.ir), x.dtype)
+
+    def neg(self, x: Val) -> Val:
+        if x.dtype.kind == "f":
+            return Val(self.b.fneg(x.ir), x.dtype)
+        return self.sub(self.like(x, 0), x)
+
+    def fma(self, x: Val, y: Val, z: Val) -> Val:
+        """x·y + z, rounded once (floats)."""
+        return self.intrinsic("fma", x, y, z)
+
+    def exact(self) -> _Exact:
+        """``with e.exact():`` no contraction of separate multiplies and adds inside."""
+        return _Exact(self)
+
+    def intrinsic(self, name: str, *args: Val) -> Val:
+        """An overloaded LLVM intrinsic whose result and arguments share one type."""
+        kind = args[0].ir.type
+        suffix = _suffix(args[0])
+        function = self._declare(f"llvm.{name}.{suffix}", kind, [a.ir.type for a in args])
+        return Val(self.b.call(function, [a.ir for a in args]), args[0].dtype)
+
+    def _declare(self, name: str, result: ir.Type, args: list[ir.Type]) -> ir.Function:
+        known = self.b.module.globals.get(name)
+        return known if known is not None else ir.Function(self.b.module, ir.FunctionType(result, args), name)
+
+    def sqrt(self, x: Val) -> Val:
+        return self.intrinsic("sqrt", x)
+
+    def floor(self, x: Val) -> Val:
+        return self.intrinsic("floor", x)
+
+    def ceil(self, x: Val) -> Val:
+        return self.intrinsic("ceil", x)
+
+    def trunc(self, x: Val) -> Val:
+        return self.intrinsic("trunc", x)
+
+    def rint(self, x: Val) -> Val:
+        """Nearest integer, ties to even."""
+        return self.intrinsic("rint", x)
+
+    def abs(self, x: Val) -> Val:
+        if x.dtype.kind == "f":
+            return self.intrinsic("fabs", x)
+        if x.dtype.kind in "ub":
+            return x
+        return self.select(self.lt(x, self.like(x, 0)), self.neg(x), x)
+
+    def copysign(self, magnitude: Val, sign: Val) -> Val:
+        return self.intrinsic("copysign", magnitude, sign)
+
+    def min(self, x: Val, y: Val) -> Val:
+        """The smaller; NaN if either is (NumPy's ``minimum``)."""
+        return self._extreme(x, y, self.lt)
+
+    def max(self, x: Val, y: Val) -> Val:
+        """The larger; NaN if either is (NumPy's ``maximum``)."""
+        return self._extreme(x, y, self.gt)
+
+    def _extreme(self, x: Val, y: Val, better: Callable[[Val, Val], Val]) -> Val:
+        if x.dtype.kind != "f":
+            return self.select(better(x, y), x, y)
+        # x if it is better or NaN, else y (which is then better, equal or NaN)
+        return self.select(self.or_(better(x, y), self.isnan(x)), x, y)
+
+    def isnan(self, x: Val) -> Val:
+        return Val(self.b.fcmp_unordered("uno", x.ir, x.ir), BOOL)
+
+    # -- comparisons (False where an operand is NaN, except ne)
+
+    def _compare(self, sign: str, x: Val, y: Val) -> Val:
+        if x.dtype.kind == "f":
+            compare = self.b.fcmp_unordered if sign == "!=" else self.b.fcmp_ordered
+        else:
+            compare = self.b.icmp_signed if x.dtype.kind == "i" else self.b.icmp_unsigned
+        return Val(compare(sign, x.ir, y.ir), BOOL)
+
+    def lt(self, x: Val, y: Val) -> Val:
+        return self._compare("<", x, y)
+
+    def le(self, x: Val, y: Val) -> Val:
+        return self._compare("<=", x, y)
+
+    def gt(self, x: Val, y: Val) -> Val:
+        return self._compare(">", x, y)
+
+    def ge(self, x: Val, y: Val) -> Val:
+        return self._compare(">=", x, y)
+
+    def eq(self, x: Val, y: Val) -> Val:
+        return self._compare("==", x, y)
+
+    def ne(self, x: Val, y: Val) -> Val:
+        return self._compare("!=", x, y)
+
+    # -- bits
+
+    def and_(self, x: Val, y: Val) -> Val:
+        return Val(self.b.and_(x.ir, y.ir), x.dtype)
+
+    def or_(self, x: Val, y: Val) -> Val:
+        return Val(self.b.or_(x.ir, y.ir), x.dtype)
+
+    def xor(self, x: Val, y: Val) -> Val:
+        return Val(self.b.xor(x.ir, y.ir), x.dtype)
+
+    def not_(self, x: Val) -> Val:
+        return Val(self.b.not_(x.ir), x.dtype)
+
+    def shl(self, x: Val, y: Val) -> Val:
+        return Val(self.b.shl(x.ir, y.ir), x.dtype)
+
+    def shr(self, x: Val, y: Val) -> Val:
+        """Right shift: arithmetic for signed, logical for unsigned integers."""
+        return Val((self.b.lshr if x.dtype.kind == "u" else self.b.ashr)(x.ir, y.ir), x.dtype)
+
+    def select(self, condition: Val, x: Val, y: Val) -> Val:
+        return Val(self.b.select(condition.ir, x.ir, y.ir), x.dtype)
+
+    def bitcast(self, x: Val, dtype: np.dtype | type) -> Val:
+        """The same bits read as another dtype of equal width."""
+        dtype = np.dtype(dtype)
+        target = lane_type(dtype, x.lanes)
+        return Val(x.ir if target == x.ir.type else self.b.bitcast(x.ir, target), dtype)
+
+    def cast(self, x: Val, dtype: np.dtype | type) -> Val:
+        """Value conversion with NumPy's ``astype`` meaning."""
+        dtype = np.dtype(dtype)
+        if dtype == x.dtype:
+            return x
+        if dtype == BOOL:
+            return self.ne(x, self.like(x, 0))
+        target, source = lane_type(dtype, x.lanes), x.dtype
+        if source.kind == "f" and dtype.kind == "f":
+            out = self.b.fpext(x.ir, target) if dtype.itemsize > source.itemsize else self.b.fptrunc(x.ir, target)
+        elif source.kind == "f":
+            out = self._float_to_int(x, dtype)
+        elif dtype.kind == "f":
+            out = (self.b.sitofp if source.kind == "i" else self.b.uitofp)(x.ir, target)
+        elif source == BOOL or dtype.itemsize > source.itemsize:
+            out = (self.b.sext if source.kind == "i" else self.b.zext)(x.ir, target)
+        elif dtype.itemsize < source.itemsize:
+            out = self.b.trunc(x.ir, target)
+        else:
+            out = x.ir
+        return Val(out, dtype)
+
+    def _float_to_int(self, x: Val, dtype: np.dtype) -> ir.Value:
+        # Through int64, as C compilers do for narrow types, so that out-of-range values wrap and are not poison;
+        # freeze keeps the unrepresentable ones from becoming undefined behaviour further on.
+        if dtype.itemsize == 8:
+            convert = self.b.fptosi if dtype.kind == "i" else self.b.fptoui
+            return self.b.freeze(convert(x.ir, lane_type(dtype, x.lanes)))
+        wide = self.b.freeze(self.b.fptosi(x.ir, lane_type(INT64, x.lanes)))
+        return self.b.trunc(wide, lane_type(dtype, x.lanes))
+
+    def math(self, name: str, *args: Val) -> Val:
+        """A function of the vector mathematics (``llvm/math.py``) by name."""
+        return self._math[name](self, *args)
+
+    def reduce(self, combine: Callable[[Val, Val], Val], x: Val) -> Val:
+        """Combine all lanes to one, pairwise in a fixed order: halves until one lane is left."""
+        while x.lanes > 1:
+            half, odd = divmod(x.lanes, 2)
+            rest = self.extract(x, x.lanes - 1) if odd else None
+            if half == 1:
+                x = combine(self.extract(x, 0), self.extract(x, 1))
+            else:
+                low = self.shuffle(x, x, range(half))
+                x = combine(low, self.shuffle(x, x, range(half, 2 * half)))
+            if rest is not None:
+                first = combine(self.extract(x, 0), rest)
+                x = self.insert(x, first, 0)
+        return x
+
+    # -- memory
+
+    def at(self, pointer: ir.Value, offset: Val | int, dtype: np.dtype) -> ir.Value:
+        """The address of element ``offset`` of an array of ``dtype`` at ``pointer``."""
+        index = I64(offset) if isinstance(offset, int) else offset.ir
+        memory = I8 if dtype == BOOL else element_type(dtype)
+        return self.b.gep(pointer, [index], source_etype=memory)
+
+    def load(self, pointer: ir.Value, dtype: np.dtype, lanes: int = 1) -> Val:
+        """Consecutive elements at ``pointer``, which needs no more than an element's alignment."""
+        if dtype == BOOL:
+            memory = I8 if lanes == 1 else ir.VectorType(I8, lanes)
+            byte = self.b.load(pointer, typ=memory)
+            byte.align = 1
+            return Val(self.b.trunc(byte, lane_type(dtype, lanes)), dtype)
+        value = self.b.load(pointer, typ=lane_type(dtype, lanes))
+        value.align = dtype.itemsize
+        return Val(value, dtype)
+
+    def store(self, x: Val, pointer: ir.Value) -> None:
+        """Write the lanes of ``x`` to consecutive elements at ``pointer``."""
+        value = x.ir
+        if x.dtype == BOOL:
+            value = self.b.zext(value, I8 if x.lanes == 1 else ir.VectorType(I8, x.lanes))
+        instruction = self.b.store(value, pointer)
+        instruction.align = x.dtype.itemsize
+
+    # -- control
+
+    @contextmanager
+    def loop(self, start: Val | int, stop: Val | int, step: int = 1, carry: Sequence[Val] = ()) -> Iterator[Loop]:
+        """``for i in range(start, stop, step)``; ``loop.carry`` holds the carried values inside.
+
+        Call ``loop.next(values)`` inside to set what the next turn carries. After the block ``loop.carry``
+        holds the values after the last turn. The trip count may be zero.
+        """
+        b = self.b
+        start = self.index(start) if isinstance(start, int) else start
+        stop = self.index(stop) if isinstance(stop, int) else stop
+        before = b.block
+        head, body, after = (b.append_basic_block(n) for n in ("head", "body", "after"))
+        b.branch(head)
+        b.position_at_end(head)
+        i = b.phi(I64)
+        i.add_incoming(start.ir, before)
+        phis = [b.phi(c.ir.type) for c in carry]
+        for phi, c in zip(phis, carry, strict=True):
+            phi.add_incoming(c.ir, before)
+        b.cbranch(b.icmp_signed("<", i, stop.ir), body, after)
+        b.position_at_end(body)
+        inside = [Val(phi, c.dtype) for phi, c in zip(phis, carry, strict=True)]
+        loop = Loop(Val(i, INT64), inside)
+        yield loop
+        for phi, c in zip(phis, loop.result, strict=True):
+            phi.add_incoming(c.ir, b.block)
+        i.add_incoming(b.add(i, I64(step), flags=["nsw"]), b.block)
+        b.branch(head)
+        b.position_at_end(after)
+        loop.carry = inside
+
+
+class Loop:
+    """A loop being emitted: its index, and the values it carries from turn to turn."""
+
+    def __init__(self, index: Val, carry: list[Val]) -> None:
+        self.index, self.carry = index, carry
+        self.result: list[Val] = carry
+
+    def next(self, values: Sequence[Val]) -> None:
+        self.result = list(values)
+
+
+class _Exact:
+    def __init__(self, emitter: Emitter) -> None:
+        self.emitter = emitter
+
+    def __enter__(self) -> None:
+        self.before, self.emitter.flags = self.emitter.flags, ()
+
+    def __exit__(self, *_: object) -> None:
+        self.emitter.flags = self.before
+
+
+def _suffix(x: Val) -> str:
+    element = ("i" if x.dtype.kind in "iub" else "f") + str(element_width(x.dtype))
+    return element if x.lanes == 1 else f"v{x.lanes}{element}"
+
+
+def element_width(dtype: np.dtype) -> int:
+    """Bits of one element in a register."""
+    return 1 if dtype == BOOL else 8 * dtype.itemsize

@@ -1,0 +1,82 @@
+"""The target machine, optimisation, and turning a module into callable machine code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import llvmlite.binding as llvm
+import llvmlite.ir as ir
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the code generator may assume of the processor."""
+
+    triple: str
+    cpu: str
+    features: str
+    vector_bytes: int  # width of a vector register
+    vector_registers: int
+    l1_bytes: int = 32 * 1024
+    l2_bytes: int = 512 * 1024
+
+
+@cache
+def host() -> Target:
+    """The processor this program runs on."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = llvm.get_host_cpu_features()
+    wide = bool(features.get("avx512f") and features.get("avx512vl") and features.get("avx512dq") and features.get("avx512bw"))
+    vector = 64 if wide else 32 if features.get("avx2") and features.get("fma") else 16
+    flattened = features.flatten()
+    if wide:  # LLVM would otherwise keep to 256-bit registers on some processors
+        flattened += ",-prefer-256-bit"
+    arm = llvm.get_default_triple().startswith(("aarch64", "arm64"))
+    return Target(llvm.get_default_triple(), llvm.get_host_cpu_name(), flattened, vector, 32 if wide or arm else 16)
+
+
+@cache
+def target_machine(target: Target) -> llvm.TargetMachine:
+    return llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=2, jit=True)
+
+
+def optimize(module: ir.Module, target: Target, level: int = 2) -> llvm.ModuleRef:
+    """Parse, verify and optimise a module. The loops come vectorised: LLVM's vectorisers stay off."""
+    machine = target_machine(target)
+    module.triple = target.triple
+    module.data_layout = str(machine.target_data)
+    parsed = llvm.parse_assembly(str(module))
+    options = llvm.create_pipeline_tuning_options(level)
+    options.loop_vectorization = False
+    options.slp_vectorization = False
+    options.loop_unrolling = False
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(parsed, builder)
+    return parsed
+
+
+def emit_object(parsed: llvm.ModuleRef, target: Target) -> bytes:
+    return target_machine(target).emit_object(parsed)
+
+
+class Loaded:
+    """Machine code in memory; keeps it alive as long as the object lives."""
+
+    def __init__(self, code: bytes, target: Target) -> None:
+        empty = llvm.parse_assembly(f'target triple = "{target.triple}"\n')
+        machine = llvm.Target.from_triple(target.triple).create_target_machine(
+            cpu=target.cpu, features=target.features, opt=2, jit=True)
+        self._engine = llvm.create_mcjit_compiler(empty, machine)
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+
+    def address(self, name: str) -> int:
+        return self._engine.get_function_address(name)
+
+
+def assembly(parsed: llvm.ModuleRef, target: Target) -> str:
+    """The machine code of an optimised module as text."""
+    return target_machine(target).emit_assembly(parsed)

@@ -1,0 +1,154 @@
+"""Movements of lanes between registers and memory: short vectors, transposing loads, sums across lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import llvmlite.ir as ir
+import numpy as np
+
+from chainrule.llvm.emitter import I1, I32, PTR, Emitter, Val, element_type, lane_type
+
+
+def power_of_two(n: int) -> int:
+    """The smallest power of two that is at least ``n``."""
+    return 1 << (n - 1).bit_length()
+
+
+def resize(e: Emitter, x: Val, lanes: int) -> Val:
+    """The first ``lanes`` lanes of ``x``; lanes beyond its own are zero."""
+    if x.lanes == lanes:
+        return x
+    if x.lanes == 1:
+        return e.insert(e.const(0, x.dtype, lanes), x, 0)
+    if lanes == 1:
+        return e.extract(x, 0)
+    return e.shuffle(x, e.like(x, 0), [min(i, x.lanes) for i in range(lanes)])
+
+
+def load_first(e: Emitter, pointer: ir.Value, dtype: np.dtype, lanes: int, width: int) -> Val:
+    """``lanes`` consecutive elements in a register of ``width`` lanes, the others zero; reads nothing beyond them."""
+    if lanes == width:
+        return e.load(pointer, dtype, lanes)
+    if lanes == power_of_two(lanes):
+        return resize(e, e.load(pointer, dtype, lanes), width)
+    kind = lane_type(dtype, width)
+    name = f"llvm.masked.load.v{width}{_suffix(dtype)}.p0"
+    function = _declare(e, name, kind, [PTR, I32, ir.VectorType(I1, width), kind])
+    zero = e.const(0, dtype, width).ir
+    return Val(e.b.call(function, [pointer, I32(dtype.itemsize), _mask(lanes, width), zero]), dtype)
+
+
+def store_first(e: Emitter, x: Val, pointer: ir.Value, lanes: int) -> None:
+    """Write the first ``lanes`` lanes of ``x``, in pieces of powers of two."""
+    start = 0
+    while start < lanes:
+        size = 1 << ((lanes - start).bit_length() - 1)
+        e.store(pick(e, x, range(start, start + size)), e.at(pointer, start, x.dtype))
+        start += size
+
+
+def pick(e: Emitter, x: Val, lanes: Sequence[int]) -> Val:
+    """The given lanes of ``x``."""
+    if list(lanes) == list(range(x.lanes)):
+        return x
+    return e.extract(x, lanes[0]) if len(lanes) == 1 else e.shuffle(x, x, lanes)
+
+
+def join(e: Emitter, parts: Sequence[Val]) -> Val:
+    """Vectors of equal lanes, a power of two of them, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    half = len(parts) // 2
+    low, high = join(e, parts[:half]), join(e, parts[half:])
+    if low.lanes == 1:
+        return e.insert(resize(e, low, 2), high, 1)
+    return e.shuffle(low, high, range(2 * low.lanes))
+
+
+def gather(e: Emitter, element: Callable[[int], Val], lanes: int, width: int) -> Val:
+    """``element(i)`` in lane i, for the first ``lanes`` of ``width`` lanes; zero in the others."""
+    if width == 1:
+        return element(0)
+    x = e.const(0, element(0).dtype, width) if lanes < width else None
+    for lane in range(lanes):
+        one = element(lane)
+        x = e.insert(Val(ir.Constant(lane_type(one.dtype, width), ir.Undefined), one.dtype) if x is None else x, one, lane)
+    return x
+
+
+def load_columns(e: Emitter, row: Callable[[int], ir.Value], dtype: np.dtype, rows: int, columns: int, width: int) -> list[Val]:
+    """A matrix of ``rows`` rows as one register of ``width`` lanes for each column; ``row(i)`` points to row i.
+
+    Takes at most 128 bits of a row and transposes blocks of 4 × 4 (or 2 × 2) in registers: two shuffles a column.
+    """
+    quad = square(dtype)
+    if width < quad or columns > quad:
+        return [gather(e, lambda i, c=c: e.load(e.at(row(i), c, dtype), dtype), rows, width) for c in range(columns)]
+    blank = e.const(0, dtype, quad)
+    stacked = [join(e, [load_first(e, row(i), dtype, columns, quad) if i < rows else blank for i in range(r, width, quad)])
+               for r in range(quad)]  # stacked[r]: rows r, quad + r, 2 quad + r, … side by side
+    return _transpose_blocks(e, stacked)[:columns]
+
+
+def square(dtype: np.dtype) -> int:
+    """Side of the blocks that :func:`load_columns` transposes: the elements in 128 bits."""
+    return min(4, 16 // dtype.itemsize)
+
+
+def _transpose_blocks(e: Emitter, x: list[Val]) -> list[Val]:
+    """Transpose the blocks of ``len(x)`` lanes that lie at equal places of the registers ``x``."""
+    if len(x) == 1:
+        return x
+    if len(x) == 2:
+        return [_in_blocks(e, *x, lanes) for lanes in ((0, 2), (1, 3))]
+    low = [_in_blocks(e, x[i], x[i + 1], (0, 4, 1, 5)) for i in (0, 2)]
+    high = [_in_blocks(e, x[i], x[i + 1], (2, 6, 3, 7)) for i in (0, 2)]
+    return [_in_blocks(e, *pair, lanes) for pair in (low, high) for lanes in ((0, 1, 4, 5), (2, 3, 6, 7))]
+
+
+def _in_blocks(e: Emitter, x: Val, y: Val, lanes: Sequence[int]) -> Val:
+    """In each block of n = ``len(lanes)`` lanes, pick from the block of ``x`` (0 … n-1) and of ``y`` (n … 2n-1)."""
+    n, width = len(lanes), x.lanes
+    return e.shuffle(x, y, [base + (i if i < n else i - n + width) for base in range(0, width, n) for i in lanes])
+
+
+def sum_lanes(e: Emitter, x: Sequence[Val]) -> Val:
+    """One register whose lane i is the sum of the lanes of ``x[i]``; their number is a power of two up to the lanes.
+
+    Two registers become one: half of the lanes of the first added to its other half, beside those of the second.
+    """
+    x = list(x)
+    while x[0].lanes > len(x):
+        x = [e.add(pick(e, v, range(v.lanes // 2)), pick(e, v, range(v.lanes // 2, v.lanes))) for v in x]
+    block = min(4, 16 // x[0].dtype.itemsize, len(x))
+    segment = len(x)
+    while len(x) > block:  # whole blocks move between registers: block b of register q becomes the sum of x[q + b · block]
+        half = len(x) // 2
+        x = [_add_halves(e, x[i], x[i + half], segment) for i in range(half)]
+        segment //= 2
+    if block >= 2:
+        x = [_add_halves(e, x[i], x[i + 1], block) for i in range(0, block, 2)]
+    if block == 4:
+        x = [e.add(_in_blocks(e, *x, (0, 2, 4, 6)), _in_blocks(e, *x, (1, 3, 5, 7)))]
+    return x[0]
+
+
+def _add_halves(e: Emitter, x: Val, y: Val, segment: int) -> Val:
+    """In each segment of lanes: the halves of ``x`` added in the lower half, those of ``y`` in the upper half."""
+    half = segment // 2
+    return e.add(_in_blocks(e, x, y, (*range(half), *range(segment + half, 2 * segment))),
+                 _in_blocks(e, x, y, (*range(half, segment), *range(segment, segment + half))))
+
+
+def _suffix(dtype: np.dtype) -> str:
+    return f"{'f' if dtype.kind == 'f' else 'i'}{8 * dtype.itemsize}"
+
+
+def _mask(lanes: int, width: int) -> ir.Constant:
+    return ir.Constant(ir.VectorType(I1, width), [ir.Constant(I1, int(i < lanes)) for i in range(width)])
+
+
+def _declare(e: Emitter, name: str, result: ir.Type, args: list[ir.Type]) -> ir.Function:
+    known = e.b.module.globals.get(name)
+    return known if known is not None else ir.Function(e.b.module, ir.FunctionType(result, args), name)

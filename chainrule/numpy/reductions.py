@@ -1,0 +1,370 @@
+"""Functions that combine elements along axes, and running sums."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule import dtypes
+from chainrule.errors import ArgumentError
+from chainrule.numpy.common import array, axes_of, axis_of, count, filled, kept, records, reshaped, sliced
+from chainrule.ops import elementwise as ew
+from chainrule.ops import reduce
+from chainrule.ops.declare import Op, convert
+from chainrule.ops.structure import broadcast, concatenate
+from chainrule.trace import no_out, recorded_iota
+
+_INDEX = np.dtype(np.int32)
+
+
+def reduced(op: Op, a: Any, axis: Any, keepdims: bool) -> Any:
+    """``op`` along ``axis``."""
+    axes = axes_of(axis, len(a.shape))
+    return kept(op(a, axes=axes) if axes else a, axes, a.shape, keepdims)
+
+
+def _accumulator(dtype: np.dtype, given: Any) -> np.dtype:
+    """NumPy adds and multiplies small integers and bools in 64 bits."""
+    if given is not None:
+        return np.dtype(given)
+    if dtype.kind in "ib":
+        return dtypes.INT64
+    return np.dtype(np.uint64) if dtype.kind == "u" else dtype
+
+
+@records(np.sum, (np.add, "reduce"))
+def sum_(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
+    """The sum of the elements along axes."""
+    no_out("np.sum", out)
+    a = array(a)
+    total = reduced(reduce.sum_, convert(a, _accumulator(a.dtype, dtype)), axis, keepdims)
+    return total if initial is None else ew.add(total, initial)
+
+
+@records(np.prod, (np.multiply, "reduce"))
+def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
+    """The product of the elements along axes."""
+    no_out("np.prod", out)
+    a = array(a)
+    total = reduced(reduce.prod, convert(a, _accumulator(a.dtype, dtype)), axis, keepdims)
+    return total if initial is None else ew.mul(total, initial)
+
+
+def _extreme(op: Op, pair: Op, a: Any, axis: Any, keepdims: bool, initial: Any) -> Any:
+    axes = axes_of(axis, len(a.shape))
+    if initial is None:
+        return reduced(op, a, axes, keepdims)
+    if count(a.shape, axes) == 0:
+        shape = tuple(n for i, n in enumerate(a.shape) if i not in axes)
+        return kept(filled(a, shape, initial, a.dtype), axes, a.shape, keepdims)
+    return pair(reduced(op, a, axes, keepdims), initial)
+
+
+@records(np.max, (np.maximum, "reduce"))
+def max_(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
+    """The largest element along axes."""
+    no_out("np.max", out)
+    return _extreme(reduce.max_, ew.maximum, array(a), axis, keepdims, initial)
+
+
+@records(np.min, (np.minimum, "reduce"))
+def min_(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
+    """The smallest element along axes."""
+    no_out("np.min", out)
+    return _extreme(reduce.min_, ew.minimum, array(a), axis, keepdims, initial)
+
+
+@records(np.ptp)
+def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+    """The largest element less the smallest."""
+    no_out("np.ptp", out)
+    return ew.sub(max_(a, axis, None, keepdims), min_(a, axis, None, keepdims))
+
+
+@records(np.all, (np.logical_and, "reduce"))
+def all_(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+    """Whether all elements along axes are true."""
+    no_out("np.all", out)
+    return reduced(reduce.all_, truth(array(a)), axis, keepdims)
+
+
+@records(np.any, (np.logical_or, "reduce"))
+def any_(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+    """Whether any element along axes is true."""
+    no_out("np.any", out)
+    return reduced(reduce.any_, truth(array(a)), axis, keepdims)
+
+
+def truth(a: Any) -> Any:
+    """Each element as a bool."""
+    return a if a.dtype == dtypes.BOOL else ew.ne(a, 0)
+
+
+@records(np.count_nonzero)
+def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """How many elements along axes are not 0."""
+    return sum_(truth(array(a)), axis, keepdims=keepdims)
+
+
+# ---------------------------------------------------------------- averages
+
+
+@records(np.mean)
+def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+    """The average of the elements along axes."""
+    no_out("np.mean", out)
+    a = _floats(array(a), dtype)
+    return ew.div(reduced(reduce.sum_, a, axis, keepdims), float(count(a.shape, axes_of(axis, len(a.shape)))))
+
+
+def _floats(a: Any, dtype: Any) -> Any:
+    return convert(a, np.dtype(dtype) if dtype is not None else a.dtype if a.dtype.kind == "f" else dtypes.FLOAT64)
+
+
+@records(np.var)
+def var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: bool = False, *,
+        mean: Any = None, correction: float | None = None) -> Any:
+    """The average square distance from the mean."""
+    no_out("np.var", out)
+    a = _floats(array(a), dtype)
+    axes = axes_of(axis, len(a.shape))
+    n = count(a.shape, axes)
+    if mean is None:
+        mean = ew.div(reduced(reduce.sum_, a, axes, True), float(n))
+    distance = ew.sub(a, mean)
+    free = max(n - (ddof if correction is None else correction), 0)
+    return ew.div(reduced(reduce.sum_, ew.mul(distance, distance), axes, keepdims), float(free))
+
+
+@records(np.std)
+def std(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: bool = False, *,
+        mean: Any = None, correction: float | None = None) -> Any:
+    """The square root of the variance."""
+    return ew.sqrt(var(a, axis, dtype, out, ddof, keepdims, mean=mean, correction=correction))
+
+
+@records(np.average)
+def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
+    """The average, weighted if ``weights`` (of the shape of the array, or of its one axis) are given."""
+    a = array(a)
+    axes = axes_of(axis, len(a.shape))
+    if weights is None:
+        result = mean(a, axes, keepdims=keepdims)
+        total = filled(a, result.shape, float(count(a.shape, axes)), result.dtype)
+    else:
+        weights = array(weights)
+        if weights.shape != a.shape:
+            weights = reshaped(weights, tuple(n if i in axes else 1 for i, n in enumerate(a.shape)))
+            weights = broadcast_like(weights, a)
+        total = sum_(weights, axes, keepdims=keepdims)
+        result = ew.div(sum_(ew.mul(a, weights), axes, keepdims=keepdims), total)
+    return (result, total) if returned else result
+
+
+def broadcast_like(x: Any, a: Any) -> Any:
+    """``x`` broadcast to the shape of ``a`` by NumPy's rule."""
+    return reduce.expand(x, a.shape)
+
+
+@records(np.trapezoid)
+def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+    """The integral along an axis by the trapezoidal rule."""
+    y = array(y)
+    axis = axis_of(axis, len(y.shape))
+    n = y.shape[axis]
+    pairs = ew.add(sliced(y, axis, 1, n), sliced(y, axis, 0, n - 1))
+    if x is not None:
+        x = array(x)
+        along = axis if len(x.shape) == len(y.shape) else 0
+        dx = ew.sub(sliced(x, along, 1, n), sliced(x, along, 0, n - 1))
+        if len(x.shape) == 1:
+            dx = reshaped(dx, tuple(n - 1 if i == axis else 1 for i in range(len(y.shape))))
+    return sum_(ew.mul(ew.mul(pairs, dx), 0.5), axis)
+
+
+# ---------------------------------------------------------------- without NaN
+
+
+def _nan_ignored(a: Any, instead: float) -> Any:
+    a = array(a)
+    return ew.select(ew.is_nan(a), instead, a) if a.dtype.kind == "f" else a
+
+
+@records(np.nansum)
+def nansum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+    """The sum of the elements that are not NaN."""
+    return sum_(_nan_ignored(a, 0.0), axis, dtype, out, keepdims)
+
+
+@records(np.nanprod)
+def nanprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+    """The product of the elements that are not NaN."""
+    return prod(_nan_ignored(a, 1.0), axis, dtype, out, keepdims)
+
+
+@records(np.nanmean)
+def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+    """The average of the elements that are not NaN."""
+    a = _floats(array(a), dtype)
+    return ew.div(nansum(a, axis, dtype, out, keepdims), sum_(convert(ew.eq(a, a), a.dtype), axis, keepdims=keepdims))
+
+
+@records(np.nanmax)
+def nanmax(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+    """The largest element that is not NaN."""
+    return _nan_extreme(a, axis, out, keepdims, max_, -np.inf)
+
+
+@records(np.nanmin)
+def nanmin(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+    """The smallest element that is not NaN."""
+    return _nan_extreme(a, axis, out, keepdims, min_, np.inf)
+
+
+def _nan_extreme(a: Any, axis: Any, out: Any, keepdims: bool, extreme: Any, instead: float) -> Any:
+    a = array(a)
+    result = extreme(_nan_ignored(a, instead), axis, out, keepdims)
+    return ew.select(all_(ew.ne(a, a), axis, keepdims=keepdims), np.nan, result) if a.dtype.kind == "f" else result
+
+
+# ---------------------------------------------------------------- positions
+
+
+def _position(op: Op, a: Any, axis: Any, keepdims: bool) -> Any:
+    """Where ``op``'s element is: the smallest position of those that hold it. NaN counts as the extreme."""
+    a = array(a)
+    shape = a.shape
+    if axis is None:
+        a, axes = reshaped(a, (count(shape, range(len(shape))),)), (0,)
+    else:
+        axes = (axis_of(axis, len(shape)),)
+    n = a.shape[axes[0]]
+    best = op(a, axes=axes)
+    hit = ew.eq(a, reduce.spread(best, axes, a.shape))
+    if a.dtype.kind == "f":
+        hit = ew.bit_or(hit, ew.is_nan(a))
+    positions = reduce.spread_index(recorded_iota(n, _INDEX), axes[0], a.shape)
+    first = reduce.min_(ew.select(hit, positions, np.asarray(n, _INDEX)), axes=axes)
+    return kept(ew.cast(first, dtype=dtypes.INT64), axes if axis is not None else tuple(range(len(shape))), shape, keepdims)
+
+
+@records(np.argmax)
+def argmax(a: Any, axis: int | None = None, out: Any = None, *, keepdims: bool = False) -> Any:
+    """The position of the first largest element."""
+    no_out("np.argmax", out)
+    return _position(reduce.max_, a, axis, keepdims)
+
+
+@records(np.argmin)
+def argmin(a: Any, axis: int | None = None, out: Any = None, *, keepdims: bool = False) -> Any:
+    """The position of the first smallest element."""
+    no_out("np.argmin", out)
+    return _position(reduce.min_, a, axis, keepdims)
+
+
+# ---------------------------------------------------------------- running sums
+
+
+def _running(pair: Op, neutral: float, a: Any, axis: Any) -> Any:
+    """Combine each element with all before it: log2(n) rounds, each reaching twice as far back.
+
+    Source: Hillis and Steele, "Data parallel algorithms", Communications of the ACM 29 (1986).
+    """
+    if axis is None:
+        a, axis = reshaped(a, (count(a.shape, range(len(a.shape))),)), 0
+    axis = axis_of(axis, len(a.shape))
+    n, reach = a.shape[axis], 1
+    while reach < n:
+        head = filled(a, tuple(reach if i == axis else extent for i, extent in enumerate(a.shape)), neutral, a.dtype)
+        a = pair(a, concatenate(head, sliced(a, axis, 0, n - reach), axis=axis))
+        reach *= 2
+    return a
+
+
+@records(np.cumsum, (np.add, "accumulate"))
+def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) -> Any:
+    """Running sums along an axis."""
+    no_out("np.cumsum", out)
+    a = array(a)
+    return _running(ew.add, 0, convert(a, _accumulator(a.dtype, dtype)), axis)
+
+
+@records(np.cumprod, (np.multiply, "accumulate"))
+def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) -> Any:
+    """Running products along an axis."""
+    no_out("np.cumprod", out)
+    a = array(a)
+    return _running(ew.mul, 1, convert(a, _accumulator(a.dtype, dtype)), axis)
+
+
+def _cumulative(running: Any, neutral: float, x: Any, axis: int | None, dtype: Any, include_initial: bool) -> Any:
+    x = array(x)
+    if axis is None and len(x.shape) > 1:
+        raise ArgumentError.of(f"an array of {len(x.shape)} axes needs axis=", f"0 to {len(x.shape) - 1}", "axis=0")
+    result = running(x, axis, dtype)
+    if not include_initial:
+        return result
+    axis = axis_of(0 if axis is None else axis, len(x.shape))
+    head = filled(x, tuple(1 if i == axis else n for i, n in enumerate(x.shape)), neutral, result.dtype)
+    return concatenate(head, result, axis=axis)
+
+
+@records(np.cumulative_sum)
+def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
+    """Running sums along an axis, on request from 0 on."""
+    return _cumulative(cumsum, 0, x, axis, dtype, include_initial)
+
+
+@records(np.cumulative_prod)
+def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
+    """Running products along an axis, on request from 1 on."""
+    return _cumulative(cumprod, 1, x, axis, dtype, include_initial)
+
+
+@records((np.maximum, "accumulate"))
+def running_maximum(a: Any, axis: int = 0) -> Any:
+    """The largest element so far along an axis."""
+    return _running(ew.maximum, _lowest(array(a).dtype), array(a), axis)
+
+
+@records((np.minimum, "accumulate"))
+def running_minimum(a: Any, axis: int = 0) -> Any:
+    """The smallest element so far along an axis."""
+    return _running(ew.minimum, _highest(array(a).dtype), array(a), axis)
+
+
+def _lowest(dtype: np.dtype) -> Any:
+    return -np.inf if dtype.kind == "f" else np.iinfo(dtype).min if dtype.kind in "iu" else False
+
+
+def _highest(dtype: np.dtype) -> Any:
+    return np.inf if dtype.kind == "f" else np.iinfo(dtype).max if dtype.kind in "iu" else True
+
+
+# ---------------------------------------------------------------- log-sum-exp
+
+
+@records((np.logaddexp, "reduce"))
+def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """log Σ exp(a) along axes, without overflow.
+
+    The largest element m is taken out first: m + log Σ exp(a - m).
+
+    Example:
+        >>> from chainrule import numpy as cnp
+        >>> float(cnp.logsumexp([1000.0, 1000.0]))
+        1000.6931471805599
+    """
+    a = _floats(array(a), None)
+    axes = axes_of(axis, len(a.shape))
+    if count(a.shape, axes) == 0:
+        return filled(a, kept(reduced(reduce.sum_, a, axes, keepdims), (), (), False).shape, -np.inf, a.dtype)
+    top = ew.stop_gradient(reduced(reduce.max_, a, axes, True))
+    top = ew.select(ew.is_finite(top), top, 0.0)
+    total = ew.log(reduced(reduce.sum_, ew.exp(ew.sub(a, top)), axes, True))
+    shape = tuple(n for i, n in enumerate(a.shape) if i not in axes)
+    return ew.add(total, top) if keepdims else reshaped(ew.add(total, top), shape)
+
+
+__all__ = ["all_", "any_", "broadcast", "cumsum", "logsumexp", "max_", "mean", "min_", "reduced", "sum_", "truth"]

@@ -1,0 +1,72 @@
+"""The contraction: out[i…] = Σ_r a[i…, r…] · b[i…, r…]. Matrix products in every transposition are one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import ShapeError
+from chainrule.ops.declare import Op, is_linear
+
+Labels = tuple[int, ...]
+
+
+def _infer(a: Any, b: Any, a_axes: Labels, b_axes: Labels, out_axes: Labels) -> Any:
+    extent = dict(zip(a_axes, a[0], strict=True))
+    for label, n in zip(b_axes, b[0], strict=True):
+        if extent.setdefault(label, n) != n:
+            raise ShapeError.of(f"cannot multiply arrays of shapes {a[0]} and {b[0]}: {extent[label]} against {n}",
+                                "the last axis of the first as long as the second-to-last of the second",
+                                "a @ b.T   # or transpose the other operand")
+    return tuple(extent[label] for label in out_axes), a[1]
+
+
+def _reference(a: Any, b: Any, a_axes: Labels, b_axes: Labels, out_axes: Labels) -> Any:
+    summed = [x for x in a_axes if x in b_axes and x not in out_axes]
+    shared = [x for x in out_axes if x in a_axes and x in b_axes]
+    with np.errstate(all="ignore"):
+        if shared or a.dtype.kind != "f":
+            return np.asarray(np.einsum(a, list(a_axes), b, list(b_axes), list(out_axes)), dtype=a.dtype)
+        out = np.tensordot(a, b, ([a_axes.index(x) for x in summed], [b_axes.index(x) for x in summed]))
+    have = [x for x in (*a_axes, *b_axes) if x not in summed]
+    return np.transpose(out, [have.index(x) for x in out_axes]) if have != list(out_axes) else np.asarray(out)
+
+
+def _jvp(t: Sequence[Any], x: Sequence[Any], out: Any, **p: Any) -> Any:
+    from_a = None if t[0] is None else contract(t[0], x[1], **p)
+    from_b = None if t[1] is None else contract(x[0], t[1], **p)
+    if from_a is None or from_b is None:
+        return from_b if from_a is None else from_a
+    return from_a + from_b
+
+
+def _transpose(ct: Any, x: Sequence[Any], a_axes: Labels, b_axes: Labels, out_axes: Labels) -> list[Any]:
+    if is_linear(x[0]):
+        return [contract(ct, x[1], a_axes=out_axes, b_axes=b_axes, out_axes=a_axes), None]
+    return [None, contract(x[0], ct, a_axes=a_axes, b_axes=out_axes, out_axes=b_axes)]
+
+
+contract = Op(
+    "contract", "Σ over the labels that are not in ``out_axes`` of the product of two arrays with labelled axes; every "
+    "label is in two of the three.", "contract", infer=_infer, reference=_reference, jvp=_jvp, transpose=_transpose,
+    arity=2, kinds=("f", "i", "u"), onnx="Einsum")
+
+
+def matmul(a: Any, b: Any) -> Any:
+    """The matrix product with NumPy's rules (vectors, and stacks of matrices of equal leading extents)."""
+    if not a.shape or not b.shape:
+        raise ShapeError.of("a matrix product got a scalar", "arrays of at least one axis", "a * b")
+    lead = max(len(a.shape), len(b.shape)) - 2 if len(a.shape) > 1 and len(b.shape) > 1 else 0
+    batch = tuple(range(lead))
+    k, m, n = 100, 101, 102
+    a_axes = (k,) if len(a.shape) == 1 else (*_lead(a, b, batch), m, k)
+    b_axes = (k,) if len(b.shape) == 1 else (*_lead(b, a, batch), k, n)
+    out = (*dict.fromkeys([*a_axes[:-2], *b_axes[:-2]]), *((m,) if m in a_axes else ()), *((n,) if n in b_axes else ()))
+    return contract(a, b, a_axes=a_axes, b_axes=b_axes, out_axes=out)
+
+
+def _lead(x: Any, other: Any, batch: Labels) -> Labels:
+    mine = len(x.shape) - 2
+    return batch[len(batch) - mine:] if len(other.shape) > 1 else tuple(range(mine))

@@ -1,0 +1,317 @@
+"""Declaring operations: one declaration holds all there is to know about an operation.
+
+Families of operations (``kind``) share a compiler treatment:
+
+* ``elementwise``: out[i] = f(x[i], y[i], …); declares partial derivatives, or that it is linear.
+* ``view``: out[i] = x[affine(i)]; costs nothing when its user can read through it.
+* ``reduce``: combines elements along axes.
+* ``contract``: out[i…] = Σ_r a[i…, r…] · b[i…, r…].
+* others (``constant``, ``iota``, ``concatenate``, ``pad``, ``take``, ``scatter_add``, ``scan``, ``custom`` …)
+  that the compiler knows one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from chainrule import dtypes
+from chainrule.errors import ChainruleTypeError, ShapeError
+from chainrule.graph import Node, user_source
+
+REGISTRY: dict[str, Op] = {}
+
+
+class Traced:
+    """What stands for an array while a function is recorded: it wraps the node that makes the value."""
+
+    __slots__ = ("node",)
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.node.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.node.dtype
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Stands for a linear operand in a transpose rule: its value is unknown, its shape and dtype are not."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+def is_linear(x: Any) -> bool:
+    return isinstance(x, Linear)
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """One primitive operation. Made by the functions below, found in ``REGISTRY`` by name.
+
+    Attributes:
+        infer: ``infer(*(shape, dtype) pairs, **params) -> (shape, dtype)``; raises on what does not fit.
+        reference: the NumPy meaning, ``reference(*arrays, **params)``.
+        jvp: ``jvp(tangents, inputs, out, **params)``: the tangent of the output; a tangent of None is zero.
+        transpose: ``transpose(ct, inputs, **params)``: the cotangents of those inputs that are :class:`Linear`
+            in ``inputs``, in the order of all inputs, None for the others.
+        lower: how the compiler makes it; its meaning depends on ``kind``.
+    """
+
+    name: str
+    doc: str
+    kind: str
+    infer: Callable[..., tuple[Any, Any]]
+    reference: Callable[..., Any]
+    jvp: Callable[..., Any] | None = None
+    transpose: Callable[..., Any] | None = None
+    lower: Callable[..., Any] | None = None
+    kinds: tuple[str, ...] = ("f", "i", "u", "b")
+    arity: int = 1
+    onnx: str | None = None
+    view: Callable[..., Any] | None = None
+    combine: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.name in REGISTRY:
+            raise ValueError(f"operation {self.name!r} is declared twice")
+        REGISTRY[self.name] = self
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+    def evaluate(self, *arrays: Any, **params: Any) -> Any:
+        """The reference result on concrete arrays."""
+        return self.reference(*arrays, **params)
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        return bind(self, *args, **params)
+
+
+def bind(op: Op, *args: Any, **params: Any) -> Any:
+    """Apply ``op``: computed at once on arrays, recorded if any argument is traced."""
+    tracer = None
+    for a in args:
+        if isinstance(a, Traced):
+            tracer = type(a)
+            break
+    if tracer is None:
+        arrays = [np.asarray(a) for a in args]
+        op.infer(*((a.shape, a.dtype) for a in arrays), **params)
+        return op.evaluate(*arrays, **params)
+    node = make(op, [a.node if isinstance(a, Traced) else constant_node(a) for a in args], params)
+    return tracer(node)
+
+
+def make(op: Op, inputs: Sequence[Node], params: dict[str, Any]) -> Node:
+    """A node of ``op``, with its value if the values of all inputs are known."""
+    shape, dtype = op.infer(*[(i.shape, i.dtype) for i in inputs], **params)
+    values = [i.value for i in inputs]
+    known = True
+    for value in values:
+        if value is None:
+            known = False
+            break
+    return Node(op, tuple(inputs), params, shape, dtype, op.reference(*values, **params) if known else None, user_source())
+
+
+def constant_node(value: Any) -> Node:
+    """A concrete array as a node."""
+    if isinstance(value, Node):
+        return value
+    array = np.asarray(value)
+    check_dtype(array.dtype)
+    return Node(CONSTANT, (), {"value": array}, array.shape, array.dtype, array)
+
+
+def input_node(shape: tuple[int, ...], dtype: np.dtype, value: Any = None, **params: Any) -> Node:
+    """An input of a graph."""
+    return Node(INPUT, (), params, tuple(shape), np.dtype(dtype), value)
+
+
+def check_dtype(dtype: np.dtype) -> None:
+    if dtype not in dtypes.SUPPORTED:
+        raise ChainruleTypeError.of(
+            f"arrays of dtype {dtype} cannot be computed with",
+            f"supported are {', '.join(sorted(str(d) for d in dtypes.SUPPORTED))}", "x.astype(np.float32)")
+
+
+def _leaf(name: str, doc: str) -> Op:
+    return Op(name, doc, name, infer=lambda **_: ((), None), reference=lambda value=None, **_: value, arity=0)
+
+
+INPUT = _leaf("input", "An argument of the graph.")
+CONSTANT = _leaf("constant", "An array known when the graph is recorded.")
+
+# ---------------------------------------------------------------- elementwise
+
+_KINDS = {"f": "floating", "i": "integer", "u": "unsigned", "b": "bool"}
+
+
+def elementwise(name: str, *, doc: str, reference: Callable[..., Any], lower: Callable[..., Any],
+                partials: Sequence[Callable[..., Any] | None] | None = None, linear: Callable[..., Any] | None = None,
+                jvp: Callable[..., Any] | None = None, transpose: Callable[..., Any] | None = None,
+                arity: int = 1, kinds: str = "fiub", result: str = "same", onnx: str | None = None) -> Op:
+    """Declare an operation on corresponding elements.
+
+    Args:
+        name: the operation's name.
+        doc: one sentence for its users.
+        reference: the NumPy function that defines it.
+        lower: ``lower(e, *x)`` with the emitter ``e``.
+        partials: ∂out/∂x_k as functions of ``(*inputs, out)``; None where the derivative is zero.
+        linear: the tangent as a function of the tangents, for linear operations.
+        jvp: the tangent rule itself, where neither of the two says it best.
+        transpose: for operations that are linear in some inputs: see :class:`Op`.
+        arity: the number of inputs.
+        kinds: NumPy dtype kinds it takes; ``f`` alone makes integers convert to floats first.
+        result: ``same`` dtype as the inputs, or ``bool``.
+        onnx: the operator of the ONNX standard with the same meaning.
+    """
+    def infer(*inputs: tuple[tuple[int, ...], np.dtype], **_: Any) -> tuple[Any, Any]:
+        shape, dtype = inputs[-1]
+        if dtype.kind not in kinds:
+            raise ChainruleTypeError.of(f"{name} got an array of dtype {dtype}",
+                                        f"{' or '.join(_KINDS[k] for k in kinds)} numbers", "x.astype(np.float64)")
+        for other, _dtype in inputs:
+            if other != shape:
+                raise ShapeError.of(f"{name} got arrays of shapes {other} and {shape}",
+                                    "the arrays need one shape", f"{name}(x, np.broadcast_to(y, x.shape))")
+        return shape, dtypes.BOOL if result == "bool" else dtype
+
+    rule = jvp
+    if partials is not None:
+        rule = _jvp_of_partials(partials)
+    elif linear is not None:
+        rule = _jvp_of_linear(linear)
+    elif jvp is None:
+        rule = _jvp_of_partials([None] * arity)
+    op = _Elementwise(name, doc, "elementwise", infer, _typed(reference, result), rule, transpose, lower,
+                      tuple(kinds), arity, onnx)
+    op.extra["ufunc"] = reference
+    return op
+
+
+class _Elementwise(Op):
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        nodes = [a.node for a in args if isinstance(a, Traced)]
+        if len(nodes) == len(args):  # the common case in a hurry: nothing to convert
+            shape, dtype = nodes[0].shape, nodes[0].dtype
+            for node in nodes:
+                if node.dtype != dtype or node.shape != shape:
+                    break
+            else:
+                if dtype.kind in self.kinds:
+                    return type(args[0])(make(self, nodes, params))
+        return bind(self, *unify(*args, floats=self.kinds == ("f",)), **params)
+
+
+def _typed(reference: Callable[..., Any], result: str) -> Callable[..., Any]:
+    def run(*arrays: Any, **params: Any) -> Any:
+        with np.errstate(all="ignore"):
+            out = np.asarray(reference(*arrays, **params))
+        wanted = dtypes.BOOL if result == "bool" else arrays[-1].dtype
+        return out if out.dtype == wanted else out.astype(wanted)
+    return run
+
+
+def _jvp_of_partials(partials: Sequence[Callable[..., Any] | None]) -> Callable[..., Any]:
+    def jvp(tangents: Sequence[Any], inputs: Sequence[Any], out: Any, **params: Any) -> Any:
+        total = None
+        for tangent, partial in zip(tangents, partials, strict=True):
+            if tangent is None or partial is None:
+                continue
+            term = REGISTRY["mul"](partial(*inputs, out, **params), tangent)
+            total = term if total is None else REGISTRY["add"](total, term)
+        return total
+    return jvp
+
+
+def _jvp_of_linear(linear: Callable[..., Any]) -> Callable[..., Any]:
+    def jvp(tangents: Sequence[Any], inputs: Sequence[Any], out: Any, **params: Any) -> Any:
+        return linear(*tangents)
+    return jvp
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    return x.shape if isinstance(x, Traced | np.ndarray | np.generic) else np.shape(x)
+
+
+def dtype_of(x: Any) -> np.dtype:
+    return x.dtype if isinstance(x, Traced | np.ndarray | np.generic) else np.asarray(x).dtype
+
+
+def unify(*args: Any, floats: bool = False) -> tuple[Any, ...]:
+    """Arguments brought to one dtype and one shape by explicit ``cast`` and ``broadcast`` nodes."""
+    dtype = common_dtype(args)
+    if floats:
+        dtype = dtypes.floating(dtype)
+    shape = common_shape([shape_of(a) for a in args])
+    return tuple([expand(convert(a, dtype), shape) for a in args])
+
+
+def common_dtype(args: Sequence[Any]) -> np.dtype:
+    """The dtype that arrays and (weak) Python scalars have in common."""
+    if len(args) == 1:
+        dtype = dtype_of(args[0])
+    else:
+        weak = [a if type(a) in _WEAK else dtype_of(a) for a in args]
+        strong = [w for w in weak if type(w) not in _WEAK]
+        if strong and strong[0].kind == "f" and all(s == strong[0] for s in strong):
+            dtype = strong[0]
+        else:
+            dtype = np.dtype(dtypes.promote(*weak))
+    check_dtype(dtype)
+    return dtype
+
+
+_WEAK = (bool, int, float)
+
+
+def common_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """What the shapes broadcast to."""
+    large = [s for s in shapes if s]
+    if not large:
+        return ()
+    return large[0] if all(s == large[0] for s in large) else broadcast_shapes(*shapes)
+
+
+def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        listed = " and ".join(str(s) for s in shapes)
+        raise ShapeError.of(
+            f"arrays of shapes {listed} do not broadcast together",
+            "extents must be equal, or 1, counted from the last axis", "x[:, None] + y   # one axis more") from None
+
+
+def convert(x: Any, dtype: np.dtype) -> Any:
+    """``x`` with ``dtype``, as a ``cast`` node if it is traced."""
+    if not isinstance(x, Traced):
+        return np.asarray(x, dtype)
+    return x if x.dtype == dtype else REGISTRY["cast"](x, dtype=dtype)
+
+
+def expand(x: Any, shape: tuple[int, ...]) -> Any:
+    """``x`` broadcast to ``shape`` by NumPy's rule, as explicit nodes."""
+    have = shape_of(x)
+    if have == shape:
+        return x
+    if not have:
+        return REGISTRY["broadcast"](x, shape=tuple(shape), dims=())
+    offset = len(shape) - len(have)
+    kept = tuple(i for i, n in enumerate(have) if n != 1 or shape[offset + i] == 1)
+    if len(kept) != len(have):
+        x = REGISTRY["reshape"](x, shape=tuple(have[i] for i in kept))
+    return REGISTRY["broadcast"](x, shape=tuple(shape), dims=tuple(offset + i for i in kept))

@@ -1,0 +1,375 @@
+"""Operations on corresponding elements."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from chainrule import dtypes
+from chainrule.errors import ChainruleTypeError
+from chainrule.ops.declare import Op, bind, broadcast_shapes, convert, elementwise, expand, is_linear, shape_of, unify
+
+TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
+
+# ---------------------------------------------------------------- arithmetic
+
+
+add = elementwise(
+    "add", doc="Sum of two arrays.", reference=np.add, arity=2, onnx="Add",
+    lower=lambda e, x, y: e.add(x, y),
+    jvp=lambda t, x, out: t[1] if t[0] is None else t[0] if t[1] is None else add(t[0], t[1]),
+    transpose=lambda ct, x: [ct if is_linear(x[0]) else None, ct if is_linear(x[1]) else None])
+
+sub = elementwise(
+    "sub", doc="Difference of two arrays.", reference=np.subtract, arity=2, onnx="Sub", kinds="fiu",
+    lower=lambda e, x, y: e.sub(x, y),
+    jvp=lambda t, x, out: neg(t[1]) if t[0] is None else t[0] if t[1] is None else sub(t[0], t[1]),
+    transpose=lambda ct, x: [ct if is_linear(x[0]) else None, neg(ct) if is_linear(x[1]) else None])
+
+mul = elementwise(
+    "mul", doc="Product of two arrays, element by element.", reference=np.multiply, arity=2, onnx="Mul",
+    lower=lambda e, x, y: e.mul(x, y),
+    partials=[lambda x, y, out: y, lambda x, y, out: x],
+    transpose=lambda ct, x: [mul(ct, x[1]) if is_linear(x[0]) else None, mul(x[0], ct) if is_linear(x[1]) else None])
+
+div = elementwise(
+    "div", doc="True quotient of two arrays.", reference=np.true_divide, arity=2, kinds="f", onnx="Div",
+    lower=lambda e, x, y: e.div(x, y),
+    jvp=lambda t, x, out: _div_jvp(t, x, out),
+    transpose=lambda ct, x: [div(ct, x[1]) if is_linear(x[0]) else None, None])
+
+
+def _div_jvp(t: Any, x: Any, out: Any) -> Any:
+    first = None if t[0] is None else div(t[0], x[1])
+    if t[1] is None:
+        return first
+    second = neg(mul(div(out, x[1]), t[1]))
+    return second if first is None else add(first, second)
+
+
+neg = elementwise(
+    "neg", doc="The negative of each element.", reference=np.negative, kinds="fiu", onnx="Neg",
+    lower=lambda e, x: e.neg(x), linear=lambda t: neg(t), transpose=lambda ct, x: [neg(ct)])
+
+abs_ = elementwise(
+    "abs", doc="Absolute value; its derivative at 0 is 0.", reference=np.absolute, onnx="Abs",
+    lower=lambda e, x: e.abs(x), partials=[lambda x, out: sign(x)])
+
+sign = elementwise(
+    "sign", doc="-1, 0 or 1 as the element is negative, zero or positive; NaN for NaN.", reference=np.sign, kinds="fiu",
+    lower=lambda e, x: _lower_sign(e, x), onnx="Sign")
+
+
+def _lower_sign(e: Any, x: Any) -> Any:
+    zero, one = e.like(x, 0), e.like(x, 1)
+    positive = e.select(e.gt(x, zero), one, x if x.dtype.kind == "f" else zero)
+    if x.dtype.kind == "u":
+        return positive
+    # a float that is not positive is itself here: ±0 and NaN stay as they are
+    signed = e.select(e.lt(x, zero), e.like(x, -1), positive)
+    return e.select(e.eq(x, zero), zero, signed)
+
+
+maximum = elementwise(
+    "maximum", doc="The larger of two; NaN if either is NaN. At ties each side gets half the derivative.",
+    reference=np.maximum, arity=2, onnx="Max", lower=lambda e, x, y: e.max(x, y),
+    partials=[lambda x, y, out: _share(x, y, gt), lambda x, y, out: _share(y, x, gt)])
+
+minimum = elementwise(
+    "minimum", doc="The smaller of two; NaN if either is NaN. At ties each side gets half the derivative.",
+    reference=np.minimum, arity=2, onnx="Min", lower=lambda e, x, y: e.min(x, y),
+    partials=[lambda x, y, out: _share(x, y, lt), lambda x, y, out: _share(y, x, lt)])
+
+
+def _share(x: Any, y: Any, wins: Op) -> Any:
+    one = np.ones((), x.dtype)
+    return select(wins(x, y), one, select(eq(x, y), one / 2, one * 0))
+
+
+# ---------------------------------------------------------------- powers, exponentials, logarithms
+
+sqrt = elementwise(
+    "sqrt", doc="Square root.", reference=np.sqrt, kinds="f", onnx="Sqrt",
+    lower=lambda e, x: e.sqrt(x), partials=[lambda x, out: div(0.5, out)])
+
+exp = elementwise(
+    "exp", doc="e to the power of each element.", reference=np.exp, kinds="f", onnx="Exp",
+    lower=lambda e, x: e.math("exp", x), partials=[lambda x, out: out])
+
+exp2 = elementwise(
+    "exp2", doc="2 to the power of each element.", reference=np.exp2, kinds="f",
+    lower=lambda e, x: e.math("exp2", x), partials=[lambda x, out: mul(out, math.log(2))])
+
+expm1 = elementwise(
+    "expm1", doc="exp(x) - 1, accurate near 0.", reference=np.expm1, kinds="f",
+    lower=lambda e, x: e.math("expm1", x), partials=[lambda x, out: add(out, 1.0)])
+
+log = elementwise(
+    "log", doc="Natural logarithm.", reference=np.log, kinds="f", onnx="Log",
+    lower=lambda e, x: e.math("log", x), partials=[lambda x, out: div(1.0, x)])
+
+log2 = elementwise(
+    "log2", doc="Logarithm to base 2.", reference=np.log2, kinds="f",
+    lower=lambda e, x: e.math("log2", x), partials=[lambda x, out: div(1 / math.log(2), x)])
+
+log10 = elementwise(
+    "log10", doc="Logarithm to base 10.", reference=np.log10, kinds="f",
+    lower=lambda e, x: e.math("log10", x), partials=[lambda x, out: div(1 / math.log(10), x)])
+
+log1p = elementwise(
+    "log1p", doc="log(1 + x), accurate near 0.", reference=np.log1p, kinds="f",
+    lower=lambda e, x: e.math("log1p", x), partials=[lambda x, out: div(1.0, add(x, 1.0))])
+
+pow_ = elementwise(
+    "pow", doc="x to the power of y.", reference=np.power, arity=2, kinds="f", onnx="Pow",
+    lower=lambda e, x, y: e.math("pow", x, y),
+    partials=[lambda x, y, out: select(eq(y, 0.0), 0.0, mul(y, pow_(x, sub(y, 1.0)))),
+              lambda x, y, out: mul(out, log(select(gt(x, 0.0), x, 1.0)))])
+
+# ---------------------------------------------------------------- trigonometric and hyperbolic
+
+sin = elementwise(
+    "sin", doc="Sine, the argument in radians.", reference=np.sin, kinds="f", onnx="Sin",
+    lower=lambda e, x: e.math("sin", x), partials=[lambda x, out: cos(x)])
+
+cos = elementwise(
+    "cos", doc="Cosine, the argument in radians.", reference=np.cos, kinds="f", onnx="Cos",
+    lower=lambda e, x: e.math("cos", x), partials=[lambda x, out: neg(sin(x))])
+
+tan = elementwise(
+    "tan", doc="Tangent, the argument in radians.", reference=np.tan, kinds="f", onnx="Tan",
+    lower=lambda e, x: e.math("tan", x), partials=[lambda x, out: add(mul(out, out), 1.0)])
+
+arcsin = elementwise(
+    "arcsin", doc="Inverse sine, in radians.", reference=np.arcsin, kinds="f", onnx="Asin",
+    lower=lambda e, x: e.math("asin", x), partials=[lambda x, out: div(1.0, sqrt(sub(1.0, mul(x, x))))])
+
+arccos = elementwise(
+    "arccos", doc="Inverse cosine, in radians.", reference=np.arccos, kinds="f", onnx="Acos",
+    lower=lambda e, x: e.math("acos", x), partials=[lambda x, out: div(-1.0, sqrt(sub(1.0, mul(x, x))))])
+
+arctan = elementwise(
+    "arctan", doc="Inverse tangent, in radians.", reference=np.arctan, kinds="f", onnx="Atan",
+    lower=lambda e, x: e.math("atan", x), partials=[lambda x, out: div(1.0, add(mul(x, x), 1.0))])
+
+arctan2 = elementwise(
+    "arctan2", doc="The angle of the point (y, x), in radians; called as arctan2(y, x).", reference=np.arctan2,
+    arity=2, kinds="f", lower=lambda e, y, x: e.math("atan2", y, x),
+    partials=[lambda y, x, out: div(x, add(mul(x, x), mul(y, y))),
+              lambda y, x, out: neg(div(y, add(mul(x, x), mul(y, y))))])
+
+sinh = elementwise(
+    "sinh", doc="Hyperbolic sine.", reference=np.sinh, kinds="f", onnx="Sinh",
+    lower=lambda e, x: e.math("sinh", x), partials=[lambda x, out: cosh(x)])
+
+cosh = elementwise(
+    "cosh", doc="Hyperbolic cosine.", reference=np.cosh, kinds="f", onnx="Cosh",
+    lower=lambda e, x: e.math("cosh", x), partials=[lambda x, out: sinh(x)])
+
+tanh = elementwise(
+    "tanh", doc="Hyperbolic tangent.", reference=np.tanh, kinds="f", onnx="Tanh",
+    lower=lambda e, x: e.math("tanh", x), partials=[lambda x, out: sub(1.0, mul(out, out))])
+
+arcsinh = elementwise(
+    "arcsinh", doc="Inverse hyperbolic sine.", reference=np.arcsinh, kinds="f",
+    lower=lambda e, x: e.math("asinh", x), partials=[lambda x, out: div(1.0, sqrt(add(mul(x, x), 1.0)))])
+
+arccosh = elementwise(
+    "arccosh", doc="Inverse hyperbolic cosine.", reference=np.arccosh, kinds="f",
+    lower=lambda e, x: e.math("acosh", x), partials=[lambda x, out: div(1.0, sqrt(sub(mul(x, x), 1.0)))])
+
+arctanh = elementwise(
+    "arctanh", doc="Inverse hyperbolic tangent.", reference=np.arctanh, kinds="f",
+    lower=lambda e, x: e.math("atanh", x), partials=[lambda x, out: div(1.0, sub(1.0, mul(x, x)))])
+
+# ---------------------------------------------------------------- functions of neural networks
+
+
+def _sigmoid(x: Any) -> Any:
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
+sigmoid = elementwise(
+    "sigmoid", doc="1 / (1 + exp(-x)).", reference=_sigmoid, kinds="f", onnx="Sigmoid",
+    lower=lambda e, x: e.math("sigmoid", x), partials=[lambda x, out: mul(out, sub(1.0, out))])
+
+softplus = elementwise(
+    "softplus", doc="log(1 + exp(x)), without overflow.", reference=lambda x: np.logaddexp(x, x.dtype.type(0)), kinds="f",
+    onnx="Softplus", lower=lambda e, x: e.math("softplus", x), partials=[lambda x, out: sigmoid(x)])
+
+relu = elementwise(
+    "relu", doc="max(x, 0); its derivative at 0 is 0.", reference=lambda x: np.maximum(x, x.dtype.type(0)),
+    kinds="f", onnx="Relu",
+    lower=lambda e, x: e.select(e.lt(x, e.like(x, 0)), e.like(x, 0), x),  # NaN stays NaN
+    jvp=lambda t, x, out: select(gt(out, 0.0), t[0], 0.0))
+
+erf = elementwise(
+    "erf", doc="The error function.", reference=np.vectorize(math.erf, otypes=[np.float64]), kinds="f", onnx="Erf",
+    lower=lambda e, x: e.math("erf", x), partials=[lambda x, out: mul(exp(neg(mul(x, x))), TWO_OVER_SQRT_PI)])
+
+# ---------------------------------------------------------------- rounding and integers
+
+floor = elementwise("floor", doc="The largest integer not above.", reference=np.floor, kinds="f", onnx="Floor",
+                    lower=lambda e, x: e.floor(x))
+ceil = elementwise("ceil", doc="The smallest integer not below.", reference=np.ceil, kinds="f", onnx="Ceil",
+                   lower=lambda e, x: e.ceil(x))
+trunc = elementwise("trunc", doc="The integer part.", reference=np.trunc, kinds="f", lower=lambda e, x: e.trunc(x))
+rint = elementwise("rint", doc="The nearest integer, ties to even.", reference=np.rint, kinds="f", onnx="Round",
+                   lower=lambda e, x: e.rint(x))
+
+
+def _safe_divisor(e: Any, x: Any, y: Any) -> Any:
+    """A divisor that cannot trap: integer division by 0 and the overflow of MIN / -1 are kept away."""
+    y = e.select(e.eq(y, e.like(y, 0)), e.like(y, 1), y)
+    if x.dtype.kind == "i":
+        y = e.select(e.eq(y, e.like(y, -1)), e.like(y, 1), y)
+    return y
+
+
+def _lower_floor_divide(e: Any, x: Any, y: Any) -> Any:
+    zero = e.like(x, 0)
+    if x.dtype.kind == "f":
+        return _float_floor_divide(e, x, y)
+    divisor = _safe_divisor(e, x, y)
+    q, r = e.quotient(x, divisor), e.remainder(x, divisor)
+    if x.dtype.kind == "i":
+        down = e.and_(e.ne(r, zero), e.ne(e.lt(r, zero), e.lt(divisor, zero)))
+        q = e.select(down, e.sub(q, e.like(q, 1)), q)
+        q = e.select(e.eq(y, e.like(y, -1)), e.neg(x), q)
+    return e.select(e.eq(y, zero), zero, q)
+
+
+def _float_floor_divide(e: Any, x: Any, y: Any) -> Any:
+    # Python's definition: (x - remainder) / y is close to an integer, which is then rounded to it
+    zero = e.like(x, 0)
+    with e.exact():
+        r = e.remainder(x, y)
+        q = e.div(e.sub(x, r), y)
+        q = e.select(e.and_(e.ne(r, zero), e.ne(e.lt(r, zero), e.lt(y, zero))), e.sub(q, e.like(q, 1)), q)
+        low = e.floor(q)
+        low = e.select(e.gt(e.sub(q, low), e.like(q, 0.5)), e.add(low, e.like(q, 1)), low)
+        low = e.select(e.eq(q, zero), e.copysign(zero, e.div(x, y)), low)
+        return e.select(e.eq(y, zero), e.div(x, y), low)
+
+
+def _lower_remainder(e: Any, x: Any, y: Any) -> Any:
+    zero = e.like(x, 0)
+    if x.dtype.kind == "f":
+        r = e.remainder(x, y)
+        shifted = e.select(e.ne(e.lt(r, zero), e.lt(y, zero)), e.add(r, y), r)
+        return e.select(e.eq(r, zero), e.copysign(zero, y), shifted)
+    r = e.remainder(x, _safe_divisor(e, x, y))
+    if x.dtype.kind == "i":
+        r = e.select(e.and_(e.ne(r, zero), e.ne(e.lt(r, zero), e.lt(y, zero))), e.add(r, y), r)
+    return e.select(e.eq(y, zero), zero, r)
+
+
+floor_divide = elementwise(
+    "floor_divide", doc="The quotient rounded down. Integers divided by 0 give 0, as in NumPy.",
+    reference=np.floor_divide, arity=2, kinds="fiu", lower=_lower_floor_divide)
+remainder = elementwise(
+    "remainder", doc="The remainder with the sign of the divisor (Python's %).", reference=np.remainder, arity=2,
+    kinds="fiu", lower=_lower_remainder,
+    partials=[lambda x, y, out: np.ones((), x.dtype), lambda x, y, out: neg(floor_divide(x, y))])
+
+# ---------------------------------------------------------------- comparison and logic
+
+eq = elementwise("eq", doc="x == y", reference=np.equal, arity=2, result="bool", onnx="Equal",
+                 lower=lambda e, x, y: e.eq(x, y))
+ne = elementwise("ne", doc="x != y", reference=np.not_equal, arity=2, result="bool", lower=lambda e, x, y: e.ne(x, y))
+lt = elementwise("lt", doc="x < y", reference=np.less, arity=2, result="bool", onnx="Less",
+                 lower=lambda e, x, y: e.lt(x, y))
+le = elementwise("le", doc="x <= y", reference=np.less_equal, arity=2, result="bool", onnx="LessOrEqual",
+                 lower=lambda e, x, y: e.le(x, y))
+gt = elementwise("gt", doc="x > y", reference=np.greater, arity=2, result="bool", onnx="Greater",
+                 lower=lambda e, x, y: e.gt(x, y))
+ge = elementwise("ge", doc="x >= y", reference=np.greater_equal, arity=2, result="bool", onnx="GreaterOrEqual",
+                 lower=lambda e, x, y: e.ge(x, y))
+bit_and = elementwise("bit_and", doc="x & y: of bools the logical and.", reference=np.bitwise_and, arity=2, kinds="iub",
+                      lower=lambda e, x, y: e.and_(x, y))
+bit_or = elementwise("bit_or", doc="x | y: of bools the logical or.", reference=np.bitwise_or, arity=2, kinds="iub",
+                     lower=lambda e, x, y: e.or_(x, y))
+bit_xor = elementwise("bit_xor", doc="x ^ y: of bools the exclusive or.", reference=np.bitwise_xor, arity=2, kinds="iub",
+                      lower=lambda e, x, y: e.xor(x, y))
+bit_not = elementwise("bit_not", doc="~x: of bools the logical not.", reference=np.invert, kinds="iub",
+                      lower=lambda e, x: e.not_(x))
+
+
+def _shift(e: Any, x: Any, y: Any, left: bool) -> Any:
+    bits = e.like(y, 8 * y.dtype.itemsize - 1)
+    inside = e.and_(e.le(y, bits), e.ge(y, e.like(y, 0)))
+    safe = e.select(inside, y, e.like(y, 0))
+    if left:
+        return e.select(inside, e.shl(x, safe), e.like(x, 0))
+    # shifted out entirely: 0, or -1 for a negative number
+    return e.shr(x, e.select(inside, y, bits)) if x.dtype.kind == "i" else e.select(inside, e.shr(x, safe), e.like(x, 0))
+
+
+shift_left = elementwise("shift_left", doc="x << y", reference=np.left_shift, arity=2, kinds="iu",
+                         lower=lambda e, x, y: _shift(e, x, y, True))
+shift_right = elementwise("shift_right", doc="x >> y", reference=np.right_shift, arity=2, kinds="iu",
+                          lower=lambda e, x, y: _shift(e, x, y, False))
+is_nan = elementwise("isnan", doc="True where the element is NaN.", reference=np.isnan, kinds="f", result="bool",
+                     onnx="IsNaN", lower=lambda e, x: e.isnan(x))
+is_finite = elementwise("isfinite", doc="True where the element is neither NaN nor infinite.", reference=np.isfinite,
+                        kinds="f", result="bool", lower=lambda e, x: e.lt(e.abs(x), e.like(x, np.inf)))
+is_inf = elementwise("isinf", doc="True where the element is infinite.", reference=np.isinf, kinds="f", result="bool",
+                     onnx="IsInf", lower=lambda e, x: e.eq(e.abs(x), e.like(x, np.inf)))
+signbit = elementwise(
+    "signbit", doc="True where the sign bit is set (also of -0).", reference=np.signbit, kinds="f", result="bool",
+    lower=lambda e, x: e.lt(e.bitcast(x, f"i{x.dtype.itemsize}"), e.const(0, f"i{x.dtype.itemsize}", x.lanes)))
+
+# ---------------------------------------------------------------- selection, conversion, copies
+
+
+def _select_infer(condition: Any, x: Any, y: Any) -> Any:
+    if condition[1] != dtypes.BOOL:
+        raise ChainruleTypeError.of(f"the condition of where is {condition[1]}", "a bool array", "np.where(x > 0, x, y)")
+    return x
+
+
+class _Select(Op):
+    """``select(condition, x, y)``: x and y are brought to one dtype, all three to one shape."""
+
+    def __call__(self, condition: Any, x: Any, y: Any) -> Any:
+        x, y = unify(x, y)
+        shape = broadcast_shapes(shape_of(condition), shape_of(x))
+        return bind(self, expand(convert(condition, dtypes.BOOL), shape), expand(x, shape), expand(y, shape))
+
+
+select = _Select(
+    "select", "x where the condition holds, else y.", "elementwise", infer=_select_infer,
+    reference=lambda c, x, y: np.where(c, x, y), arity=3, onnx="Where",
+    lower=lambda e, c, x, y: e.select(c, x, y),
+    jvp=lambda t, x, out: None if t[1] is None and t[2] is None else
+    select(x[0], 0.0 if t[1] is None else t[1], 0.0 if t[2] is None else t[2]),
+    transpose=lambda ct, x: [None, select(x[0], ct, 0.0) if is_linear(x[1]) else None,
+                             select(x[0], 0.0, ct) if is_linear(x[2]) else None])
+
+
+class _Unary(Op):
+    def __call__(self, x: Any, **params: Any) -> Any:
+        return bind(self, x, **params)
+
+
+def _cast_reference(x: Any, dtype: np.dtype) -> Any:
+    with np.errstate(all="ignore"):
+        return x.astype(dtype)
+
+
+cast = _Unary(
+    "cast", "The elements converted to another dtype (NumPy's astype).", "elementwise",
+    infer=lambda x, dtype: (x[0], np.dtype(dtype)), reference=_cast_reference, onnx="Cast",
+    lower=lambda e, x, dtype: e.cast(x, dtype),
+    jvp=lambda t, x, out, dtype: cast(t[0], dtype=dtype) if dtypes.is_float(np.dtype(dtype)) else None,
+    transpose=lambda ct, x, dtype: [cast(ct, dtype=x[0].dtype)])
+copy = _Unary(
+    "copy", "The same elements: a new node in the graph.", "elementwise", infer=lambda x: x,
+    reference=lambda x: np.array(x), lower=lambda e, x: x, onnx="Identity",
+    jvp=lambda t, x, out: t[0], transpose=lambda ct, x: [ct])
+stop_gradient = _Unary(
+    "stop_gradient", "The same elements, taken as constant by differentiation.", "elementwise", infer=lambda x: x,
+    reference=lambda x: np.array(x), lower=lambda e, x: x, onnx="Identity", jvp=lambda t, x, out: None)

@@ -1,0 +1,230 @@
+"""Compiled functions: trace once per signature, compile or load, bind buffers, call."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import llvmlite.ir as ir
+import numpy as np
+
+from chainrule import cache, tree
+from chainrule.compiler.loops import Program
+from chainrule.compiler.pipeline import build
+from chainrule.errors import ArgumentError
+from chainrule.graph import Graph
+from chainrule.llvm.emit import emit_program
+from chainrule.llvm.jit import Loaded, assembly, emit_object, host, optimize
+from chainrule.ops.declare import Traced
+from chainrule.trace import Tracer, as_array, record
+
+ALIGN = 64
+_ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+
+
+class Counters:
+    """How often programs were compiled, loaded from disk, and found in memory since the process began."""
+
+    compiled = 0
+    loaded = 0
+    reused = 0
+
+
+class Executable:
+    """Native code of a graph with the memory it works in. Thread-safe: every call has an arena of its own."""
+
+    def __init__(self, entry: cache.Entry) -> None:
+        self._loaded = Loaded(entry.code, host())
+        self.function = _ENTRY(self._loaded.address("run"))
+        self.arena_bytes = entry.arena
+        self.constants = entry.constants
+        self._arenas: list[np.ndarray] = []
+
+    def arena(self) -> np.ndarray:
+        """Aligned working memory."""
+        raw = np.empty(self.arena_bytes + ALIGN, np.uint8)
+        start = -raw.ctypes.data % ALIGN
+        return raw[start:start + self.arena_bytes]
+
+    def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
+        """One call. All arrays are C-contiguous and of the graph's shapes and dtypes."""
+        arrays = [*inputs, *outputs, *self.constants]
+        pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
+        try:
+            arena = self._arenas.pop()
+        except IndexError:
+            arena = self.arena()
+        self.function(ctypes.addressof(pointers), arena.ctypes.data)
+        self._arenas.append(arena)
+
+
+_executables: dict[str, Executable] = {}
+
+
+def compile_graph(graph: Graph, donated: Sequence[tuple[int, int]] = ()) -> Executable:
+    """The executable of a graph: from memory if the process has made an equal one, from disk, or compiled now."""
+    target = host()
+    name = cache.key(graph.key, tuple(donated), target)
+    known = _executables.get(name)
+    if known is not None:
+        Counters.reused += 1
+        return known
+    entry = cache.load(name)
+    if entry is not None:
+        Counters.loaded += 1
+    else:
+        Counters.compiled += 1
+        program = build(graph, donated)
+        module, arena = emit_program(program, target)
+        code = emit_object(optimize(module, target), target)
+        entry = cache.Entry(code, arena, tuple(np.ascontiguousarray(v).reshape(-1) for _, v in program.constants))
+        cache.save(name, entry)
+    return _executables.setdefault(name, Executable(entry))
+
+
+class Compiled:
+    """A function compiled for one signature."""
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], donate: tuple[int, ...]) -> None:
+        self.graph, self.structure = record(function, args)
+        self.donated = _pairs(self.graph, args, donate)
+        self.executable = compile_graph(self.graph, self.donated)
+        self.outputs = [(o.shape, o.dtype) for o in self.graph.outputs]
+        self.inputs = [(i.shape, i.dtype) for i in self.graph.inputs]
+        self.taken = {j: k for k, j in self.donated}
+
+    def __call__(self, leaves: Sequence[Any]) -> Any:
+        arrays = [np.ascontiguousarray(x, dtype).reshape(shape) for x, (shape, dtype) in zip(leaves, self.inputs, strict=True)]
+        outputs = [arrays[self.taken[j]] if j in self.taken else np.empty(shape, dtype)
+                   for j, (shape, dtype) in enumerate(self.outputs)]
+        self.executable.run(arrays, outputs)
+        return tree.unflatten(self.structure, [o if o.ndim else o[()] for o in outputs])
+
+    def bind(self, leaves: Sequence[np.ndarray]) -> Bound:
+        return Bound(self, leaves)
+
+
+class Bound:
+    """A compiled function tied to fixed arrays: a call costs only the native code.
+
+    ``result`` is the output container; its arrays are overwritten by every call. Change the argument
+    arrays in place to change the arguments.
+    """
+
+    def __init__(self, compiled: Compiled, leaves: Sequence[np.ndarray]) -> None:
+        for x, (shape, dtype) in zip(leaves, compiled.inputs, strict=True):
+            if not (isinstance(x, np.ndarray) and x.dtype == dtype and x.shape == shape and x.flags.c_contiguous):
+                raise ArgumentError.of(f"an argument of type {type(x).__name__} cannot be bound",
+                                       f"a C-contiguous array of shape {shape} and dtype {dtype}", "np.ascontiguousarray(x)")
+        executable = compiled.executable
+        outputs = [leaves[compiled.taken[j]] if j in compiled.taken else np.empty(shape, dtype)
+                   for j, (shape, dtype) in enumerate(compiled.outputs)]
+        self._arena = executable.arena()
+        self._arrays = [*leaves, *outputs, *executable.constants]
+        self._pointers = (ctypes.c_void_p * len(self._arrays))(*(a.ctypes.data for a in self._arrays))
+        self._address, self._work = ctypes.addressof(self._pointers), self._arena.ctypes.data
+        self._executable, self._function = executable, executable.function
+        self.result = tree.unflatten(compiled.structure, outputs)
+
+    def __call__(self) -> None:
+        self._function(self._address, self._work)
+
+
+class Jitted:
+    """What :func:`jit` returns: call it like the function it was made from."""
+
+    def __init__(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> None:
+        self.function, self.donate = function, tuple(donate)
+        self._programs: dict[Any, Compiled] = {}
+        self.__name__ = f"jit({getattr(function, '__name__', 'function')})"
+        self.__wrapped__ = function
+
+    def __call__(self, *args: Any) -> Any:
+        leaves, structure = tree.flatten(args)
+        if any(isinstance(leaf, Traced) for leaf in leaves):
+            return self.function(*args)  # inside another recording: become part of it
+        return self._compiled(leaves, structure, args)(leaves)
+
+    def _compiled(self, leaves: list[Any], structure: tree.Structure, args: tuple[Any, ...]) -> Compiled:
+        arrays = [as_array(leaf) for leaf in leaves]
+        key = (structure, tuple((a.shape, a.dtype) for a in arrays))
+        known = self._programs.get(key)
+        if known is None:
+            known = self._programs[key] = Compiled(self.function, args, self.donate)
+        return known
+
+    def compile(self, *args: Any) -> Compiled:
+        """The compiled function for arguments like these."""
+        leaves, structure = tree.flatten(args)
+        return self._compiled(leaves, structure, args)
+
+    def bind(self, *args: Any) -> Bound:
+        """Tie the compiled function to these very arrays: see :class:`Bound`."""
+        return self.compile(*args).bind(tree.flatten(args)[0])
+
+    def graph(self, *args: Any) -> Graph:
+        """The recorded graph for arguments like these."""
+        return record(self.function, args)[0]
+
+    def stage(self, stage: str, *args: Any) -> str:
+        """The text of one stage for arguments like these: ``graph``, ``loops``, ``llvm`` or ``asm``."""
+        if stage not in ("graph", "loops", "llvm", "asm"):
+            raise ArgumentError.of(f"unknown stage {stage!r}", "graph, loops, llvm or asm", "f.show('loops', x)")
+        graph = self.graph(*args)
+        if stage == "graph":
+            return graph.text(sources=True)
+        program: Program = build(graph, _pairs(graph, args, self.donate))
+        if stage == "loops":
+            return str(program)
+        module: ir.Module = emit_program(program, host())[0]
+        parsed = optimize(module, host())
+        return str(parsed) if stage == "llvm" else assembly(parsed, host())
+
+    def show(self, stage: str, *args: Any) -> None:
+        """Print one stage of compilation. Without arguments: of the signature called last."""
+        print(self.stage(stage, *args) if args or not self._programs else self._last(stage))
+
+    def _last(self, stage: str) -> str:
+        compiled = next(reversed(self._programs.values()))
+        zeros = [np.zeros(shape, dtype) for shape, dtype in compiled.inputs]
+        structure = next(reversed(self._programs))[0]
+        return self.stage(stage, *tree.unflatten(structure, zeros))
+
+    def __repr__(self) -> str:
+        return f"<{self.__name__}, compiled for {len(self._programs)} signature{'s' * (len(self._programs) != 1)}>"
+
+
+def _pairs(graph: Graph, args: tuple[Any, ...], donate: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Which input's memory each output takes over: donated leaves in order, to the outputs that fit in order."""
+    pairs, position, free = [], 0, list(range(len(graph.outputs)))
+    for number, arg in enumerate(args):
+        count = len(tree.flatten(arg)[0])
+        if number in donate:
+            for k in range(position, position + count):
+                node = graph.inputs[k]
+                fit = next((j for j in free if (graph.outputs[j].shape, graph.outputs[j].dtype) == (node.shape, node.dtype)), None)
+                if fit is not None:
+                    free.remove(fit)
+                    pairs.append((k, fit))
+        position += count
+    return pairs
+
+
+def jit(function: Callable[..., Any], donate: Sequence[int] = ()) -> Jitted:
+    """Compile a NumPy-style function to native code, once for each signature (structure, shapes, dtypes).
+
+    Args:
+        function: pure: arrays (and nested containers of them) in, arrays out.
+        donate: positions of arguments whose memory the results may take over: those arrays are overwritten.
+
+    Example:
+        >>> import chainrule as cr, numpy as np
+        >>> f = cr.jit(lambda x: np.sum(np.tanh(x) ** 2))
+        >>> round(float(f(np.array([0.0, 1.0]))), 6)
+        0.580026
+    """
+    return Jitted(function, tuple(donate))
+
+
+__all__ = ["Bound", "Compiled", "Counters", "Executable", "Jitted", "Tracer", "compile_graph", "jit"]

@@ -1,0 +1,430 @@
+"""Recording: run a NumPy-style function on tracers and keep the graph of what it did.
+
+Concrete arrays stay ``numpy.ndarray``; only what depends on a traced argument is a :class:`Tracer`.
+A tracer knows its concrete value when recording happens with data (``grad`` without ``jit``), so that Python
+``if`` and ``while`` follow it; under ``jit`` there is none and asking for it is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from chainrule import dtypes, tree
+from chainrule.errors import ChainruleTypeError, ShapeError, TracedValueError
+from chainrule.graph import Graph, Node, user_source
+from chainrule.ops import elementwise as ew
+from chainrule.ops.contract import matmul
+from chainrule.ops.declare import REGISTRY, Op, Traced, constant_node, input_node, make
+from chainrule.ops.control import TRACER
+from chainrule.ops.index import iota, take
+from chainrule.ops.structure import broadcast, flip, reshape, slice_, transpose
+
+# NumPy functions and ufuncs that record themselves on tracers; the array namespace fills it.
+FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    op.extra["ufunc"]: op for op in REGISTRY.values() if isinstance(op.extra.get("ufunc"), np.ufunc)}
+_MULTIPLY_UP_TO = 8  # x ** 5 is three multiplications
+
+
+class Tracer(Traced):
+    """An array being recorded: use it like a NumPy array."""
+
+    __slots__ = ()
+    __array_priority__ = 1000
+
+    @property
+    def ndim(self) -> int:
+        return self.node.ndim
+
+    @property
+    def size(self) -> int:
+        return self.node.size
+
+    @property
+    def T(self) -> Tracer:
+        return transpose(self, axes=tuple(range(self.ndim))[::-1])
+
+    def __repr__(self) -> str:
+        value = self.node.value
+        shown = "" if value is None else " = " + np.array2string(np.asarray(value), threshold=8, precision=4)
+        return f"Tracer<{self.dtype.name}{list(self.shape)}{shown}>"
+
+    # -- NumPy's protocols
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        if method == "reduce":
+            reduction = FUNCTIONS.get((ufunc, "reduce"))
+            if reduction is not None:
+                options.pop("out", None)
+                return reduction(*inputs, **options)
+        function = FUNCTIONS.get(ufunc)
+        if method != "__call__" or function is None:
+            raise unsupported(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"))
+        if options.pop("out", None) is not None:
+            raise ChainruleTypeError.of(f"np.{ufunc.__name__} was asked to write into an array (out=)",
+                                        "a new result", f"y = np.{ufunc.__name__}(x)")
+        return function(*inputs, **options)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, options: Any) -> Any:
+        ours = FUNCTIONS.get(function)
+        if ours is None:
+            raise unsupported(f"{function.__module__}.{function.__name__}".replace("numpy", "np"))
+        return ours(*args, **options)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        raise TracedValueError.of(
+            f"a plain NumPy array was asked for, but {self!r} is being recorded{_where()}",
+            "functions that record: np.* on the tracer itself, or cr.stop_gradient for a constant",
+            "np.sum(x)   # not np.sum(np.asarray(x))")
+
+    # -- concrete values
+
+    def _concrete(self, what: str) -> Any:
+        if self.node.value is None:
+            raise TracedValueError.of(
+                f"{what} needs the value of a traced array ({self.dtype.name}{list(self.shape)}), "
+                f"which is only known when the compiled function runs{_where()}",
+                "a choice recorded in the graph, or the function without jit",
+                "np.where(x > 0, x, -x)   # or cr.where; not: x if x > 0 else -x")
+        return self.node.value
+
+    def __bool__(self) -> bool:
+        return bool(self._concrete("a Python condition (if, while, and, or, not)"))
+
+    def __float__(self) -> float:
+        return float(self._concrete("float()"))
+
+    def __int__(self) -> int:
+        return int(self._concrete("int()"))
+
+    def __index__(self) -> int:
+        return self._concrete("use as a Python index").__index__()
+
+    def item(self) -> Any:
+        return np.asarray(self._concrete("item()")).item()
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a traced scalar")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    # -- operators
+
+    def __add__(self, other: Any) -> Any:
+        return ew.add(self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return ew.add(other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return ew.sub(self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return ew.sub(other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return ew.mul(self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return ew.mul(other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return ew.div(self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return ew.div(other, self)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return ew.floor_divide(self, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return ew.floor_divide(other, self)
+
+    def __mod__(self, other: Any) -> Any:
+        return ew.remainder(self, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return ew.remainder(other, self)
+
+    def __pow__(self, other: Any) -> Any:
+        return power(self, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return power(other, self)
+
+    def __matmul__(self, other: Any) -> Any:
+        return FUNCTIONS[np.matmul](self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return FUNCTIONS[np.matmul](other, self)
+
+    def __neg__(self) -> Any:
+        return ew.neg(self)
+
+    def __pos__(self) -> Any:
+        return self
+
+    def __abs__(self) -> Any:
+        return ew.abs_(self)
+
+    def __invert__(self) -> Any:
+        return ew.bit_not(self)
+
+    def __and__(self, other: Any) -> Any:
+        return ew.bit_and(self, other)
+
+    def __or__(self, other: Any) -> Any:
+        return ew.bit_or(self, other)
+
+    def __xor__(self, other: Any) -> Any:
+        return ew.bit_xor(self, other)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    def __lshift__(self, other: Any) -> Any:
+        return ew.shift_left(self, other)
+
+    def __rshift__(self, other: Any) -> Any:
+        return ew.shift_right(self, other)
+
+    def __eq__(self, other: object) -> Any:
+        return ew.eq(self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return ew.ne(self, other)
+
+    def __lt__(self, other: Any) -> Any:
+        return ew.lt(self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return ew.le(self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return ew.gt(self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return ew.ge(self, other)
+
+    # -- indexing and methods
+
+    def __getitem__(self, key: Any) -> Any:
+        return index(self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise ChainruleTypeError.of(
+            f"a traced array cannot be changed in place{_where()}", "a new array",
+            "x = np.where(mask, value, x)   # or build it with np.concatenate / np.stack")
+
+    def astype(self, dtype: Any) -> Any:
+        return ew.cast(self, dtype=np.dtype(dtype))
+
+    def reshape(self, *shape: Any) -> Any:
+        return FUNCTIONS[np.reshape](self, shape[0] if len(shape) == 1 and not np.isscalar(shape[0]) else shape)
+
+    def copy(self) -> Any:
+        return ew.copy(self)
+
+    def __getattr__(self, name: str) -> Any:
+        # array methods that are NumPy functions of the same name: x.sum(axis=0) is np.sum(x, axis=0)
+        function = FUNCTIONS.get(getattr(np, name, None)) if name in _METHODS else None
+        if function is None:
+            raise AttributeError(f"a traced array has no attribute {name!r}")
+        return _Method(function, self)
+
+
+_METHODS = frozenset(("sum mean max min prod all any var std argmax argmin dot transpose ravel squeeze swapaxes clip cumsum "
+                      "cumprod take repeat round trace diagonal").split())
+
+
+class _Method:
+    __slots__ = ("function", "array")
+
+    def __init__(self, function: Callable[..., Any], array: Tracer) -> None:
+        self.function, self.array = function, array
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        if self.function is FUNCTIONS.get(np.transpose) and args and isinstance(args[0], int):
+            args = (args,)
+        return self.function(self.array, *args, **options)
+
+
+def unsupported(name: str) -> ChainruleTypeError:
+    """The error for a NumPy function that cannot be recorded."""
+    return ChainruleTypeError.of(f"{name} cannot be recorded{_where()}", "the functions of chainrule.numpy", "")
+
+
+def _where() -> str:
+    source = user_source()
+    return f" (line {source.line} of {source.file})" if source else ""
+
+
+def power(x: Any, y: Any) -> Any:
+    """``x ** y``; a small whole exponent becomes multiplications."""
+    whole = type(y) is int or (type(y) is float and y.is_integer())
+    if whole and isinstance(x, Traced) and abs(y) <= _MULTIPLY_UP_TO:
+        if x.dtype.kind == "f" or (y >= 0 and type(y) is int):
+            return _multiplied(x, int(y))
+    if y == 0.5 and type(y) is float:
+        return ew.sqrt(x)
+    return ew.pow_(x, y)
+
+
+def _multiplied(x: Any, n: int) -> Any:
+    if n < 0:
+        return ew.div(1.0, _multiplied(x, -n))
+    if n == 0:
+        return ew.add(ew.mul(ew.stop_gradient(x), 0), 1) if x.dtype.kind != "f" else expand_one(x)
+    if n == 1:
+        return ew.copy(x)
+    half = x if n // 2 == 1 else _multiplied(x, n // 2)
+    square = ew.mul(half, half)
+    return ew.mul(square, x) if n % 2 else square
+
+
+def expand_one(x: Any) -> Any:
+    """Ones of the shape and dtype of ``x`` (``x ** 0`` is 1 whatever x is)."""
+    return broadcast(type(x)(constant_node(np.ones((), x.dtype))), shape=x.shape, dims=())
+
+
+TRACER[0] = Tracer
+
+# ---------------------------------------------------------------- indexing
+
+
+def index(x: Any, key: Any) -> Any:
+    """``x[key]`` for integers, slices, ``...``, ``None`` and one integer array."""
+    keys = list(key) if isinstance(key, tuple) else [key]
+    taken = sum(1 for k in keys if k is not None and k is not Ellipsis)
+    if taken > x.ndim:
+        raise ShapeError.of(f"{taken} indices for an array of {x.ndim} axes (shape {x.shape})", f"at most {x.ndim}", "")
+    fill = [slice(None)] * (x.ndim - taken)
+    at = next((i for i, k in enumerate(keys) if k is Ellipsis), None)
+    keys = keys + fill if at is None else keys[:at] + fill + keys[at + 1:]
+    return _index(x, keys)
+
+
+def _index(x: Any, keys: list[Any]) -> Any:
+    start, stop, step, flipped, shape, arrays = [], [], [], [], [], []
+    axis = 0
+    for k in keys:
+        if k is None:
+            shape.append(1)
+            continue
+        extent = x.shape[axis]
+        if isinstance(k, slice):
+            first, last, stride = k.indices(extent)
+            positions = range(first, last, stride)
+            if stride < 0:
+                flipped.append(axis)
+                positions = positions[::-1]
+            shape.append(len(positions))
+        elif isinstance(k, int | np.integer) and not isinstance(k, bool):
+            if not -extent <= k < extent:
+                raise IndexError(f"index {k} is out of range for axis {axis} of extent {extent}")
+            positions = range(int(k) % extent, int(k) % extent + 1)
+        else:
+            positions = range(extent)
+            arrays.append((len(shape), _index_array(k, extent)))
+            shape.append(extent)
+        start.append(positions.start if len(positions) else 0)
+        stop.append(positions.stop if len(positions) else 0)
+        step.append(positions.step)
+        axis += 1
+    if any((a, b, s) != (0, n, 1) for a, b, s, n in zip(start, stop, step, x.shape, strict=True)):
+        x = slice_(x, start=tuple(start), stop=tuple(stop), step=tuple(step))
+    if flipped:
+        x = flip(x, axes=tuple(flipped))
+    if x.shape != tuple(shape):
+        x = reshape(x, shape=tuple(shape))
+    if len(arrays) > 1:
+        raise unsupported("indexing with several integer arrays")
+    for position, array in arrays:
+        x = take(x, array, axis=position)
+    return x
+
+
+def _index_array(k: Any, extent: int) -> Any:
+    if not isinstance(k, Traced):
+        k = np.asarray(k)
+    if k.dtype == dtypes.BOOL:
+        raise ChainruleTypeError.of(f"indexing with a bool mask gives a shape that depends on values{_where()}",
+                                    "a fixed shape", "np.where(mask, x, 0)")
+    return ew.select(ew.lt(k, 0), ew.add(k, extent), k) if k.dtype.kind == "i" else k
+
+
+# ---------------------------------------------------------------- recording a whole function
+
+
+def recorded_iota(n: int, dtype: Any) -> Tracer:
+    """0 … n-1 as a node that is computed, not stored."""
+    return Tracer(make(iota, (), {"shape": (n,), "dtype": np.dtype(dtype), "axis": 0}))
+
+
+def trace(function: Callable[..., Any], *args: Any) -> Graph:
+    """The graph of ``function`` for arguments like ``args`` (arrays, numbers, nested containers of them)."""
+    return record(function, args)[0]
+
+
+def record(function: Callable[..., Any], args: tuple[Any, ...], values: bool = False) -> tuple[Graph, tree.Structure]:
+    """The graph over the flattened arguments, and the structure of the result.
+
+    With ``values`` every node keeps its concrete value.
+    """
+    leaves, structure = tree.flatten(args)
+    nodes = []
+    for leaf in leaves:
+        array = as_array(leaf)
+        nodes.append(input_node(array.shape, array.dtype, array if values else None))
+    result = function(*tree.unflatten(structure, [Tracer(n) for n in nodes]))
+    outputs, out_structure = tree.flatten(result)
+    return Graph(nodes, [as_node(o) for o in outputs]), out_structure
+
+
+def as_array(leaf: Any) -> Any:
+    """A leaf as a NumPy array; clear errors for what is none."""
+    if isinstance(leaf, np.ndarray | np.generic | Traced):
+        array = leaf
+    elif isinstance(leaf, bool | int | float):
+        array = np.asarray(leaf)
+    else:
+        array = np.asarray(leaf)
+    if array.dtype not in dtypes.SUPPORTED:
+        raise ChainruleTypeError.of(f"an argument of type {type(leaf).__name__} (dtype {array.dtype}) cannot be traced",
+                                    "numbers and arrays of numbers or bools", "np.asarray(x, dtype=np.float32)")
+    return array
+
+
+def as_node(x: Any) -> Node:
+    return x.node if isinstance(x, Traced) else constant_node(x)
+
+
+FUNCTIONS[np.power] = power
+FUNCTIONS[np.float_power] = power
+FUNCTIONS[np.square] = lambda x: ew.mul(x, x)
+FUNCTIONS[np.reciprocal] = lambda x: ew.div(1.0, x)
+FUNCTIONS[np.positive] = lambda x: x
+FUNCTIONS[np.matmul] = matmul
+FUNCTIONS[np.logaddexp] = lambda x, y: ew.add(ew.maximum(x, y), ew.log1p(ew.exp(ew.neg(ew.abs_(ew.sub(x, y))))))
+FUNCTIONS[np.logical_not] = lambda x: ew.bit_not(ew.cast(x, dtype=dtypes.BOOL))
+FUNCTIONS[np.fabs] = ew.abs_
+FUNCTIONS[np.hypot] = lambda x, y: ew.sqrt(ew.add(ew.mul(x, x), ew.mul(y, y)))
+FUNCTIONS[np.deg2rad] = FUNCTIONS[np.radians] = lambda x: ew.mul(x, np.pi / 180)
+FUNCTIONS[np.rad2deg] = FUNCTIONS[np.degrees] = lambda x: ew.mul(x, 180 / np.pi)
+
+
+def _logical(op: Op) -> Callable[..., Any]:
+    def run(x: Any, y: Any) -> Any:
+        return op(ew.ne(x, 0), ew.ne(y, 0))
+    return run
+
+
+FUNCTIONS[np.logical_and] = _logical(ew.bit_and)
+FUNCTIONS[np.logical_or] = _logical(ew.bit_or)
+FUNCTIONS[np.logical_xor] = _logical(ew.bit_xor)

@@ -1,0 +1,87 @@
+"""Nested parameters: flatten lists, tuples, dicts and named tuples to their leaves, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The shape of a nested container without its leaves. ``kind`` is None for a leaf."""
+
+    kind: type | None
+    keys: tuple[Any, ...] = ()
+    children: tuple[Structure, ...] = ()
+
+    @property
+    def leaves(self) -> int:
+        return 1 if self.kind is LEAF else sum(c.leaves for c in self.children)
+
+    def __repr__(self) -> str:
+        if self.kind is LEAF:
+            return "*"
+        if self.kind is type(None):
+            return "None"
+        inner = [repr(c) for c in self.children]
+        if self.kind is dict:
+            return "{" + ", ".join(f"{k!r}: {c}" for k, c in zip(self.keys, inner, strict=True)) + "}"
+        opened, closed = ("[", "]") if self.kind is list else ("(", ")")
+        return opened + ", ".join(inner) + closed
+
+
+class LEAF:
+    """Marks a leaf in a :class:`Structure`."""
+
+
+_LEAF = Structure(LEAF)
+
+
+def flatten(tree: Any) -> tuple[list[Any], Structure]:
+    """The leaves of ``tree`` from left to right (dicts in sorted key order) and its structure.
+
+    >>> flatten({"b": [1, 2], "a": 3})
+    ([3, 1, 2], {'a': *, 'b': [*, *]})
+    """
+    leaves: list[Any] = []
+    return leaves, _flatten(tree, leaves)
+
+
+def _flatten(tree: Any, leaves: list[Any]) -> Structure:
+    kind = type(tree)
+    if isinstance(tree, dict):
+        keys = tuple(sorted(tree, key=lambda k: (type(k).__name__, k)))
+        return Structure(dict, keys, tuple(_flatten(tree[k], leaves) for k in keys))
+    if isinstance(tree, list | tuple):
+        return Structure(kind, (), tuple(_flatten(t, leaves) for t in tree))
+    if tree is None:
+        return Structure(type(None))
+    leaves.append(tree)
+    return _LEAF
+
+
+def unflatten(structure: Structure, leaves: Sequence[Any]) -> Any:
+    """The inverse of :func:`flatten`."""
+    return _unflatten(structure, iter(leaves))
+
+
+def _unflatten(structure: Structure, leaves: Any) -> Any:
+    kind = structure.kind
+    if kind is LEAF:
+        return next(leaves)
+    if kind is None or kind is type(None):
+        return None
+    children = [_unflatten(c, leaves) for c in structure.children]
+    if kind is dict:
+        return dict(zip(structure.keys, children, strict=True))
+    if hasattr(kind, "_fields"):
+        return kind(*children)
+    return kind(children)
+
+
+def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    """Apply ``function`` to corresponding leaves of trees of one structure."""
+    leaves, structure = flatten(tree)
+    rest = [flatten(o)[0] for o in others]
+    return unflatten(structure, [function(*args) for args in zip(leaves, *rest, strict=True)])
