@@ -90,7 +90,7 @@ def peak(target: jit.Target, dtype: np.dtype = np.dtype("f4")) -> float:
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [PTR]), "peak")
     e = Emitter(ir.IRBuilder(function.append_basic_block()))
     one = e.load(function.args[0], dtype, lanes)
-    with e.loop(0, turns, carry=[one] * 12) as loop:
+    with e.loop(0, turns, carry=[e.mul(one, e.like(one, i)) for i in range(12)]) as loop:
         loop.next([e.fma(one, one, x) for x in loop.carry])
     total = loop.carry[0]
     for x in loop.carry[1:]:
@@ -114,11 +114,14 @@ def aligned(size: int, dtype: np.dtype) -> np.ndarray:
     return raw[-raw.ctypes.data % 64:][:size * dtype.itemsize].view(dtype)
 
 
-def sample(f, seconds: float, rounds: int) -> float:
-    """Median seconds of one call of ``f(times)``."""
-    times = max(1, int(seconds / max(timed(lambda: f(1)), 1e-7)))
-    times = max(1, int(seconds / max(timed(lambda: f(times)) / times, 1e-9)))
-    return statistics.median(timed(lambda: f(times)) / times for _ in range(rounds))
+def compare(functions: list, seconds: float, rounds: int) -> list[float]:
+    """Median seconds of one call of each ``f(times)``; rounds take turns, so that a busy machine troubles all alike."""
+    times = []
+    for f in functions:
+        first = max(1, int(seconds / 50 / max(timed(lambda: f(1)), 1e-7)))
+        times.append(max(1, int(seconds / max(timed(lambda: f(first)) / first, 1e-9))))
+    samples = [[timed(lambda: f(n)) / n for f, n in zip(functions, times, strict=True)] for _ in range(rounds)]
+    return [statistics.median(s) for s in zip(*samples, strict=True)]
 
 
 def measure(kind: str, m: int, k: int, n: int, target: jit.Target, best: float, rounds: int, show: bool) -> None:
@@ -139,7 +142,7 @@ def measure(kind: str, m: int, k: int, n: int, target: jit.Target, best: float, 
         for _ in range(times):
             np.matmul(x, y, out=result)
 
-    ours, theirs = sample(lambda t: call(t, *addresses), TARGET_SECONDS, rounds), sample(numpy, TARGET_SECONDS, rounds)
+    ours, theirs = compare([lambda t: call(t, *addresses), numpy], TARGET_SECONDS, rounds)
     work = 2 * m * k * n / 1e9
     lines = str(target_machine_assembly(parsed, target)).count("\n")
     print(f"{kind} {m}×{k}×{n}".ljust(19), f"{ours * 1e9:11,.0f} ns {work / ours:7.1f} GFLOP/s {100 * work / ours / best:5.1f} %",

@@ -9,10 +9,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from chainrule import dtypes
 from chainrule.errors import ArgumentError, unknown_name
 from chainrule.graph import Node
 from chainrule.ops import elementwise as ew
-from chainrule.ops.declare import Traced
+from chainrule.ops.declare import Traced, convert, dtype_of
 from chainrule.ops.reduce import max_, spread, sum_
 
 Activation = Callable[[Any], Any]
@@ -211,4 +212,4 @@ def _behind(node: Node, op: str) -> Node:
 
 def _like(x: Any, value: float) -> Any:
     """A scalar of the floating dtype in which a function of ``x`` is computed."""
-    return ew.convert(value, ew.dtypes.floating(x.dtype))
+    return convert(value, dtypes.floating(dtype_of(x)))

@@ -28,8 +28,8 @@ import numpy as np
 
 A, B, OUT = 0, 1, 2
 FMA_RATE, LOAD_RATE, FMA_LATENCY = 2, 2, 4  # vector instructions a cycle; cycles
-FULL_UNROLL = 330  # multiply-adds of a tile that are written without a loop
-TURN = 60  # instructions that one turn of the innermost loop may grow to
+FULL_UNROLL = 128  # multiply-adds of a tile that are written without a loop
+TURN = 32  # multiply-adds that one turn of the innermost loop may grow to
 PACK_STEP = 256  # reduction steps of one block when the reduction must be blocked
 
 
@@ -396,7 +396,8 @@ class _Search:
         vectors = prod(i.extent for i in self.axes if i.strides[operand]) / self.lanes
         contiguous = self.stride(operand, x.vector) == 1
         transposable = any(i.strides[operand] == 1 for i in self.axes)
-        return 20 + vectors * (2.0 if contiguous else 4.5 if transposable else 1.5 * self.lanes)
+        spread = 1.0 if self.footprint(operand) <= self.machine.l1_bytes // 2 else 3.0
+        return 20 + vectors * (spread if contiguous else spread + 0.25 * self.lanes / self.quad if transposable else 1.5 * self.lanes)
 
     # -- loops around the tile
 
@@ -418,7 +419,7 @@ class _Search:
         nest += [Step(i, 1) for i in loops]
         nest += [Step(i, blocks[i], True) for i in (*self.outer, *self.reduced) if i in blocks and i not in done]
         nest += [Step(i, x.tile[i]) for i in self.tile_order(x)]
-        return replace(draft, nest=tuple(nest), inner=tuple(inner), unroll=self.unroll(draft, inner))
+        return replace(draft, nest=tuple(nest), inner=tuple(inner), unroll=self.unroll(draft, x, inner))
 
     def innermost(self, x: _Choice, i: int) -> tuple[bool, int]:
         """Sorts reduced axes: the lanes' axis last, then by stride."""
@@ -462,7 +463,7 @@ class _Search:
         count = ceil(self.axes[i].extent / size)
         return ceil(self.axes[i].extent / count / tile) * tile
 
-    def unroll(self, draft: Plan, inner: Sequence[int]) -> int:
+    def unroll(self, draft: Plan, x: _Choice, inner: Sequence[int]) -> int:
         """Steps of the innermost reduced axis that one turn of its loop takes."""
         if not inner:
             return 1
@@ -470,6 +471,11 @@ class _Search:
         steps = ceil(self.axes[inner[-1]].extent / (self.lanes if draft.dot else 1))
         if steps * registers <= FULL_UNROLL:
             return steps
-        turn = max(1, TURN // registers)
-        step = max(n for n in (1, 2, 4, 8) if n <= turn)
-        return step if not draft.dot and self.axes[inner[-1]].extent % step == 0 or step <= 4 else 4
+        most = max(1, TURN // registers)
+        if any(self.transposing(o, x.vector, inner[-1]) and o not in x.packed for o in (A, B)):
+            return self.quad
+        return next((n for n in (8, 4, 2) if n <= most and steps % n == 0), 4 if most > 4 else most)
+
+    def transposing(self, operand: int, v: int | None, inner: int) -> bool:
+        """Whether registers of an operand are made by transposing blocks: lanes lie apart, steps side by side."""
+        return v not in self.reduced and self.stride(operand, v) not in (0, 1) and self.stride(operand, inner) == 1

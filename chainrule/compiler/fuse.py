@@ -27,10 +27,15 @@ COSTLY = frozenset(("exp exp2 expm1 log log2 log10 log1p pow sin cos tan arcsin 
 class Group:
     """Nodes that one nest computes. ``lead`` is a contraction, reduction or other anchor; None: elementwise."""
 
-    order: int
-    shape: tuple[int, ...]
+    number: int
+    shape: tuple[int, ...] | None
     lead: Node | None
     nodes: list[Node] = field(default_factory=list)
+    before: int = 0  # bit g is set if this group needs, directly or not, what group g makes
+
+    @property
+    def bit(self) -> int:
+        return 1 << self.number
 
 
 @dataclass
@@ -75,9 +80,8 @@ class _Fusion:
                 self._place(node)
         for node in self.graph.nodes:
             self._sink(node)
-        self.groups = [g for g in self.groups if g.nodes]
         stored = {n for n in self.group if self._is_stored(n)}
-        return Plan(self.graph, self.groups, self.group, stored, self.users)
+        return Plan(self.graph, self._ordered(), self.group, stored, self.users)
 
     # -- what must be in memory
 
@@ -127,9 +131,21 @@ class _Fusion:
                 self._new(node, node.shape, None)
 
     def _new(self, node: Node, shape: tuple[int, ...] | None, lead: Node | None) -> None:
-        group = Group(len(self.groups), shape, lead, [node])  # type: ignore[arg-type]
+        group = Group(len(self.groups), shape, lead)
         self.groups.append(group)
+        self._add(node, group)
+
+    def _add(self, node: Node, group: Group) -> None:
+        """Make ``node`` part of ``group``, and let everything after the group come after what the node needs."""
+        group.nodes.append(node)
         self.group[node] = group
+        needs = 0
+        for source, _ in self._sources(node, True):
+            needs |= source.before | source.bit
+        needs &= ~group.bit
+        for g in self.groups:
+            if g is group or g.before & group.bit:
+                g.before |= needs
 
     def _sources(self, node: Node, same: bool) -> Iterator[tuple[Group, bool]]:
         """The groups that make what ``node`` reads, and whether it is read element for element."""
@@ -140,19 +156,30 @@ class _Fusion:
                 yield from self._sources(i, same and i.op.kind == "elementwise")
 
     def _join(self, node: Node) -> None:
+        """The latest group of the same space that makes an input; else any elementwise group of that space."""
         sources = list(self._sources(node, True))
-        last = max((g.order for g, _ in sources), default=-1)
-        crossing = max((g.order for g, same in sources if not same), default=-1)
-        candidates = [g for g, same in sources if same and g.order == last and last > crossing]
-        candidates += [g for g in reversed(self.groups[last + 1:]) if g.lead is None]
-        if last >= 0 and last > crossing and self.groups[last].lead is None:
-            candidates.append(self.groups[last])
-        for g in candidates:
-            if g.shape == node.shape and self._welcome(g, node):
-                g.nodes.append(node)
-                self.group[node] = g
-                return
+        crossing = {g.number for g, same in sources if not same}
+        makers = [g for g, same in sources if same]
+        makers.sort(key=lambda g: g.number, reverse=True)
+        for g in (*makers, *(g for g in reversed(self.groups) if g.lead is None)):
+            if g.shape != node.shape or g.number in crossing or not self._welcome(g, node):
+                continue
+            if any(source is not g and source.before & g.bit for source, _ in sources):
+                continue  # an input is made from what g makes, after it
+            self._add(node, g)
+            return
         self._new(node, node.shape, None)
+
+    def _ordered(self) -> list[Group]:
+        """The groups in an order that respects what they need, otherwise as they were begun."""
+        done, order, rest = 0, [], [g for g in self.groups if g.nodes]
+        empty = sum(g.bit for g in self.groups if not g.nodes)
+        while rest:
+            g = next(g for g in rest if not g.before & ~(done | empty))
+            rest.remove(g)
+            done |= g.bit
+            order.append(g)
+        return order
 
     def _welcome(self, group: Group, node: Node) -> bool:
         if group.lead is None:

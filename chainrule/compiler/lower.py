@@ -48,8 +48,7 @@ class _Memory:
 def lower(graph: Graph) -> Program:
     """The statements that compute ``graph`` from input buffers into output buffers."""
     memory = _Memory()
-    inputs = [Buffer(f"in{k}", n.size, n.dtype, "input", volatile=bool(n.params.get("volatile")))
-              for k, n in enumerate(graph.inputs)]
+    inputs = [Buffer(f"in{k}", n.size, n.dtype, "input") for k, n in enumerate(graph.inputs)]
     outputs = [Buffer(f"out{k}", n.size, n.dtype, "output") for k, n in enumerate(graph.outputs)]
     bound = {n: dense(b, n.shape) for n, b in zip(graph.inputs, inputs, strict=True)}
     targets = [dense(b, n.shape) for n, b in zip(graph.outputs, outputs, strict=True)]
@@ -287,6 +286,8 @@ class _Block:
         if node.op is CONSTANT:
             return self._read_constant(node, index)
         kind = node.op.kind
+        if node.op.name == "poll":
+            self._memory_of(node.inputs[0]).buffer.volatile = True
         if kind == "elementwise":
             return Apply(node.op, tuple(self.read(i, index) for i in node.inputs), node.params, node.dtype)
         if kind == "iota":

@@ -14,27 +14,29 @@ from chainrule.llvm.math_base import round_scaled, split_sign
 LOG2_E = 1.4426950408889634
 # ln 2 as a sum of two numbers; the first has the working precision.
 LN2: Table = {F32: (0.6931471824645996, -1.904654323148236e-09), F64: (0.6931471805599453, 2.3190468138462996e-17)}
-# e^r on |r| <= ln 2. Relative error 2^-25.5 / 2^-55.5.
+# e^r on |r| <= ln 2. Relative error 2^-26 / 2^-55.5.
 EXP: Table = {
-    F32: (1.0, 1.0, 0.5000003576278687, 0.16666613519191742, 0.04166123643517494, 0.00833611935377121,
-          0.0014105119043961167, 0.00019611287279985845),
+    F32: (1.0, 1.0, 0.5000003576278687, 0.16666613519191742, 0.04166121408343315, 0.008336120285093784,
+          0.001410515746101737, 0.00019610804156400263),
     F64: (1.0, 1.0, 0.4999999999999993, 0.16666666666666938, 0.04166666666670204, 0.008333333333269957,
           0.0013888888883581887, 0.0001984126989275942, 2.4801590827842605e-05, 2.7557300653191047e-06,
           2.7556158462852787e-07, 2.5055033909304784e-08, 2.1062299923199325e-09, 1.5935492502579425e-10),
 }
-# (e^r - 1)/r on |r| <= ln(2)/2, without its 1. Relative error 2^-25.8 / 2^-55.
+# (e^r - 1)/r on |r| <= ln(2)/2, without its 1. Relative error 2^-26 / 2^-55.
 EXPM1: Table = {
-    F32: (0.4999999701976776, 0.16666541993618011, 0.04166720435023308, 0.008366643451154232,
-          0.0013882375787943602),
+    F32: (0.4999999701976776, 0.16666541993618011, 0.041667353361845016, 0.008366825059056282,
+          0.0013882352504879236),
     F64: (0.5000000000000006, 0.16666666666666588, 0.041666666666575425, 0.008333333333390551,
           0.0013888888932041131, 0.00019841269717271376, 2.4801504662170375e-05, 2.7557408530582716e-06,
           2.7626294332572583e-07, 2.5053677452200354e-08),
 }
-# tanh(r)/r in powers of r^2, without its 1, on |r| <= ln(2)/4. Relative error 2^-32.3 / 2^-57.6.
+# tanh(r)/r in powers of r^2, without its 1, on |r| <= ln 2. Relative error 2^-26.1 / 2^-55.9.
 TANH: Table = {
-    F32: (-0.33333322405815125, 0.13331158459186554, -0.05271989852190018),
-    F64: (-0.33333333333332454, 0.13333333332767788, -0.053968252754646485, 0.02186936869009563,
-          -0.008857241423137988, 0.0034440109804687678),
+    F32: (-0.33333200216293335, 0.13329344987869263, -0.05357525125145912, 0.020136676728725433,
+          -0.005180289037525654),
+    F64: (-0.3333333333333313, 0.13333333333304917, -0.053968253954113435, 0.02186948818235771,
+          -0.00886323032598099, 0.0035920790996424646, -0.0014555257002718377, 0.0005886870873777317,
+          -0.00023508477873904464, 8.847953666207405e-05, -2.7359800367059354e-05, 4.905410379466076e-06),
 }
 # log(1 + x)/x on 0 <= x <= 1, without its 1. Relative error 2^-27.3 / 2^-55.6.
 LOG1P_UNIT: Table = {
@@ -104,14 +106,12 @@ def exp_small(e: Emitter, x: Val) -> Val:
 
 
 def sigmoid(e: Emitter, x: Val) -> Val:
-    """1/(1 + e^-x), as e^x/(1 + e^x) with x bounded above and the rounding of 1 + e^x repaired."""
-    power = exp_small(e, at_most(e, x, ONE_BEYOND[x.dtype]))
-    one = e.like(x, 1)
-    with e.exact():
-        bottom = e.add(power, one)
-        lost = e.sub(power, e.sub(bottom, one))
-    y = e.div(power, bottom)
-    return e.fma(e.fma(y, y, e.neg(y)), lost, y)
+    """1/(1 + e^-x), as s/(1 + e^x)·(1 + q) with e^x = s·(1 + q), so that no sum is rounded above the line."""
+    x = at_most(e, at_least(e, x, EXP_RANGE[x.dtype][0]), ONE_BEYOND[x.dtype])
+    q, s = expm1_parts(e, x, LIFT)
+    unlift = e.like(x, 2.0**-LIFT)
+    y = e.div(s, e.fma(e.fma(q, s, s), unlift, e.like(x, 1)))
+    return e.mul(e.fma(y, q, y), unlift)
 
 
 def softplus(e: Emitter, x: Val) -> Val:
@@ -122,15 +122,17 @@ def softplus(e: Emitter, x: Val) -> Val:
 
 
 def tanh(e: Emitter, x: Val) -> Val:
-    """(s - 1 + (s + 1)·t)/(s + 1 + (s - 1)·t) for |x| = n·ln(2)/2 + r, s = 2^n, t = tanh(r)."""
+    """For |x| = 2m·ln 2 + r and t = tanh(r): t where m = 0, else 1 - 2·(1 - t)/(1 - t + 16^m·(1 + t))."""
     size, sign = split_sign(e, x)
     size = at_most(e, size, ONE_BEYOND[x.dtype] / 2 + 1)
-    n, bits = round_scaled(e, size, 2 * LOG2_E, FORMATS[x.dtype].bias)
+    m, bits = round_scaled(e, size, LOG2_E / 2, (FORMATS[x.dtype].bias + 1) // 4)
     r = size
     for part in LN2[x.dtype][: 1 if x.dtype == F32 else 2]:
-        r = e.fma(n, e.like(x, -part / 2), r)
+        r = e.fma(m, e.like(x, -2 * part), r)
     square = e.mul(r, r)
     t = e.fma(e.mul(r, square), polynomial(e, square, TANH[x.dtype]), r)
-    s, one = power_of_two(e, bits, x), e.like(x, 1)
-    below, above = e.sub(s, one), e.add(s, one)
-    return flip_sign(e, e.div(e.fma(t, above, below), e.fma(t, below, above)), sign)
+    twice = e.bitcast(e.shl(bits, e.like(bits, FORMATS[x.dtype].fraction + 2)), x.dtype)  # 2·16^m
+    below = e.fma(t, e.like(x, -2), e.like(x, 2))
+    ratio = e.div(below, e.fma(twice, e.add(t, e.like(x, 1)), below))
+    far = e.fma(ratio, e.like(x, -2), e.like(x, 1))
+    return flip_sign(e, e.select(e.eq(m, e.like(x, 0)), t, far), sign)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.ops import structure
-from chainrule.ops.declare import Traced, constant_node
-from chainrule.trace import FUNCTIONS, Tracer, no_out
+from chainrule.ops.declare import Traced, constant_node, make
+from chainrule.ops.index import iota
+from chainrule.trace import FUNCTIONS
 
 Rule = Callable[..., Any]
 
@@ -81,5 +82,7 @@ def filled(like: Any, shape: Sequence[int], value: Any, dtype: Any) -> Any:
     return structure.broadcast(scalar, shape=tuple(shape), dims=()) if shape else scalar
 
 
-__all__ = ["FUNCTIONS", "Tracer", "array", "axes_of", "axis_of", "count", "filled", "kept", "no_out", "records", "reshaped",
-           "sliced", "transposed"]
+def positions(like: Any, shape: Sequence[int], axis: int, dtype: Any = np.int64) -> Any:
+    """0, 1, 2, … along ``axis`` of an array of ``shape``: traced if ``like`` is, and computed, not stored."""
+    params = {"shape": tuple(shape), "dtype": np.dtype(dtype), "axis": axis}
+    return type(like)(make(iota, (), params)) if isinstance(like, Traced) else iota.reference(**params)

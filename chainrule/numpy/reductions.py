@@ -8,12 +8,12 @@ import numpy as np
 
 from chainrule import dtypes
 from chainrule.errors import ArgumentError
-from chainrule.numpy.common import array, axes_of, axis_of, count, filled, kept, records, reshaped, sliced
+from chainrule.numpy.common import array, axes_of, axis_of, count, filled, kept, positions, records, reshaped, sliced
 from chainrule.ops import elementwise as ew
 from chainrule.ops import reduce
 from chainrule.ops.declare import Op, convert
-from chainrule.ops.structure import broadcast, concatenate
-from chainrule.trace import no_out, recorded_iota
+from chainrule.ops.structure import concatenate
+from chainrule.trace import no_out
 
 _INDEX = np.dtype(np.int32)
 
@@ -155,16 +155,10 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     else:
         weights = array(weights)
         if weights.shape != a.shape:
-            weights = reshaped(weights, tuple(n if i in axes else 1 for i, n in enumerate(a.shape)))
-            weights = broadcast_like(weights, a)
+            weights = reduce.expand(reshaped(weights, tuple(n if i in axes else 1 for i, n in enumerate(a.shape))), a.shape)
         total = sum_(weights, axes, keepdims=keepdims)
         result = ew.div(sum_(ew.mul(a, weights), axes, keepdims=keepdims), total)
     return (result, total) if returned else result
-
-
-def broadcast_like(x: Any, a: Any) -> Any:
-    """``x`` broadcast to the shape of ``a`` by NumPy's rule."""
-    return reduce.expand(x, a.shape)
 
 
 @records(np.trapezoid)
@@ -244,8 +238,7 @@ def _position(op: Op, a: Any, axis: Any, keepdims: bool) -> Any:
     hit = ew.eq(a, reduce.spread(best, axes, a.shape))
     if a.dtype.kind == "f":
         hit = ew.bit_or(hit, ew.is_nan(a))
-    positions = reduce.spread_index(recorded_iota(n, _INDEX), axes[0], a.shape)
-    first = reduce.min_(ew.select(hit, positions, np.asarray(n, _INDEX)), axes=axes)
+    first = reduce.min_(ew.select(hit, positions(a, a.shape, axes[0], _INDEX), np.asarray(n, _INDEX)), axes=axes)
     return kept(ew.cast(first, dtype=dtypes.INT64), axes if axis is not None else tuple(range(len(shape))), shape, keepdims)
 
 
@@ -358,13 +351,7 @@ def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """
     a = _floats(array(a), None)
     axes = axes_of(axis, len(a.shape))
-    if count(a.shape, axes) == 0:
-        return filled(a, kept(reduced(reduce.sum_, a, axes, keepdims), (), (), False).shape, -np.inf, a.dtype)
-    top = ew.stop_gradient(reduced(reduce.max_, a, axes, True))
+    top = ew.stop_gradient(max_(a, axes, initial=-np.inf if count(a.shape, axes) == 0 else None))
     top = ew.select(ew.is_finite(top), top, 0.0)
-    total = ew.log(reduced(reduce.sum_, ew.exp(ew.sub(a, top)), axes, True))
-    shape = tuple(n for i, n in enumerate(a.shape) if i not in axes)
-    return ew.add(total, top) if keepdims else reshaped(ew.add(total, top), shape)
-
-
-__all__ = ["all_", "any_", "broadcast", "cumsum", "logsumexp", "max_", "mean", "min_", "reduced", "sum_", "truth"]
+    total = reduce.sum_(ew.exp(ew.sub(a, reduce.spread(top, axes, a.shape))), axes=axes)
+    return kept(ew.add(ew.log(total), top), axes, a.shape, keepdims)

@@ -10,7 +10,7 @@ import numpy as np
 from chainrule import tree
 from chainrule.errors import ArgumentError, ShapeError
 from chainrule.graph import Graph, Node, topological, type_name
-from chainrule.ops.declare import CONSTANT, INPUT, Op, Traced, bind, constant_node, input_node
+from chainrule.ops.declare import INPUT, Op, Traced, bind, constant_node, input_node
 
 # ---------------------------------------------------------------- the primitive
 
@@ -43,6 +43,10 @@ project = Op(
     "project", "One of the results of an operation that has several.", "project",
     infer=lambda x, index: (x[0][index], x[1][index]), reference=lambda x, index: x[index])
 
+
+poll = Op(
+    "poll", "The array as it is now: read again in every turn of a loop, for a flag that another thread may set.",
+    "elementwise", infer=lambda x: x, reference=lambda x: np.array(x), lower=lambda e, x: x)
 
 # ---------------------------------------------------------------- the function
 
@@ -102,7 +106,7 @@ def close(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[Graph, list[
     open_ = {n for n in order if n.op is INPUT and n not in own}
     inside, outside = set(inputs), set()
     for node in order:
-        if any(i in inside for i in node.inputs):
+        if node.op is poll or any(i in inside for i in node.inputs):
             inside.add(node)
         elif node in open_ or any(i in outside for i in node.inputs):
             outside.add(node)
@@ -145,4 +149,4 @@ def _until(until: Callable[[Any], Any], structure: tree.Structure, n: int) -> in
     return int(until(tree.unflatten(structure, list(range(n)))))
 
 
-__all__ = ["scan", "scan_op", "project", "close", "CONSTANT"]
+__all__ = ["close", "poll", "project", "scan", "scan_op"]
