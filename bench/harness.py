@@ -120,7 +120,7 @@ def compare(workload: str, names: list[str], options: argparse.Namespace) -> Non
     peak = float(run_python(["-c", SGEMM], {}))
     show(step_table(work, results, peak), notes)
     CONSOLE.print(
-        f"The matrix products of a step are {work.flops:,} operations. A proxy for the peak of multiply-adds: "
+        f"Matrix products of a step: {work.flops:,} operations. A proxy for the peak of multiply-adds: "
         f"NumPy's best float32 product of this run, {peak / 1e9:.0f} GFLOP/s; the true peak is higher.\n"
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import random
+from chainrule.checks import not_negative, positive
 from chainrule.errors import ArgumentError, unknown_name
 
 Shape = Sequence[int]
@@ -78,7 +79,7 @@ class RandomNormal(Initializer):
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
-        self.mean, self.stddev = mean, _not_negative("stddev", stddev)
+        self.mean, self.stddev = mean, not_negative("stddev", stddev)
 
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
         """Normal numbers."""
@@ -130,9 +131,8 @@ class VarianceScaling(Initializer):
             raise unknown_name("mode", mode, self.modes)
         if distribution not in self.distributions:
             raise unknown_name("distribution", distribution, self.distributions)
-        if not scale > 0:
-            raise ArgumentError.of(f"scale={scale}", "a positive number", "VarianceScaling(scale=1.0)")
-        self.scale, self.mode, self.distribution = scale, mode, distribution
+        self.scale = positive("scale", scale)
+        self.mode, self.distribution = mode, distribution
 
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
         """Numbers of the scaled variance."""
@@ -244,12 +244,6 @@ def _truncated(shape: tuple[int, ...], generator: np.random.Generator) -> np.nda
         if not outside.any():
             return values
         values[outside] = generator.normal(size=int(outside.sum()))
-
-
-def _not_negative(name: str, value: float) -> float:
-    if not value >= 0:
-        raise ArgumentError.of(f"{name}={value}", "0 or a positive number", f"{name}=0.05")
-    return value
 
 
 _CLASSES: dict[str, Callable[[], Initializer]] = {

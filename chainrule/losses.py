@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.activations import logits_of, shifted
+from chainrule.checks import positive, share
 from chainrule.errors import ArgumentError, ShapeError, unknown_name
 from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import Traced, make
@@ -147,7 +148,7 @@ class Loss:
     labels = "numbers"
 
     def __init__(self, name: str | None = None) -> None:
-        self.name = name or _snake(type(self).__name__)
+        self.name = name or snake_case(type(self).__name__)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each sample."""
@@ -187,9 +188,7 @@ class Huber(Loss):
 
     def __init__(self, delta: float = 1.0, name: str | None = None) -> None:
         super().__init__(name)
-        if not delta > 0:
-            raise ArgumentError.of(f"delta={delta}", "a positive number", "Huber(delta=1.0)")
-        self.delta = delta
+        self.delta = positive("delta", delta)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The Huber loss of each sample."""
@@ -208,7 +207,7 @@ class BinaryCrossentropy(Loss):
 
     def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0, name: str | None = None) -> None:
         super().__init__(name)
-        self.from_logits, self.label_smoothing = from_logits, _share(label_smoothing)
+        self.from_logits, self.label_smoothing = from_logits, share("label_smoothing", label_smoothing, one=True)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The cross-entropy of each sample."""
@@ -222,7 +221,7 @@ class CategoricalCrossentropy(Loss):
 
     def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0, name: str | None = None) -> None:
         super().__init__(name)
-        self.from_logits, self.label_smoothing = from_logits, _share(label_smoothing)
+        self.from_logits, self.label_smoothing = from_logits, share("label_smoothing", label_smoothing, one=True)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The cross-entropy of each sample."""
@@ -367,11 +366,5 @@ def _log_softmax(z: Any) -> Any:
     return ew.sub(below, spread(ew.log(_total(ew.exp(below))), _last(z), z.shape))
 
 
-def _share(value: float) -> float:
-    if not 0 <= value <= 1:
-        raise ArgumentError.of(f"label_smoothing={value}", "a number from 0 to 1", "label_smoothing=0.1")
-    return value
-
-
-def _snake(name: str) -> str:
+def snake_case(name: str) -> str:
     return "".join("_" + c.lower() if c.isupper() and i else c.lower() for i, c in enumerate(name))

@@ -25,7 +25,7 @@ class Metric:
     """
 
     def __init__(self, name: str | None = None) -> None:
-        self.name = name or losses._snake(type(self).__name__)
+        self.name = name or losses.snake_case(type(self).__name__)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The value of each sample."""

@@ -83,6 +83,13 @@ def compile_graph(graph: Graph, donated: Sequence[tuple[int, int]] = ()) -> Exec
     return _executables.setdefault(name, Executable(entry))
 
 
+def _fitting(x: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """``x`` itself if it is a dense array of the signature, else a copy that is."""
+    if type(x) is np.ndarray and x.dtype == dtype and x.shape == shape and x.flags.c_contiguous:
+        return x
+    return np.ascontiguousarray(x, dtype).reshape(shape)
+
+
 class Compiled:
     """A function compiled for one signature."""
 
@@ -95,7 +102,10 @@ class Compiled:
         self.taken = {j: k for k, j in self.donated}
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
-        arrays = [np.ascontiguousarray(x, dtype).reshape(shape) for x, (shape, dtype) in zip(leaves, self.inputs, strict=True)]
+        arrays = [_fitting(x, shape, dtype) for x, (shape, dtype) in zip(leaves, self.inputs, strict=True)]
+        for k, _ in self.donated:
+            if not arrays[k].flags.writeable:
+                arrays[k] = arrays[k].copy()
         outputs = [arrays[self.taken[j]] if j in self.taken else np.empty(shape, dtype)
                    for j, (shape, dtype) in enumerate(self.outputs)]
         self.executable.run(arrays, outputs)
@@ -114,7 +124,7 @@ class Bound:
 
     def __init__(self, compiled: Compiled, leaves: Sequence[np.ndarray]) -> None:
         for x, (shape, dtype) in zip(leaves, compiled.inputs, strict=True):
-            if not (isinstance(x, np.ndarray) and x.dtype == dtype and x.shape == shape and x.flags.c_contiguous):
+            if _fitting(x, shape, dtype) is not x:
                 raise ArgumentError.of(f"an argument of type {type(x).__name__} cannot be bound",
                                        f"a C-contiguous array of shape {shape} and dtype {dtype}", "np.ascontiguousarray(x)")
         executable = compiled.executable

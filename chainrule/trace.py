@@ -7,20 +7,23 @@ A tracer knows its concrete value when recording happens with data (``grad`` wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import difflib
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from chainrule import dtypes, tree
-from chainrule.errors import ChainruleTypeError, ShapeError, TracedValueError
+from chainrule.errors import ChainruleTypeError, TracedValueError
 from chainrule.graph import Graph, Node, user_source
+from chainrule.indexing import index
 from chainrule.ops import elementwise as ew
 from chainrule.ops.contract import matmul
-from chainrule.ops.declare import REGISTRY, Op, Traced, constant_node, input_node, make
 from chainrule.ops.control import TRACER
-from chainrule.ops.index import iota, take
-from chainrule.ops.structure import broadcast, flip, reshape, slice_, transpose
+from chainrule.ops.declare import REGISTRY, Traced, constant_node, input_node, make
+from chainrule.ops.index import iota
+from chainrule.ops.structure import broadcast, reshape, transpose
 
 # NumPy functions and ufuncs that record themselves on tracers; the array namespace fills it.
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
@@ -54,24 +57,27 @@ class Tracer(Traced):
     # -- NumPy's protocols
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        name = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
         if method == "reduce":
-            reduction = FUNCTIONS.get((ufunc, "reduce"))
-            if reduction is not None:
-                options.pop("out", None)
-                return reduction(*inputs, **options)
-        function = FUNCTIONS.get(ufunc)
-        if method != "__call__" or function is None:
-            raise unsupported(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"))
-        if options.pop("out", None) is not None:
-            raise ChainruleTypeError.of(f"np.{ufunc.__name__} was asked to write into an array (out=)",
-                                        "a new result", f"y = np.{ufunc.__name__}(x)")
-        return function(*inputs, **options)
+            options.setdefault("axis", 0)
+        elif method == "outer" and len(inputs) == 2:
+            x, y = (a if isinstance(a, Traced) else np.asarray(a) for a in inputs)
+            inputs, method = (reshape(x, shape=(*x.shape, *(1,) * len(y.shape))), y), "__call__"
+        rule = FUNCTIONS.get(ufunc if method == "__call__" else (ufunc, method))
+        if rule is None:
+            raise unsupported(name)
+        if method == "__call__":
+            dtype = options.pop("dtype", None)
+            if dtype is not None:
+                inputs = tuple(ew.cast(a, dtype=np.dtype(dtype)) if isinstance(a, Traced) else a for a in inputs)
+        return apply(rule, name, inputs, options)
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, options: Any) -> Any:
-        ours = FUNCTIONS.get(function)
-        if ours is None:
-            raise unsupported(f"{function.__module__}.{function.__name__}".replace("numpy", "np"))
-        return ours(*args, **options)
+        name = f"{function.__module__}.{function.__name__}".replace("numpy", "np")
+        rule = FUNCTIONS.get(function)
+        if rule is None:
+            raise unsupported(name)
+        return apply(rule, name, args, options)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         raise TracedValueError.of(
@@ -236,7 +242,7 @@ class Tracer(Traced):
         function = FUNCTIONS.get(getattr(np, name, None)) if name in _METHODS else None
         if function is None:
             raise AttributeError(f"a traced array has no attribute {name!r}")
-        return _Method(function, self)
+        return _Method(function, self, name)
 
 
 _METHODS = frozenset(("sum mean max min prod all any var std argmax argmin dot transpose ravel squeeze swapaxes clip cumsum "
@@ -244,20 +250,63 @@ _METHODS = frozenset(("sum mean max min prod all any var std argmax argmin dot t
 
 
 class _Method:
-    __slots__ = ("function", "array")
+    __slots__ = ("function", "array", "name")
 
-    def __init__(self, function: Callable[..., Any], array: Tracer) -> None:
-        self.function, self.array = function, array
+    def __init__(self, function: Callable[..., Any], array: Tracer, name: str) -> None:
+        self.function, self.array, self.name = function, array, name
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         if self.function is FUNCTIONS.get(np.transpose) and args and isinstance(args[0], int):
             args = (args,)
-        return self.function(self.array, *args, **options)
+        return apply(self.function, f"np.{self.name}", (self.array, *args), options)
+
+
+def apply(rule: Callable[..., Any], name: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
+    """Call what records NumPy's function ``name``; clear errors for options that cannot be recorded."""
+    if options:
+        no_out(name, options.pop("out", None))
+        if options.get("where", True) is not True:
+            raise ChainruleTypeError.of(f"{name} with where= cannot be recorded{_where()}", "np.where on the argument",
+                                        f"{name}(np.where(mask, x, 0))")
+        options = {k: v for k, v in options.items() if k != "where" and v is not np._NoValue}
+    try:
+        return rule(*args, **options)
+    except TypeError as error:
+        if isinstance(error, ChainruleTypeError | TracedValueError) or _fits(rule, args, options):
+            raise
+        given = ", ".join(options) or f"{len(args)} arguments"
+        raise ChainruleTypeError.of(f"{name} with {given} cannot be recorded{_where()}",
+                                    f"{name}{inspect.signature(rule)}", "") from None
+
+
+def _fits(rule: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]) -> bool:
+    try:
+        inspect.signature(rule).bind(*args, **options)
+    except TypeError:
+        return False
+    return True
+
+
+def no_out(name: str, out: Any) -> None:
+    """Refuse to write a result into an existing array."""
+    if out is not None and out != (None,):
+        raise ChainruleTypeError.of(f"{name} was asked to write into an array (out=, or an operator such as +=){_where()}",
+                                    "a new result", f"y = {name}(x)   # and x = x + y instead of x += y")
 
 
 def unsupported(name: str) -> ChainruleTypeError:
-    """The error for a NumPy function that cannot be recorded."""
-    return ChainruleTypeError.of(f"{name} cannot be recorded{_where()}", "the functions of chainrule.numpy", "")
+    """The error for a NumPy function that cannot be recorded, with the nearest that can."""
+    names = {_name_of(f) for f in FUNCTIONS}
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
+    return ChainruleTypeError.of(f"{name} cannot be recorded{_where()}", "the functions of chainrule.numpy",
+                                 f"{near[0]}(...)   # the nearest name" if near else "")
+
+
+def _name_of(function: Any) -> str:
+    if isinstance(function, tuple):
+        return f"{_name_of(function[0])}.{function[1]}"
+    module = getattr(function, "__module__", None) or "numpy"
+    return f"{module}.{function.__name__}".replace("numpy", "np").replace("np._core.umath", "np")
 
 
 def _where() -> str:
@@ -294,70 +343,6 @@ def expand_one(x: Any) -> Any:
 
 
 TRACER[0] = Tracer
-
-# ---------------------------------------------------------------- indexing
-
-
-def index(x: Any, key: Any) -> Any:
-    """``x[key]`` for integers, slices, ``...``, ``None`` and one integer array."""
-    keys = list(key) if isinstance(key, tuple) else [key]
-    taken = sum(1 for k in keys if k is not None and k is not Ellipsis)
-    if taken > x.ndim:
-        raise ShapeError.of(f"{taken} indices for an array of {x.ndim} axes (shape {x.shape})", f"at most {x.ndim}", "")
-    fill = [slice(None)] * (x.ndim - taken)
-    at = next((i for i, k in enumerate(keys) if k is Ellipsis), None)
-    keys = keys + fill if at is None else keys[:at] + fill + keys[at + 1:]
-    return _index(x, keys)
-
-
-def _index(x: Any, keys: list[Any]) -> Any:
-    start, stop, step, flipped, shape, arrays = [], [], [], [], [], []
-    axis = 0
-    for k in keys:
-        if k is None:
-            shape.append(1)
-            continue
-        extent = x.shape[axis]
-        if isinstance(k, slice):
-            first, last, stride = k.indices(extent)
-            positions = range(first, last, stride)
-            if stride < 0:
-                flipped.append(axis)
-                positions = positions[::-1]
-            shape.append(len(positions))
-        elif isinstance(k, int | np.integer) and not isinstance(k, bool):
-            if not -extent <= k < extent:
-                raise IndexError(f"index {k} is out of range for axis {axis} of extent {extent}")
-            positions = range(int(k) % extent, int(k) % extent + 1)
-        else:
-            positions = range(extent)
-            arrays.append((len(shape), _index_array(k, extent)))
-            shape.append(extent)
-        start.append(positions.start if len(positions) else 0)
-        stop.append(positions.stop if len(positions) else 0)
-        step.append(positions.step)
-        axis += 1
-    if any((a, b, s) != (0, n, 1) for a, b, s, n in zip(start, stop, step, x.shape, strict=True)):
-        x = slice_(x, start=tuple(start), stop=tuple(stop), step=tuple(step))
-    if flipped:
-        x = flip(x, axes=tuple(flipped))
-    if x.shape != tuple(shape):
-        x = reshape(x, shape=tuple(shape))
-    if len(arrays) > 1:
-        raise unsupported("indexing with several integer arrays")
-    for position, array in arrays:
-        x = take(x, array, axis=position)
-    return x
-
-
-def _index_array(k: Any, extent: int) -> Any:
-    if not isinstance(k, Traced):
-        k = np.asarray(k)
-    if k.dtype == dtypes.BOOL:
-        raise ChainruleTypeError.of(f"indexing with a bool mask gives a shape that depends on values{_where()}",
-                                    "a fixed shape", "np.where(mask, x, 0)")
-    return ew.select(ew.lt(k, 0), ew.add(k, extent), k) if k.dtype.kind == "i" else k
-
 
 # ---------------------------------------------------------------- recording a whole function
 
@@ -406,25 +391,4 @@ def as_node(x: Any) -> Node:
 
 
 FUNCTIONS[np.power] = power
-FUNCTIONS[np.float_power] = power
-FUNCTIONS[np.square] = lambda x: ew.mul(x, x)
-FUNCTIONS[np.reciprocal] = lambda x: ew.div(1.0, x)
-FUNCTIONS[np.positive] = lambda x: x
 FUNCTIONS[np.matmul] = matmul
-FUNCTIONS[np.logaddexp] = lambda x, y: ew.add(ew.maximum(x, y), ew.log1p(ew.exp(ew.neg(ew.abs_(ew.sub(x, y))))))
-FUNCTIONS[np.logical_not] = lambda x: ew.bit_not(ew.cast(x, dtype=dtypes.BOOL))
-FUNCTIONS[np.fabs] = ew.abs_
-FUNCTIONS[np.hypot] = lambda x, y: ew.sqrt(ew.add(ew.mul(x, x), ew.mul(y, y)))
-FUNCTIONS[np.deg2rad] = FUNCTIONS[np.radians] = lambda x: ew.mul(x, np.pi / 180)
-FUNCTIONS[np.rad2deg] = FUNCTIONS[np.degrees] = lambda x: ew.mul(x, 180 / np.pi)
-
-
-def _logical(op: Op) -> Callable[..., Any]:
-    def run(x: Any, y: Any) -> Any:
-        return op(ew.ne(x, 0), ew.ne(y, 0))
-    return run
-
-
-FUNCTIONS[np.logical_and] = _logical(ew.bit_and)
-FUNCTIONS[np.logical_or] = _logical(ew.bit_or)
-FUNCTIONS[np.logical_xor] = _logical(ew.bit_xor)

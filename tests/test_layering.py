@@ -16,6 +16,7 @@ LEVELS = [
     ["dtypes", "tree"],
     ["graph"],
     ["ops"],
+    ["indexing"],
     ["trace"],
     ["numpy"],
     ["autodiff"],
@@ -29,7 +30,7 @@ LEVELS = [
     ["optimizers"],
     ["training"],
     ["models"],
-    ["minimize", "variables"],
+    ["check", "minimize", "variables"],
     ["inspect", "io", "distributed"],  # at the side: nothing below imports them
     ["__init__"],  # the package itself, which names what is public
 ]

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
-from math import ceil, prod
+from math import ceil, gcd, prod
 from typing import Protocol
 
 import numpy as np
@@ -30,6 +30,7 @@ A, B, OUT = 0, 1, 2
 FMA_RATE, LOAD_RATE, FMA_LATENCY = 2, 2, 4  # vector instructions a cycle; cycles
 FULL_UNROLL = 128  # multiply-adds of a tile that are written without a loop
 TURN = 32  # multiply-adds that one turn of the innermost loop may grow to
+LINE, L1_WAY, L2_WAY = 64, 4096, 65536  # bytes: a cache line; a way of the caches (their size over their associativity)
 PACK_STEP = 256  # reduction steps of one block when the reduction must be blocked
 
 
@@ -185,7 +186,7 @@ class Plan:
             assert self.vector is not None
             return self.axes[pack.axis].extent * self.padded(self.vector, self.axes[self.vector].extent) * (
                 self.steps // self.axes[self.vector].extent)
-        return self.padded(pack.axis, self._extent_in_block(pack.axis)) * self.steps
+        return self.padded(pack.axis, self._extent_in_block(pack.axis)) * self.steps + self.lanes
 
     @cached_property
     def scratch(self) -> int:
@@ -283,7 +284,10 @@ class _Choice:
 
     vector: int | None
     tile: dict[int, int]
-    packed: tuple[int, ...]  # operands
+    packed: tuple[tuple[int, int], ...]  # operands, and the axes of their panels
+
+    def packs(self, operand: int) -> bool:
+        return any(o == operand for o, _ in self.packed)
 
 
 class _Search:
@@ -312,15 +316,15 @@ class _Search:
     def choices(self) -> Iterator[_Choice]:
         for v in self.outer:
             wide = range(1, min(8, ceil(self.axes[v].extent / self.lanes)) + 1)
-            for packed in self.packings(v):
-                for r in [i for i in self.outer if i != v] or [None]:
+            for r in [i for i in self.outer if i != v] or [None]:
+                for packed in self.packings(v, r):
                     tall = range(1, min(14, self.axes[r].extent) + 1) if r is not None else (1,)
                     for rows, vectors in product(tall, wide):
                         if self.fits(rows, vectors, v, packed):
                             extent = min(self.axes[v].extent, vectors * self.lanes)
                             yield _Choice(v, {v: extent} | ({r: rows} if r is not None else {}), packed)
         for v in self.reduced:
-            for packed in self.packings(v):
+            for packed in self.packings(v, None):
                 for rows, columns in self.pairs():
                     tall, wide = (range(1, min(12, self.axes[i].extent) + 1) if i is not None else (1,) for i in (rows, columns))
                     for t, w in product(tall, wide):
@@ -331,16 +335,23 @@ class _Search:
         pairs = [(i, j) for i in self.outer for j in self.outer if i < j]
         return pairs or [(i, None) for i in self.outer] or [(None, None)]
 
-    def packings(self, v: int) -> list[tuple[int, ...]]:
-        """Sets of operands that may be packed: those that vary along the lanes and along the reduction."""
-        able = [o for o in (A, B) if self.stride(o, v) and any(self.stride(o, i) for i in self.reduced) and self.steps > 1]
-        if self.axes[v].reduce:  # rows along the lanes: only what is not contiguous already, and has one row axis
-            able = [o for o in able if self.stride(o, v) != 1 and sum(bool(self.stride(o, i)) for i in self.outer) == 1]
-        return [(), *((o,) for o in able)]
+    def packings(self, v: int, r: int | None) -> list[tuple[tuple[int, int], ...]]:
+        """Sets of (operand, axis) that may be packed: what varies along the reduction and one axis of the tile."""
+        if self.steps < 2:
+            return [()]
+        varying = [o for o in (A, B) if any(self.stride(o, i) for i in self.reduced)]
+        if v in self.reduced:  # rows of lanes: what is not contiguous already and varies along one axis only
+            able = [(o, i) for o in varying for i in self.outer if self.stride(o, v) > 1 and self.rows_of(o) == [i]]
+            return [(), *((pack,) for pack in able)]
+        able = [(o, i) for o in varying for i in (v, r) if i is not None and self.stride(o, i) and not (self.stride(o, v) and i == r)]
+        return [(), *((pack,) for pack in able), *([tuple(able)] if len(able) == 2 else [])]
 
-    def fits(self, rows: int, vectors: int, v: int, packed: tuple[int, ...]) -> bool:
-        strided = any(self.stride(o, v) not in (0, 1) and o not in packed for o in (A, B))
-        temporary = self.quad + 2 if strided else (vectors if rows > 1 else 0) + 1
+    def rows_of(self, operand: int) -> list[int]:
+        return [i for i in self.outer if self.stride(operand, i)]
+
+    def fits(self, rows: int, vectors: int, v: int, packed: tuple[tuple[int, int], ...]) -> bool:
+        strided = any(self.stride(o, v) not in (0, 1) and (o, v) not in packed for o in (A, B))
+        temporary = self.quad + 2 if strided else min(rows, vectors) * (rows > 1) + 1
         return rows * vectors + temporary <= self.machine.vector_registers
 
     # -- cost
@@ -354,7 +365,7 @@ class _Search:
             sizes = {i: p.size for (i, _), p in zip(tiled, combination, strict=True)}
             turns = prod((p.stop - p.start) // p.size for p in combination)
             total += turns * self.tile_cost(x, sizes) + 3
-        return outside * total + sum(self.pack_cost(x, o) for o in x.packed)
+        return outside * total + sum(self.pack_cost(o, i) for o, i in x.packed)
 
     def tile_cost(self, x: _Choice, sizes: dict[int, int]) -> float:
         dot = x.vector in self.reduced
@@ -365,9 +376,8 @@ class _Search:
             steps = steps // self.axes[x.vector].extent * ceil(self.axes[x.vector].extent / self.lanes)
         loads = extra = 0.0
         for operand in (A, B):
-            count = prod(n for i, n in counts.items() if self.stride(operand, i))
-            loads += count
-            extra += count * self.load_cost(x, operand, sizes)
+            loads += prod(n for i, n in counts.items() if self.stride(operand, i))
+            extra += self.load_cost(x, operand, counts)
         latency = FMA_LATENCY / chains(registers, max(1, min(steps, 8)))
         step = max(registers / FMA_RATE, loads / LOAD_RATE, latency, (registers + loads) / 5) + extra
         return steps * step + self.finish_cost(x, registers)
@@ -376,28 +386,41 @@ class _Search:
         out = self.stride(OUT, x.vector)
         if x.vector in self.reduced:
             return 14 + registers * (2.5 if registers > 1 else 0)
-        return 8 + registers * (1 if out == 1 else self.lanes)
+        return 8 + registers * (1 if out == 1 else 2 * self.lanes)
 
-    def load_cost(self, x: _Choice, operand: int, sizes: dict[int, int]) -> float:
-        """Cycles beyond a plain load for one vector of an operand."""
-        along = self.stride(operand, x.vector)
-        if along == 0 or operand in x.packed:
+    def load_cost(self, x: _Choice, operand: int, counts: dict[int, int]) -> float:
+        """Cycles beyond plain loads from the first-level cache for what a step takes of an operand."""
+        if x.packs(operand):
             return 0.0
-        if along == 1:
-            return 0.4 if self.footprint(operand) > self.machine.l1_bytes // 2 and not x.vector in self.reduced else 0.0
-        if x.vector not in self.reduced and any(self.stride(operand, i) == 1 for i in self.reduced):
-            return (self.lanes / self.quad + 1) * 0.75
-        return float(self.lanes)
+        along, count = self.stride(operand, x.vector), prod(n for i, n in counts.items() if self.stride(operand, i))
+        if x.vector in self.reduced:
+            return 0.0 if along in (0, 1) else count * float(self.lanes)
+        if any(self.stride(operand, i) == 1 for i in self.reduced):
+            return 0.0 if along == 0 else count * (self.lanes / self.quad + 1) * 0.75
+        if along in (0, 1):
+            return self.miss_cost(operand, ceil(count * self.c.dtype.itemsize * (self.lanes if along else 1) / LINE))
+        return count * float(self.lanes)
+
+    def miss_cost(self, operand: int, lines: int) -> float:
+        """Cycles for ``lines`` cache lines a step where every step goes to other lines, as far apart as the stride says."""
+        apart = max((abs(self.stride(operand, i)) for i in self.reduced), default=0) * self.c.dtype.itemsize
+        swept = lines * self.steps
+        for size, way, price in ((self.machine.l1_bytes, L1_WAY, 0.0), (self.machine.l2_bytes, L2_WAY, 1.0)):
+            sets = way // gcd(max(apart, LINE), way)
+            if 2 * swept <= size // way * sets * lines and 2 * swept * LINE <= size:
+                return price * lines
+        return 5.0 * lines
 
     def footprint(self, operand: int) -> int:
         return self.c.dtype.itemsize * prod(x.extent for x in self.axes if x.strides[operand])
 
-    def pack_cost(self, x: _Choice, operand: int) -> float:
-        vectors = prod(i.extent for i in self.axes if i.strides[operand]) / self.lanes
-        contiguous = self.stride(operand, x.vector) == 1
-        transposable = any(i.strides[operand] == 1 for i in self.axes)
+    def pack_cost(self, operand: int, axis: int) -> float:
+        vectors = self.footprint(operand) / self.machine.vector_bytes
         spread = 1.0 if self.footprint(operand) <= self.machine.l1_bytes // 2 else 3.0
-        return 20 + vectors * (spread if contiguous else spread + 0.25 * self.lanes / self.quad if transposable else 1.5 * self.lanes)
+        if self.stride(operand, axis) == 1:
+            return 20 + vectors * spread
+        transposable = any(i.strides[operand] == 1 for i in self.axes)
+        return 20 + vectors * (spread + 0.25 * self.lanes / self.quad if transposable else 1.5 * self.lanes)
 
     # -- loops around the tile
 
@@ -406,27 +429,23 @@ class _Search:
         draft = Plan(self.c, self.axes, self.lanes, x.vector, tile, (), (), 1, cycles)
         inner = sorted(self.reduced, key=lambda i: self.innermost(x, i))
         blocks = self.blocks(draft, x, inner)
-        packs = [Pack(o, x.vector if x.vector in self.outer else self.row_axis(o)) for o in x.packed]
+        packs = [Pack(*pack) for pack in x.packed]
         nest: list[Step | Pack] = []
         loops = sorted((i for i in self.outer if i not in x.tile), key=lambda i: -abs(self.stride(OUT, i)))
         for pack in packs:
             needed = [i for i in loops if self.stride(pack.operand, i)]
             nest += [Step(i, 1) for i in needed]
             loops = [i for i in loops if i not in needed]
-            nest += [Step(pack.axis, blocks[pack.axis], True)] if pack.axis in blocks else []
+            nest += [Step(pack.axis, blocks.pop(pack.axis), True)] if pack.axis in blocks else []
             nest.append(pack)
-        done = {s.axis for s in nest if isinstance(s, Step)}
         nest += [Step(i, 1) for i in loops]
-        nest += [Step(i, blocks[i], True) for i in (*self.outer, *self.reduced) if i in blocks and i not in done]
+        nest += [Step(i, blocks[i], True) for i in (*self.outer, *self.reduced) if i in blocks]
         nest += [Step(i, x.tile[i]) for i in self.tile_order(x)]
         return replace(draft, nest=tuple(nest), inner=tuple(inner), unroll=self.unroll(draft, x, inner))
 
     def innermost(self, x: _Choice, i: int) -> tuple[bool, int]:
         """Sorts reduced axes: the lanes' axis last, then by stride."""
         return i == x.vector, -max(abs(self.stride(A, i)), abs(self.stride(B, i)))
-
-    def row_axis(self, operand: int) -> int:
-        return next(i for i in self.outer if self.stride(operand, i))
 
     def tile_order(self, x: _Choice) -> list[int]:
         """Tile loops, outermost first: the larger operand's panel is kept while the smaller one is swept."""
@@ -452,7 +471,7 @@ class _Search:
             high = max(1, int(0.6 * l2 / (steps * item)) // x.tile[rows]) * x.tile[rows]
             if high < 0.8 * self.axes[rows].extent:
                 blocks[rows] = self.even(rows, high, x.tile[rows])
-        if x.packed:
+        if any(i == x.vector for _, i in x.packed):
             wide = max(1, int(4 * l2 / (self.steps * item)) // x.tile[x.vector]) * x.tile[x.vector]
             if wide < 0.8 * self.axes[x.vector].extent:
                 blocks[x.vector] = self.even(x.vector, wide, x.tile[x.vector])
@@ -472,7 +491,7 @@ class _Search:
         if steps * registers <= FULL_UNROLL:
             return steps
         most = max(1, TURN // registers)
-        if any(self.transposing(o, x.vector, inner[-1]) and o not in x.packed for o in (A, B)):
+        if any(self.transposing(o, x.vector, inner[-1]) and not x.packs(o) for o in (A, B)):
             return self.quad
         return next((n for n in (8, 4, 2) if n <= most and steps % n == 0), 4 if most > 4 else most)
 

@@ -89,16 +89,18 @@ class _Fusion:
         kind = node.op.kind
         if kind in ("contract", "scan", "custom"):
             for i in node.inputs:
-                self._memory(i)
-        elif kind == "reshape" and regroups(node) or kind == "scatter_add":
+                self._memory(i, contiguous=kind == "custom")
+        elif kind == "reshape" and regroups(node):
+            self._memory(node.inputs[0], contiguous=True)
+        elif kind == "scatter_add":
             self._memory(node.inputs[0])
         elif kind == "take" and len(self.users[node]) > 1:
             self.roots.add(node)
 
-    def _memory(self, node: Node) -> None:
-        """Make sure that ``node`` is memory, seen through views."""
+    def _memory(self, node: Node, contiguous: bool = False) -> None:
+        """Make sure that ``node`` is memory, seen through views; ``contiguous`` if its user counts elements."""
         where = layout(node, self.roots | self.inputs)
-        if where is None or (where.base.op.kind in ("iota", "take")) or _is_scalar_constant(where.base):
+        if where is None or (contiguous and not is_dense(node.shape, where.strides)) or (where.base.op.kind in ("iota", "take")) or _is_scalar_constant(where.base):
             self.roots.add(node)
         else:
             self.forced.add(where.base)
@@ -234,6 +236,3 @@ def _is_scalar_constant(node: Node) -> bool:
 
 def _repeats(node: Node) -> bool:
     return node.op.name == "broadcast" and node.size > node.inputs[0].size
-
-
-__all__ = ["Group", "Plan", "is_dense", "plan_fusion", "reads_through"]

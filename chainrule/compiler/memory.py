@@ -64,7 +64,7 @@ def _take_over(statements: Sequence[Statement], new: Buffer, old: Buffer) -> boo
         return False
     first = writers[0]
     for k, s in enumerate(statements):
-        if any(w.buffer.home is home for w in writes(s)) and not _is_copy_of(s, home):
+        if any(w.buffer.home is home for w in writes(s)):
             return False
         if k > first and any(r.buffer.home is home for r in reads(s)):
             return False
@@ -72,10 +72,6 @@ def _take_over(statements: Sequence[Statement], new: Buffer, old: Buffer) -> boo
         return False
     new.shares = old
     return True
-
-
-def _is_copy_of(s: Statement, home: Buffer) -> bool:
-    return _is_whole_copy(s) and _ends(s)[1].home is home  # type: ignore[arg-type]
 
 
 def _same_elements(s: Statement, new: Buffer, old: Buffer) -> bool:

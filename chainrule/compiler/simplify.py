@@ -21,6 +21,18 @@ def simplify(graph: Graph) -> Graph:
     """Apply all rules from the inputs to the outputs; nodes that no output needs are dropped on the way."""
     known: dict[Any, Node] = {}
 
+    def intern(node: Node) -> Node:
+        """The one node of this meaning; rules make nodes over nodes of their own."""
+        if node in unique:
+            return node
+        inputs = tuple(intern(i) for i in node.inputs)
+        if inputs != node.inputs:
+            node = Node(node.op, inputs, node.params, node.shape, node.dtype, None, node.source)
+        node = known.setdefault(_identity(node), node)
+        unique.add(node)
+        return node
+    unique = set(graph.inputs)
+
     def rule(node: Node, inputs: tuple[Node, ...]) -> Node:
         new = _rebuilt(node, inputs)
         for _ in range(4):  # a rule's result may be simplified once more; each rule removes a node
@@ -28,7 +40,7 @@ def simplify(graph: Graph) -> Graph:
             if better is None:
                 break
             new = better
-        return known.setdefault(_identity(new), new)
+        return intern(new)
     return graph.rewrite(rule)
 
 

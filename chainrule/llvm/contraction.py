@@ -225,17 +225,18 @@ class _Nest:
             with self.over(piece, None) as span:
                 here, there = (v.move(self.e, self.dtype, axis, span.start) for v in (source, target))
                 if last:
-                    self.copy_block(here, there, size | {axis: piece.size}, pack.axis if plan.dot else axis)
+                    self.copy_block(here, there, size | {axis: piece.size}, pack.axis, pack.axis if plan.dot else axis)
                 else:
                     self.copy(depth + 1, here, there, size, pack)
 
-    def copy_block(self, source: _View, target: _View, size: dict[int, int], across: int) -> None:
+    def copy_block(self, source: _View, target: _View, size: dict[int, int], axis: int, across: int) -> None:
         """Copy a block: vectors along the lanes' axis, one for each place of the axis ``across``."""
-        along, lanes = self.plan.vector, self.plan.lanes
+        along, lanes = self.plan.vector if self.plan.dot else axis, self.plan.lanes
         for first in range(0, size[along], lanes):
             here, there = (v.move(self.e, self.dtype, along, first) for v in (source, target))
             used = min(lanes, size[along] - first)
-            for n, x in enumerate(self.columns(here, along, across, used, size[across], lanes)):
+            width = lanes if along == self.plan.vector else power_of_two(used)  # what is too much is overwritten next
+            for n, x in enumerate(self.columns(here, along, across, used, size[across], width)):
                 self.e.store(x, there.move(self.e, self.dtype, across, n).pointer)
 
     def columns(self, view: _View, along: int, across: int, lanes: int, count: int, width: int) -> list[Val]:
@@ -251,8 +252,9 @@ class _Nest:
         """The panel, or the rows, of a packed operand at ``span`` of the packed axis."""
         e, plan = self.e, self.plan
         strides = [0] * len(self.axes)
-        strides[plan.vector] = 1
-        width = plan.padded(plan.vector, self.axes[plan.vector].extent if plan.dot else span.size)
+        lanes = plan.vector if plan.dot else pack.axis
+        strides[lanes] = 1
+        width = plan.padded(lanes, self.axes[lanes].extent if plan.dot else span.size)
         for i in reversed(plan.inner):
             if i != plan.vector:
                 strides[i], width = width, width * self.axes[i].extent

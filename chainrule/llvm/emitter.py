@@ -70,11 +70,7 @@ class Emitter:
 
     def const(self, value: object, dtype: np.dtype | type, lanes: int = 1) -> Val:
         """``value`` in every lane."""
-        dtype = np.dtype(dtype)
-        element = element_type(dtype)
-        number = python_value(dtype, np.asarray(value).astype(dtype))
-        one = ir.Constant(element, number)
-        return Val(one if lanes == 1 else ir.Constant(ir.VectorType(element, lanes), [one] * lanes), dtype)
+        return _constant(_plain(value), np.dtype(dtype), lanes)
 
     def vector(self, values: Sequence[object], dtype: np.dtype | type) -> Val:
         """A constant vector with one value a lane."""
@@ -403,6 +399,25 @@ class _Exact:
 
     def __exit__(self, *_: object) -> None:
         self.emitter.flags = self.before
+
+
+def _plain(value: object) -> object:
+    """A hashable number; the bits of a float are kept apart from equal numbers of other bits (-0.0, NaN)."""
+    return value.item() if isinstance(value, np.generic | np.ndarray) else value
+
+
+def _constant(value: object, dtype: np.dtype, lanes: int) -> Val:
+    key = (repr(value), dtype, lanes)
+    known = _CONSTANTS.get(key)
+    if known is None:
+        number = python_value(dtype, np.asarray(value).astype(dtype))
+        one = ir.Constant(element_type(dtype), number)
+        vector = one if lanes == 1 else ir.Constant(ir.VectorType(one.type, lanes), [one] * lanes)
+        known = _CONSTANTS[key] = Val(vector, dtype)
+    return known
+
+
+_CONSTANTS: dict[tuple[str, np.dtype, int], Val] = {}  # llvmlite's constants belong to no module
 
 
 def _suffix(x: Val) -> str:

@@ -42,7 +42,16 @@ def integer(e: Emitter, x: Val) -> Val:
 
 
 def polynomial(e: Emitter, x: Val, coefficients: Sequence[float]) -> Val:
-    """c[0] + c[1]·x + c[2]·x² + …, by Horner's rule."""
+    """c[0] + c[1]·x + c[2]·x² + …: Horner's rule; long ones as two halves in x², which wait less for each other."""
+    if len(coefficients) > 9:
+        square = e.mul(x, x)
+        odd = horner(e, square, coefficients[1::2])
+        return e.fma(odd, x, horner(e, square, coefficients[0::2]))
+    return horner(e, x, coefficients)
+
+
+def horner(e: Emitter, x: Val, coefficients: Sequence[float]) -> Val:
+    """c[0] + c[1]·x + c[2]·x² + …, one multiply-add after the other."""
     total = e.like(x, coefficients[-1])
     for c in reversed(coefficients[:-1]):
         total = e.fma(total, x, e.like(x, c))

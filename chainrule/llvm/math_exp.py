@@ -106,12 +106,13 @@ def exp_small(e: Emitter, x: Val) -> Val:
 
 
 def sigmoid(e: Emitter, x: Val) -> Val:
-    """1/(1 + e^-x), as s/(1 + e^x)·(1 + q) with e^x = s·(1 + q), so that no sum is rounded above the line."""
-    x = at_most(e, at_least(e, x, EXP_RANGE[x.dtype][0]), ONE_BEYOND[x.dtype])
-    q, s = expm1_parts(e, x, LIFT)
-    unlift = e.like(x, 2.0**-LIFT)
-    y = e.div(s, e.fma(e.fma(q, s, s), unlift, e.like(x, 1)))
-    return e.mul(e.fma(y, q, y), unlift)
+    """1/(1 + e^-x): y = s/(1 + e^-|x|)·(1 + q) with e^-|x| = s·(1 + q) or, for x > 0, 1 - y."""
+    q, s = expm1_parts(e, at_least(e, e.neg(e.abs(x)), EXP_RANGE[x.dtype][0]), LIFT)
+    unlift, one = e.like(x, 2.0**-LIFT), e.like(x, 1)
+    y = e.div(s, e.fma(e.fma(q, s, s), unlift, one))
+    y = e.mul(e.fma(y, q, y), unlift)
+    bits = integer(e, x)
+    return e.select(e.lt(bits, e.like(bits, 0)), y, e.sub(one, y))
 
 
 def softplus(e: Emitter, x: Val) -> Val:

@@ -38,7 +38,7 @@ def positive(x: Any) -> Any:
 
 @records(np.float_power)
 def float_power(x: Any, y: Any) -> Any:
-    """x to the power of y in 64 bits."""
+    """X to the power of y in 64 bits."""
     return power(*(float(v) if isinstance(v, bool | int | float) else convert(array(v), dtypes.FLOAT64) for v in (x, y)))
 
 
@@ -94,7 +94,7 @@ def heaviside(x: Any, at_zero: Any) -> Any:
 
 @records(np.ldexp)
 def ldexp(x: Any, n: Any) -> Any:
-    """x · 2ⁿ."""
+    """X · 2ⁿ."""
     return ew.mul(x, ew.exp2(convert(array(n), _real(x))))
 
 

@@ -8,7 +8,18 @@ import numpy as np
 
 from chainrule import dtypes
 from chainrule.errors import ArgumentError
-from chainrule.numpy.common import array, axes_of, axis_of, count, filled, kept, positions, records, reshaped, sliced
+from chainrule.numpy.common import (
+    array,
+    axes_of,
+    axis_of,
+    count,
+    filled,
+    kept,
+    positions,
+    records,
+    reshaped,
+    sliced,
+)
 from chainrule.ops import elementwise as ew
 from chainrule.ops import reduce
 from chainrule.ops.declare import Op, convert
@@ -340,7 +351,7 @@ def _highest(dtype: np.dtype) -> Any:
 
 @records((np.logaddexp, "reduce"))
 def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """log Σ exp(a) along axes, without overflow.
+    """Log Σ exp(a) along axes, without overflow.
 
     The largest element m is taken out first: m + log Σ exp(a - m).
 

@@ -1,19 +1,15 @@
-"""Functions that give the elements another arrangement: reshape, join, split, repeat."""
+"""Functions of the shape: extents, axes, broadcasting."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from chainrule.errors import ArgumentError, ShapeError
-from chainrule.numpy.common import array, axes_of, axis_of, filled, no_out, records, reshaped, sliced, transposed
-from chainrule.ops import elementwise as ew
-from chainrule.ops import structure
-from chainrule.ops.declare import Traced, broadcast_shapes, common_dtype, convert, expand
-from chainrule.ops.index import take
+from chainrule.numpy.common import array, axes_of, axis_of, records, reshaped, transposed
+from chainrule.ops.declare import broadcast_shapes, expand
 
 # ---------------------------------------------------------------- shape
 
@@ -147,7 +143,8 @@ def squeeze(a: Any, axis: Any = None) -> Any:
     return reshaped(a, [n for i, n in enumerate(a.shape) if i not in axes])
 
 
-def _at_least(n: int, a: Any) -> Any:
+def at_least(n: int, a: Any) -> Any:
+    """``a`` with at least ``n`` axes, the new ones where NumPy puts them."""
     a = array(a)
     missing = n - len(a.shape)
     if missing <= 0:
@@ -160,19 +157,19 @@ def _at_least(n: int, a: Any) -> Any:
 @records(np.atleast_1d)
 def atleast_1d(*arrays: Any) -> Any:
     """Scalars as arrays of one element."""
-    return _at_least(1, arrays[0]) if len(arrays) == 1 else tuple(_at_least(1, a) for a in arrays)
+    return at_least(1, arrays[0]) if len(arrays) == 1 else tuple(at_least(1, a) for a in arrays)
 
 
 @records(np.atleast_2d)
 def atleast_2d(*arrays: Any) -> Any:
     """Arrays of at least two axes."""
-    return _at_least(2, arrays[0]) if len(arrays) == 1 else tuple(_at_least(2, a) for a in arrays)
+    return at_least(2, arrays[0]) if len(arrays) == 1 else tuple(at_least(2, a) for a in arrays)
 
 
 @records(np.atleast_3d)
 def atleast_3d(*arrays: Any) -> Any:
     """Arrays of at least three axes."""
-    return _at_least(3, arrays[0]) if len(arrays) == 1 else tuple(_at_least(3, a) for a in arrays)
+    return at_least(3, arrays[0]) if len(arrays) == 1 else tuple(at_least(3, a) for a in arrays)
 
 
 @records(np.broadcast_to)
@@ -191,268 +188,3 @@ def broadcast_arrays(*arrays: Any, subok: bool = False) -> tuple[Any, ...]:
     together = [array(a) for a in arrays]
     shape = broadcast_shapes(*(a.shape for a in together))
     return tuple(expand(a, shape) for a in together)
-
-
-# ---------------------------------------------------------------- join
-
-
-def joined(arrays: Sequence[Any], axis: int, dtype: Any = None) -> Any:
-    """Arrays of one number of axes one after the other, in their common dtype."""
-    if not arrays:
-        raise ArgumentError.of("no arrays to join", "at least one array", "np.concatenate([a, b])")
-    dtype = common_dtype(arrays) if dtype is None else np.dtype(dtype)
-    parts = [convert(a, dtype) for a in arrays]
-    return parts[0] if len(parts) == 1 else structure.concatenate(*parts, axis=axis_of(axis, len(parts[0].shape)))
-
-
-@records(np.concatenate)
-def concatenate(arrays: Any, /, axis: int | None = 0, out: Any = None, *, dtype: Any = None) -> Any:
-    """The arrays one after the other along an axis; None joins their elements."""
-    no_out("np.concatenate", out)
-    parts = [array(a) for a in arrays]
-    if axis is None:
-        parts, axis = [ravel(a) for a in parts], 0
-    if any(not a.shape for a in parts):
-        raise ShapeError.of("scalars cannot be concatenated", "arrays of one axis or more", "np.stack([a, b])")
-    return joined(parts, axis, dtype)
-
-
-@records(np.stack)
-def stack(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None) -> Any:
-    """Arrays of one shape along a new axis."""
-    no_out("np.stack", out)
-    parts = [array(a) for a in arrays]
-    shapes = {a.shape for a in parts}
-    if len(shapes) > 1:
-        raise ShapeError.of(f"cannot stack arrays of shapes {', '.join(map(str, sorted(shapes)))}", "one shape", "")
-    return joined([expand_dims(a, axis) for a in parts], axis, dtype)
-
-
-@records(np.vstack)
-def vstack(tup: Any, *, dtype: Any = None) -> Any:
-    """The arrays below one another."""
-    return joined([_at_least(2, a) for a in tup], 0, dtype)
-
-
-@records(np.hstack)
-def hstack(tup: Any, *, dtype: Any = None) -> Any:
-    """The arrays beside one another."""
-    parts = [_at_least(1, a) for a in tup]
-    return joined(parts, 0 if len(parts[0].shape) == 1 else 1, dtype)
-
-
-@records(np.dstack)
-def dstack(tup: Any) -> Any:
-    """The arrays behind one another."""
-    return joined([_at_least(3, a) for a in tup], 2)
-
-
-@records(np.column_stack)
-def column_stack(tup: Any) -> Any:
-    """Arrays of one axis as the columns of a matrix."""
-    parts = [array(a) for a in tup]
-    return joined([reshaped(a, (math.prod(a.shape), 1)) if len(a.shape) < 2 else a for a in parts], 1)
-
-
-@records(np.append)
-def append(arr: Any, values: Any, axis: int | None = None) -> Any:
-    """The values after the array."""
-    return concatenate([arr, values], axis)
-
-
-# ---------------------------------------------------------------- split
-
-
-@records(np.array_split)
-def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
-    """Parts along an axis, as equal as can be, or cut at the given positions."""
-    a = array(ary)
-    axis = axis_of(axis, len(a.shape))
-    n = a.shape[axis]
-    if isinstance(indices_or_sections, int | np.integer):
-        parts = int(indices_or_sections)
-        if parts < 1:
-            raise ArgumentError.of(f"cannot split into {parts} parts", "1 or more", "np.array_split(x, 2)")
-        cuts = [0, *np.cumsum([n // parts + (i < n % parts) for i in range(parts)]).tolist()]
-    else:
-        cuts = [0, *(slice(int(c)).indices(n)[1] for c in indices_or_sections), n]
-    return [sliced(a, axis, low, max(low, high)) for low, high in zip(cuts, cuts[1:], strict=False)]
-
-
-@records(np.split)
-def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
-    """Equal parts along an axis, or parts cut at the given positions."""
-    a = array(ary)
-    extent = a.shape[axis_of(axis, len(a.shape))]
-    if isinstance(indices_or_sections, int | np.integer) and extent % int(indices_or_sections):
-        raise ShapeError.of(f"an axis of extent {extent} cannot be split into {indices_or_sections} equal parts",
-                            f"a divisor of {extent}", "np.array_split(x, parts)")
-    return array_split(a, indices_or_sections, axis)
-
-
-@records(np.vsplit)
-def vsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
-    """Parts along the first axis."""
-    return split(ary, indices_or_sections, 0)
-
-
-@records(np.hsplit)
-def hsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
-    """Parts along the second axis, the first of a vector."""
-    return split(ary, indices_or_sections, 0 if len(ary.shape) == 1 else 1)
-
-
-@records(np.dsplit)
-def dsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
-    """Parts along the third axis."""
-    return split(ary, indices_or_sections, 2)
-
-
-@records(np.unstack)
-def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
-    """The entries of an axis one by one."""
-    x = array(x)
-    axis = axis_of(axis, len(x.shape))
-    rest = [n for i, n in enumerate(x.shape) if i != axis]
-    return tuple(reshaped(sliced(x, axis, i, i + 1), rest) for i in range(x.shape[axis]))
-
-
-# ---------------------------------------------------------------- repeat, reverse, shift, pad
-
-
-@records(np.tile)
-def tile(A: Any, reps: Any) -> Any:  # noqa: N803 (NumPy's name)
-    """The array repeated as a whole along each axis."""
-    a = array(A)
-    times = (int(reps),) if isinstance(reps, int | np.integer) else tuple(int(n) for n in reps)
-    ndim = max(len(times), len(a.shape))
-    times = (1,) * (ndim - len(times)) + times
-    shape = (1,) * (ndim - len(a.shape)) + tuple(a.shape)
-    whole = tuple(x for pair in zip(times, shape, strict=True) for x in pair)
-    spread = structure.broadcast(reshaped(a, shape), shape=whole, dims=tuple(2 * i + 1 for i in range(ndim)))
-    return reshaped(spread, [t * n for t, n in zip(times, shape, strict=True)])
-
-
-@records(np.repeat)
-def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
-    """Each entry of an axis repeated, by one number or one for each."""
-    a = array(a)
-    if axis is None:
-        a, axis = ravel(a), 0
-    axis = axis_of(axis, len(a.shape))
-    if isinstance(repeats, Traced):
-        raise ArgumentError.of("the shape of np.repeat would depend on traced repeats", "plain integers", "np.repeat(x, 3)")
-    times = np.atleast_1d(repeats)
-    if times.size > 1:
-        return take(a, np.repeat(np.arange(a.shape[axis]), times), axis=axis)
-    n, k = a.shape[axis], int(times[0])
-    wide = (*a.shape[:axis + 1], k, *a.shape[axis + 1:])
-    spread = structure.broadcast(a, shape=wide, dims=tuple(i for i in range(len(wide)) if i != axis + 1))
-    return reshaped(spread, (*a.shape[:axis], n * k, *a.shape[axis + 1:]))
-
-
-@records(np.flip)
-def flip(m: Any, axis: Any = None) -> Any:
-    """The elements in reverse order along axes."""
-    m = array(m)
-    axes = axes_of(axis, len(m.shape))
-    return structure.flip(m, axes=axes) if axes else m
-
-
-@records(np.flipud)
-def flipud(m: Any) -> Any:
-    """Upside down: the first axis reversed."""
-    return flip(m, 0)
-
-
-@records(np.fliplr)
-def fliplr(m: Any) -> Any:
-    """Left to right: the second axis reversed."""
-    return flip(m, 1)
-
-
-@records(np.rot90)
-def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
-    """The plane of two axes turned by quarters, from the first towards the second."""
-    turn = k % 4
-    if turn == 0:
-        return array(m)
-    if turn == 2:
-        return flip(m, axes)
-    return swapaxes(flip(m, axes[1]), *axes) if turn == 1 else flip(swapaxes(m, *axes), axes[1])
-
-
-@records(np.roll)
-def roll(a: Any, shift: Any, axis: Any = None) -> Any:
-    """The elements moved along axes, those that leave at the end coming back at the start."""
-    a = array(a)
-    if axis is None:
-        return reshaped(roll(ravel(a), shift, 0), a.shape)
-    shifts, axes = np.broadcast_arrays(np.atleast_1d(shift), np.atleast_1d(axis))
-    for by, along in zip(shifts, axes, strict=True):
-        where = axis_of(along, len(a.shape))
-        n = a.shape[where]
-        cut = (n - int(by)) % n if n else 0
-        if cut:
-            a = structure.concatenate(sliced(a, where, cut, n), sliced(a, where, 0, cut), axis=where)
-    return a
-
-
-@records(np.pad)
-def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
-    """Elements added at both ends of the axes: constants, or copies of others (edge, reflect, symmetric, wrap)."""
-    a = array
-    widths = _widths(pad_width, len(a.shape))
-    if mode == "constant":
-        values = np.broadcast_to(np.asarray(constant_values), (len(a.shape), 2))
-        if not values.any():
-            shape = tuple(n + before + after for n, (before, after) in zip(a.shape, widths, strict=True))
-            return structure.pad(a, shape=shape, start=tuple(w[0] for w in widths), step=(1,) * len(shape))
-    elif mode not in ("edge", "reflect", "symmetric", "wrap"):
-        raise ArgumentError.of(f"np.pad with mode={mode!r}", "constant, edge, reflect, symmetric or wrap", "np.pad(x, 1)")
-    for axis, (before, after) in enumerate(widths):
-        if before == after == 0:
-            continue
-        if mode == "constant":
-            ends = [filled(a, (*a.shape[:axis], n, *a.shape[axis + 1:]), v, a.dtype)
-                    for n, v in zip((before, after), values[axis], strict=True)]
-            a = structure.concatenate(ends[0], a, ends[1], axis=axis)
-        else:
-            a = take(a, np.pad(np.arange(a.shape[axis]), (before, after), mode=mode), axis=axis)  # type: ignore[call-overload]
-    return a
-
-
-def _widths(pad_width: Any, ndim: int) -> list[tuple[int, int]]:
-    if isinstance(pad_width, dict):
-        given = {axis_of(k, ndim): v for k, v in pad_width.items()}
-        pad_width = [given.get(i, (0, 0)) for i in range(ndim)]
-        pad_width = [(w, w) if isinstance(w, int) else w for w in pad_width]
-    return [(int(b), int(a)) for b, a in np.broadcast_to(np.asarray(pad_width), (ndim, 2))]
-
-
-@records(np.diff)
-def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
-    """Differences of neighbours along an axis, ``n`` times."""
-    a = array(a)
-    axis = axis_of(axis, len(a.shape))
-    ends = []
-    for end in (prepend, append):
-        if end is not None:
-            end = array(end)
-            one = tuple(1 if i == axis else extent for i, extent in enumerate(a.shape))
-            ends.append(expand(end, one) if not end.shape else end)
-        else:
-            ends.append(None)
-    parts = [p for p in (ends[0], a, ends[1]) if p is not None]
-    a = joined(parts, axis)
-    for _ in range(n):
-        extent = a.shape[axis]
-        later, earlier = sliced(a, axis, min(1, extent), extent), sliced(a, axis, 0, max(extent - 1, 0))
-        a = ew.ne(later, earlier) if a.dtype.kind == "b" else ew.sub(later, earlier)
-    return a
-
-
-@records(np.ediff1d)
-def ediff1d(ary: Any) -> Any:
-    """Differences of neighbouring elements."""
-    return diff(ravel(ary))

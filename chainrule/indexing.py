@@ -1,0 +1,147 @@
+"""``x[key]`` of a recorded array: NumPy's rules, with integers, slices, ``...``, ``None`` and arrays of integers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule import dtypes
+from chainrule.errors import ChainruleTypeError, ShapeError
+from chainrule.graph import user_source
+from chainrule.ops import elementwise as ew
+from chainrule.ops.declare import Traced, broadcast_shapes, expand
+from chainrule.ops.index import take
+from chainrule.ops.structure import flip, reshape, slice_, transpose
+
+
+@dataclass(frozen=True)
+class _Array:
+    """An array of integers among the keys."""
+
+    indices: Any
+
+
+@dataclass(frozen=True)
+class _Mask:
+    """A bool array whose values are known: it picks positions that are known too."""
+
+    mask: Any
+
+
+def index(x: Any, key: Any) -> Any:
+    """``x[key]``."""
+    keys = _complete(x, [k for given in (key if isinstance(key, tuple) else (key,)) for k in _plain(given)])
+    if any(isinstance(k, _Array) for k in keys):
+        return _advanced(x, keys)
+    return _basic(x, keys)
+
+
+def _plain(key: Any) -> list[Any]:
+    """One given key as slices, integers, ``None``, ``...`` and arrays of integers."""
+    if key is None or key is Ellipsis or isinstance(key, slice):
+        return [key]
+    if isinstance(key, int | np.integer) and not isinstance(key, bool):
+        return [int(key)]
+    array = key if isinstance(key, Traced) else np.asarray(key)
+    if array.dtype == dtypes.BOOL:
+        if isinstance(key, Traced):
+            source = user_source()
+            where = f" (line {source.line} of {source.file})" if source else ""
+            raise ChainruleTypeError.of(f"indexing with a bool mask gives a shape that depends on values{where}",
+                                        "a fixed shape", "np.where(mask, x, 0)")
+        return [_Mask(array)]
+    if array.dtype.kind not in "iu" and not (array.size == 0 and not isinstance(key, Traced)):
+        raise IndexError(f"an index is a {type(key).__name__} of dtype {array.dtype}, not an integer or a slice")
+    return [_Array(array if array.dtype.kind in "iu" else array.astype(np.int64))]
+
+
+def _complete(x: Any, keys: list[Any]) -> list[Any]:
+    """Keys for all axes: ``...`` written out, masks as positions."""
+    taken = sum(k.mask.ndim if isinstance(k, _Mask) else 1 for k in keys if k is not None and k is not Ellipsis)
+    ndim = len(x.shape)
+    if taken > ndim:
+        raise ShapeError.of(f"{taken} indices for an array of {ndim} axes (shape {x.shape})", f"at most {ndim}", "")
+    at = next((i for i, k in enumerate(keys) if k is Ellipsis), len(keys))
+    out: list[Any] = []
+    axis = 0
+    for k in [*keys[:at], *[slice(None)] * (ndim - taken), *keys[at + 1:]]:
+        if isinstance(k, _Mask):
+            extents = x.shape[axis:axis + k.mask.ndim]
+            if k.mask.shape != extents:
+                raise ShapeError.of(f"a mask of shape {k.mask.shape} for axes of extents {extents}", "equal shapes", "")
+            out += [_Array(positions) for positions in np.nonzero(k.mask)]
+            axis += k.mask.ndim
+        elif k is None:
+            out.append(k)
+        else:
+            out.append(k)
+            axis += 1
+    return out
+
+
+def _basic(x: Any, keys: Sequence[Any]) -> Any:
+    """Integers, slices and new axes: a slice, a flip, a reshape. Arrays of integers are left for later (whole axes)."""
+    start, stop, step, flipped, shape = [], [], [], [], []
+    axis = 0
+    for k in keys:
+        if k is None:
+            shape.append(1)
+            continue
+        extent = x.shape[axis]
+        positions = range(extent)
+        if isinstance(k, slice):
+            positions = range(*k.indices(extent))
+            if positions.step < 0:
+                flipped.append(axis)
+                positions = positions[::-1]
+            shape.append(len(positions))
+        elif isinstance(k, int):
+            if not -extent <= k < extent:
+                raise IndexError(f"index {k} is out of range for axis {axis} of extent {extent}")
+            positions = range(k % extent, k % extent + 1)
+        else:
+            shape.append(extent)
+        start.append(positions.start if len(positions) else 0)
+        stop.append(positions.stop if len(positions) else 0)
+        step.append(positions.step)
+        axis += 1
+    if any((a, b, s) != (0, n, 1) for a, b, s, n in zip(start, stop, step, x.shape, strict=True)):
+        x = slice_(x, start=tuple(start), stop=tuple(stop), step=tuple(step))
+    if flipped:
+        x = flip(x, axes=tuple(flipped))
+    return x if x.shape == tuple(shape) else reshape(x, shape=tuple(shape))
+
+
+def _advanced(x: Any, keys: list[Any]) -> Any:
+    """Arrays of integers: the axes they index become one, and one ``take`` picks from it."""
+    keys = [_Array(np.asarray(k)) if isinstance(k, int) else k for k in keys]
+    places = [i for i, k in enumerate(keys) if isinstance(k, _Array)]
+    x = _basic(x, keys)  # None has become an axis of extent 1: from here on, one axis for each key
+    indices = [checked_indices(keys[i].indices, x.shape[i], i) for i in places]
+    picked = broadcast_shapes(*(i.shape for i in indices))
+    together = places == list(range(places[0], places[-1] + 1))
+    if not together:  # then NumPy puts the picked axes first
+        rest = [i for i in range(len(keys)) if i not in places]
+        x = transpose(x, axes=(*places, *rest))
+        places = list(range(len(places)))
+    lead, extents, tail = x.shape[:places[0]], x.shape[places[0]:places[-1] + 1], x.shape[places[-1] + 1:]
+    if len(places) > 1:
+        x = reshape(x, shape=(*lead, math.prod(extents), *tail))
+    flat = expand(indices[0], picked)
+    for position, extent in zip(indices[1:], extents[1:], strict=True):
+        flat = ew.add(ew.mul(flat, extent), position)
+    return take(x, flat, axis=len(lead))
+
+
+def checked_indices(indices: Any, extent: int, axis: int) -> Any:
+    """Integer positions counted from the front. Known ones must be in range; traced ones are not checked."""
+    if isinstance(indices, Traced):
+        return ew.select(ew.lt(indices, 0), ew.add(indices, extent), indices) if indices.dtype.kind == "i" else indices
+    wrong = (indices < -extent) | (indices >= extent)
+    if wrong.any():
+        raise IndexError(f"index {indices[wrong][0] if indices.ndim else indices} is out of range for axis {axis} of extent {extent}")
+    return np.where(indices < 0, indices + extent, indices).astype(np.int64)

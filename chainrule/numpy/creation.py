@@ -1,0 +1,130 @@
+"""Functions that make arrays: on traced arguments they record, otherwise NumPy makes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import ArgumentError
+from chainrule.numpy.assembly import stack
+from chainrule.numpy.common import array, filled, positions, records, reshaped
+from chainrule.ops import elementwise as ew
+from chainrule.ops.declare import Traced, common_dtype, convert, expand
+
+
+def _like(a: Any, value: Any, dtype: Any, shape: Any) -> Any:
+    a = array(a)
+    shape = a.shape if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
+    dtype = a.dtype if dtype is None else np.dtype(dtype)
+    if isinstance(value, Traced):
+        return expand(convert(value, dtype), shape)
+    value = np.asarray(value, dtype)
+    return expand(value, shape) if value.shape else filled(a, shape, value, dtype)
+
+
+@records(np.zeros_like)
+def zeros_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> Any:
+    """Zeros of the shape and dtype of an array."""
+    return _like(a, 0, dtype, shape)
+
+
+@records(np.ones_like)
+def ones_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> Any:
+    """Ones of the shape and dtype of an array."""
+    return _like(a, 1, dtype, shape)
+
+
+@records(np.empty_like)
+def empty_like(prototype: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> Any:
+    """Zeros: a recorded array cannot be filled in later."""
+    return _like(prototype, 0, dtype, shape)
+
+
+@records(np.full_like)
+def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> Any:
+    """One value in the shape and dtype of an array."""
+    return _like(a, fill_value, dtype, shape)
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
+    """An array of ``shape`` of one value, which may be traced."""
+    if not isinstance(fill_value, Traced):
+        return np.full(shape, fill_value, dtype)
+    return _like(fill_value, fill_value, dtype, shape)
+
+
+def asarray(a: Any, dtype: Any = None) -> Any:
+    """``a`` as an array: nested lists may hold traced numbers and arrays.
+
+    Example:
+        >>> import chainrule as cr
+        >>> from chainrule import numpy as cnp
+        >>> cr.grad(lambda x: cnp.asarray([x, x * x])[1])(3.0)
+        np.float64(6.0)
+    """
+    a = _gathered(a)
+    if isinstance(a, Traced):
+        return a if dtype is None else convert(a, np.dtype(dtype))
+    return np.asarray(a, dtype)
+
+
+def _gathered(a: Any) -> Any:
+    """Nested lists that hold traced elements as one traced array; anything else as it is."""
+    if not isinstance(a, list | tuple):
+        return a
+    parts = [_gathered(x) for x in a]
+    return stack(parts) if any(isinstance(p, Traced) for p in parts) else a
+
+
+@records(np.copy)
+def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
+    """The same elements."""
+    return ew.copy(array(a))
+
+
+@records(np.astype)
+def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+    """The elements converted to another dtype."""
+    return convert(x, np.dtype(dtype))
+
+
+@records(np.result_type)
+def result_type(*arrays_and_dtypes: Any) -> np.dtype:
+    """The dtype that the arguments have in common."""
+    return np.result_type(*(a.dtype if isinstance(a, Traced) else a for a in arrays_and_dtypes))
+
+
+@records(np.linspace)
+def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
+             axis: int = 0) -> Any:
+    """Evenly spaced numbers from ``start`` to ``stop``."""
+    kind = common_dtype((array(start), array(stop), 1.0))
+    start, stop = convert(array(start), kind), convert(array(stop), kind)
+    if axis not in (0, -1) or (axis == -1 and (start.shape or stop.shape)):
+        raise ArgumentError.of(f"np.linspace with axis={axis}", "axis=0", "np.moveaxis(np.linspace(a, b, n), 0, axis)")
+    gap = ew.sub(stop, start)
+    parts = num - 1 if endpoint else num
+    step = ew.div(gap, float(parts)) if parts else ew.mul(gap, np.nan)
+    share = ew.div(positions(gap, (num,), 0, kind), float(max(parts, 1)))
+    share = reshaped(share, (num, *(1,) * len(gap.shape)))
+    # from the nearer end, so that both ends are exact
+    ahead = ew.add(ew.mul(share, gap), start)
+    behind = ew.sub(stop, ew.mul(ew.sub(1.0, share), gap))
+    out = ew.select(ew.lt(share, 0.5), ahead, behind)
+    out = out if dtype is None else convert(out, np.dtype(dtype))
+    return (out, step) if retstep else out
+
+
+@records(np.meshgrid)
+def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple[Any, ...]:
+    """Coordinate matrices of coordinate vectors."""
+    vectors = [array(x) for x in xi]
+    n = len(vectors)
+    place = list(range(n))
+    if indexing == "xy" and n > 1:
+        place[0], place[1] = 1, 0
+    extents = {place[k]: (v.shape[0] if v.shape else 1) for k, v in enumerate(vectors)}
+    shape = tuple(extents[i] for i in range(n))
+    grids = [reshaped(v, [shape[i] if i == place[k] else 1 for i in range(n)]) for k, v in enumerate(vectors)]
+    return tuple(grids if sparse else [expand(g, shape) for g in grids])
