@@ -9,6 +9,7 @@ computed from logits, metrics stay on the device, the optimizer is the fused one
 """
 
 import argparse
+import atexit
 import importlib
 import json
 import shutil
@@ -234,8 +235,9 @@ def sklearn(work: Workload) -> Train:
 
 def plain_c(work: Workload) -> Train:
     """`plain.c`, compiled here; it knows one workload only."""
-    folder = Path(tempfile.mkdtemp(prefix="chainrule-bench-"))
-    program, data = folder / "plain", folder / "data"
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    program, data = Path(folder.name) / "plain", Path(folder.name) / "data"
     subprocess.run(["gcc", *C_FLAGS, str(PLAIN_C), "-o", str(program), "-lm"], check=True)
     arrays = [*work.data(), *(array for pair in work.parameters() for array in pair)]
     data.write_bytes(b"".join(np.ascontiguousarray(a, np.float32).tobytes() for a in arrays))
