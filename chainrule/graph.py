@@ -150,18 +150,27 @@ class Graph:
     def __str__(self) -> str:
         return self.text()
 
+    @cached_property
+    def label(self) -> dict[Node, str]:
+        """What each node is called in print: its own name, or its number."""
+        names = [node.name for node in self.nodes]
+        return {node: node.name if node.name and names.count(node.name) == 1 else f"%{i}"
+                for i, node in enumerate(self.nodes)}
+
     def text(self, indent: str = "", sources: bool = False) -> str:
-        """The graph, a node a line."""
-        name = self.number
-        head = ", ".join(f"%{name[i]}: {type_name(i)}" for i in self.inputs)
-        lines = [f"{indent}graph({head})"]
+        """The graph, a node a line; with values and gradients if it was recorded with values."""
+        label, concrete = self.label, any(i.value is not None for i in self.inputs)
+        lines = [f"{indent}graph({', '.join(f'{label[i]}: {type_name(i)}' for i in self.inputs)})"]
+        if concrete:
+            lines += [f"{indent}  {label[i]}{_annotations(i)}" for i in self.inputs]
         for node in self.nodes[len(self.inputs):]:
-            args = ", ".join(f"%{name[i]}" for i in node.inputs)
+            args = ", ".join(label[i] for i in node.inputs)
             params = "".join(f" {k}={_show(v)}" for k, v in node.params.items() if not isinstance(v, Graph))
+            known = _annotations(node) if concrete and node.inputs else ""
             where = f"  # {node.source}" if sources and node.source else ""
-            lines.append(f"{indent}  %{name[node]} = {node.op.name}({args}){params}  {type_name(node)}{where}")
+            lines.append(f"{indent}  {label[node]} = {node.op.name}({args}){params}  {type_name(node)}{known}{where}")
             lines += [v.text(indent + "    ", sources) for v in node.params.values() if isinstance(v, Graph)]
-        lines.append(f"{indent}  return " + ", ".join(f"%{name[o]}" for o in self.outputs))
+        lines.append(f"{indent}  return " + ", ".join(label[o] for o in self.outputs))
         return "\n".join(lines)
 
     @cached_property
@@ -200,7 +209,15 @@ class Graph:
         return Graph(self.inputs, [new[o] for o in self.outputs])
 
 
+def _annotations(node: Node) -> str:
+    """``= 4.0, grad -3.0`` as far as they are known."""
+    value = "" if node.value is None else f" = {_show(node.value)}"
+    return value + ("" if node.grad is None else f", grad {_show(node.grad)}")
+
+
 def _show(value: Any) -> str:
+    if isinstance(value, np.ndarray | np.generic) and value.ndim == 0 and value.dtype.kind == "f":
+        return str(float(f"{value:.6g}"))
     if isinstance(value, np.ndarray):
         return np.array2string(value, threshold=6, edgeitems=2, precision=4, separator=", ").replace("\n", "")
     return str(value)

@@ -19,7 +19,6 @@ from chainrule.errors import ChainruleTypeError, TracedValueError
 from chainrule.graph import Graph, Node, user_source
 from chainrule.indexing import index
 from chainrule.ops import elementwise as ew
-from chainrule.ops.contract import matmul
 from chainrule.ops.control import TRACER
 from chainrule.ops.declare import REGISTRY, Traced, constant_node, input_node, make
 from chainrule.ops.index import iota
@@ -49,6 +48,10 @@ class Tracer(Traced):
     def T(self) -> Tracer:
         return transpose(self, axes=tuple(range(self.ndim))[::-1])
 
+    @property
+    def mT(self) -> Tracer:  # noqa: N802 (NumPy's name)
+        return FUNCTIONS[np.matrix_transpose](self)
+
     def __repr__(self) -> str:
         value = self.node.value
         shown = "" if value is None else " = " + np.array2string(np.asarray(value), threshold=8, precision=4)
@@ -58,7 +61,7 @@ class Tracer(Traced):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         name = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
-        if method == "reduce":
+        if method in ("reduce", "accumulate"):
             options.setdefault("axis", 0)
         elif method == "outer" and len(inputs) == 2:
             x, y = (a if isinstance(a, Traced) else np.asarray(a) for a in inputs)
@@ -100,7 +103,14 @@ class Tracer(Traced):
         return bool(self._concrete("a Python condition (if, while, and, or, not)"))
 
     def __float__(self) -> float:
-        return float(self._concrete("float()"))
+        # also reached by math.sin(x) and by y[0] = x: going on with the number would silently lose the derivative
+        raise TracedValueError.of(
+            f"float() of {self!r} would take it out of what is recorded{_where()}",
+            "functions that record; x.item() for the number itself, where it is known",
+            "np.sin(x)   # not math.sin(x); and np.stack([a, b]), not y[0] = a")
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
 
     def __int__(self) -> int:
         return int(self._concrete("int()"))
@@ -159,6 +169,12 @@ class Tracer(Traced):
     def __rmod__(self, other: Any) -> Any:
         return ew.remainder(other, self)
 
+    def __divmod__(self, other: Any) -> Any:
+        return ew.floor_divide(self, other), ew.remainder(self, other)
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return ew.floor_divide(other, self), ew.remainder(other, self)
+
     def __pow__(self, other: Any) -> Any:
         return power(self, other)
 
@@ -200,6 +216,12 @@ class Tracer(Traced):
     def __rshift__(self, other: Any) -> Any:
         return ew.shift_right(self, other)
 
+    def __rlshift__(self, other: Any) -> Any:
+        return ew.shift_left(other, self)
+
+    def __rrshift__(self, other: Any) -> Any:
+        return ew.shift_right(other, self)
+
     def __eq__(self, other: object) -> Any:
         return ew.eq(self, other)
 
@@ -234,6 +256,9 @@ class Tracer(Traced):
     def reshape(self, *shape: Any) -> Any:
         return FUNCTIONS[np.reshape](self, shape[0] if len(shape) == 1 and not np.isscalar(shape[0]) else shape)
 
+    def flatten(self) -> Any:
+        return FUNCTIONS[np.ravel](self)
+
     def copy(self) -> Any:
         return ew.copy(self)
 
@@ -266,7 +291,7 @@ def apply(rule: Callable[..., Any], name: str, args: Sequence[Any], options: dic
     if options:
         no_out(name, options.pop("out", None))
         if options.get("where", True) is not True:
-            raise ChainruleTypeError.of(f"{name} with where= cannot be recorded{_where()}", "np.where on the argument",
+            raise ChainruleTypeError.of(f"the function {name} with where= cannot be recorded{_where()}", "np.where on the argument",
                                         f"{name}(np.where(mask, x, 0))")
         options = {k: v for k, v in options.items() if k != "where" and v is not np._NoValue}
     try:
@@ -275,7 +300,7 @@ def apply(rule: Callable[..., Any], name: str, args: Sequence[Any], options: dic
         if isinstance(error, ChainruleTypeError | TracedValueError) or _fits(rule, args, options):
             raise
         given = ", ".join(options) or f"{len(args)} arguments"
-        raise ChainruleTypeError.of(f"{name} with {given} cannot be recorded{_where()}",
+        raise ChainruleTypeError.of(f"the function {name} with {given} cannot be recorded{_where()}",
                                     f"{name}{inspect.signature(rule)}", "") from None
 
 
@@ -289,8 +314,8 @@ def _fits(rule: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]
 
 def no_out(name: str, out: Any) -> None:
     """Refuse to write a result into an existing array."""
-    if out is not None and out != (None,):
-        raise ChainruleTypeError.of(f"{name} was asked to write into an array (out=, or an operator such as +=){_where()}",
+    if out is not None and not (isinstance(out, tuple) and all(o is None for o in out)):
+        raise ChainruleTypeError.of(f"the function {name} was asked to write into an array (out=, or an operator such as +=){_where()}",
                                     "a new result", f"y = {name}(x)   # and x = x + y instead of x += y")
 
 
@@ -298,7 +323,7 @@ def unsupported(name: str) -> ChainruleTypeError:
     """The error for a NumPy function that cannot be recorded, with the nearest that can."""
     names = {_name_of(f) for f in FUNCTIONS}
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
-    return ChainruleTypeError.of(f"{name} cannot be recorded{_where()}", "the functions of chainrule.numpy",
+    return ChainruleTypeError.of(f"the function {name} cannot be recorded{_where()}", "the functions of chainrule.numpy",
                                  f"{near[0]}(...)   # the nearest name" if near else "")
 
 
@@ -316,13 +341,21 @@ def _where() -> str:
 
 def power(x: Any, y: Any) -> Any:
     """``x ** y``; a small whole exponent becomes multiplications."""
-    whole = type(y) is int or (type(y) is float and y.is_integer())
-    if whole and isinstance(x, Traced) and abs(y) <= _MULTIPLY_UP_TO:
-        if x.dtype.kind == "f" or (y >= 0 and type(y) is int):
+    if _whole(x) and _whole(y):
+        if type(y) is not int or y < 0:
+            raise ChainruleTypeError.of(f"whole numbers to a power that is not one whole number ≥ 0{_where()}", "floats",
+                                        "x.astype(float) ** y")
+        return _multiplied(x, y)
+    if isinstance(x, Traced) and x.dtype.kind == "f" and type(y) in (int, float):
+        if float(y).is_integer() and abs(y) <= _MULTIPLY_UP_TO:
             return _multiplied(x, int(y))
-    if y == 0.5 and type(y) is float:
-        return ew.sqrt(x)
+        if y == 0.5:
+            return ew.sqrt(x)
     return ew.pow_(x, y)
+
+
+def _whole(x: Any) -> bool:
+    return type(x) is int or (isinstance(x, Traced | np.ndarray | np.generic) and x.dtype.kind in "iu")
 
 
 def _multiplied(x: Any, n: int) -> Any:
@@ -391,4 +424,3 @@ def as_node(x: Any) -> Node:
 
 
 FUNCTIONS[np.power] = power
-FUNCTIONS[np.matmul] = matmul

@@ -1,125 +1,134 @@
-"""Contractions against np.einsum, for several vector widths, with guard pages around the operands."""
+"""Contractions against their definition in float64, for several vector widths, with guard pages around all memory."""
 
 from __future__ import annotations
 
 import ctypes
+import math
 import mmap
+import random
+from collections.abc import Callable
 from dataclasses import replace
 
 import llvmlite.ir as ir
 import numpy as np
 import pytest
 
-from chainrule.compiler.contraction import ContractAxis, Contraction, plan
+from chainrule.compiler.contraction import ContractAxis, Contraction, Plan, plan
 from chainrule.llvm import jit
 from chainrule.llvm.contraction import emit_contraction
 from chainrule.llvm.emitter import PTR, Emitter
 
 PAGE = mmap.PAGESIZE
 WIDTHS = {16: 16, 32: 16, 64: 32}  # vector bytes: registers
-SEED = 7
+SMALL_CACHES = {"l1_bytes": 4096, "l2_bytes": 16384}  # so that little matrices are cut into blocks
+F4 = np.dtype("f4")
 
 
-def machine(vector_bytes: int) -> jit.Target:
-    return replace(jit.host(), vector_bytes=vector_bytes, vector_registers=WIDTHS[vector_bytes])
+def machine(vector_bytes: int, **caches: int) -> jit.Target:
+    return replace(jit.host(), vector_bytes=vector_bytes, vector_registers=WIDTHS[vector_bytes], **caches)
 
 
-def compiled(c: Contraction, target: jit.Target, count_stores: bool = False):
-    """The contraction as a native function (a, b, out, scratch), and its plan; ``out`` += the sums where counting."""
+def compiled(c: Contraction, target: jit.Target) -> tuple[Callable[..., None], Plan, object]:
+    """A native function (a, b, out, bias, scratch): ``out`` += the sums, + the bias if there is a second access."""
     p = plan(c, target)
     module = ir.Module()
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [PTR] * 4), "kernel")
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [PTR] * 5), "kernel")
     e = Emitter(ir.IRBuilder(function.append_basic_block()))
-    a, b, out, scratch = function.args
+    a, b, out, bias, scratch = function.args
     strides = tuple(x.out for x in c.axes)
 
     def epilogue(e, place, sums):
         assert sums.lanes == place.lanes
-        if count_stores:
-            sums = e.add(sums, place.load(out, strides, c.dtype))
-        place.store(sums, out, strides)
+        if c.accesses:
+            sums = e.add(sums, place.load(bias, c.accesses[0], c.dtype))
+        place.store(e.add(sums, place.load(out, strides, c.dtype)), out, strides)
 
-    emit_contraction(e, p, a, b, scratch, epilogue)
+    emit_contraction(e, p, a, b, scratch if p.scratch else None, epilogue)
     e.b.ret_void()
     loaded = jit.Loaded(jit.emit_object(jit.optimize(module, target), target), target)
-    call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(loaded.address("kernel"))
+    call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)(loaded.address("kernel"))
     return call, p, loaded
 
 
 class Guarded:
-    """Memory that ends, or begins, exactly at a page that may not be touched."""
+    """An array that begins or ends exactly at a page that may not be touched."""
 
     def __init__(self, size: int, dtype: np.dtype, at_end: bool) -> None:
-        bytes_ = size * dtype.itemsize
-        pages = max(1, -(-bytes_ // PAGE))
+        size_bytes = size * dtype.itemsize
+        pages = max(1, -(-size_bytes // PAGE))
         self.map = mmap.mmap(-1, (pages + 2) * PAGE)
         start = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
-        protect = ctypes.CDLL(None).mprotect
-        protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-        self.pages = [start, start + (pages + 1) * PAGE]
-        offset = PAGE + (pages * PAGE - bytes_ if at_end else 0)
+        self.guards = [start, start + (pages + 1) * PAGE]
+        offset = PAGE + (pages * PAGE - size_bytes if at_end else 0)
         self.array = np.frombuffer(self.map, dtype, size, offset)
-        self.unprotect = lambda: [protect(p, PAGE, 3) for p in self.pages]
-        assert all(protect(p, PAGE, 0) == 0 for p in self.pages)
+        self.protect(0)
+
+    def protect(self, mode: int) -> None:
+        change = ctypes.CDLL(None).mprotect
+        change.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        assert all(change(page, PAGE, mode) == 0 for page in self.guards)
 
     @property
     def address(self) -> int:
         return self.array.ctypes.data
 
 
-def einsum(spec: str, sizes: dict[str, int], dtype: str = "f4", layout: tuple[str, str, str] | None = None,
-           accesses: tuple[str, ...] = ()) -> Contraction:
-    """The contraction of an einsum; ``layout`` gives the order of the indices in memory where it differs."""
-    a, b, out = layout or (*spec.split("->")[0].split(","), spec.split("->")[1])
-
-    def strides(order: str) -> dict[str, int]:
-        total, found = 1, {}
-        for i in reversed(order):
-            found[i], total = total, total * sizes[i]
-        return found
-
-    sa, sb, so = strides(a), strides(b), strides(out)
-    names = list(out) + [i for i in sizes if i not in out]
-    axes = tuple(ContractAxis(sizes[i], sa.get(i, 0), sb.get(i, 0), so.get(i, 0), i not in out) for i in names)
-    return Contraction(axes, np.dtype(dtype), tuple(tuple(strides(x).get(i, 0) for i in names) for x in accesses))
+def strides_of(order: str, sizes: dict[str, int]) -> dict[str, int]:
+    total, found = 1, {}
+    for i in reversed(order):
+        found[i], total = total, total * sizes[i]
+    return found
 
 
-def expected(c: Contraction, a: np.ndarray, b: np.ndarray, size: int) -> np.ndarray:
-    """By definition, in float64 (integers: themselves)."""
-    shape = [x.extent for x in c.axes]
-    wide = np.float64 if c.dtype.kind == "f" else c.dtype
-    item = c.dtype.itemsize
-    views = [np.lib.stride_tricks.as_strided(v, shape, [getattr(x, n) * item for x in c.axes]).astype(wide) for v, n in ((a, "a"), (b, "b"))]
-    reduced = tuple(i for i, x in enumerate(c.axes) if x.reduce)
-    sums = np.sum(views[0] * views[1], axis=reduced, dtype=wide)
-    out = np.zeros(size, wide)
-    where = sum((np.arange(x.extent).reshape([-1 if n == m else 1 for m in range(sums.ndim)]) * x.out
-                 for n, x in enumerate(y for y in c.axes if not y.reduce)), np.zeros(sums.shape, int))
-    out[where] = sums
-    return out
+def einsum(spec: str, dtype: str = "f4", memory: tuple[str, str, str] | None = None, bias: str = "", **sizes: int) -> Contraction:
+    """The contraction of an einsum; ``memory`` gives the order of the indices where it differs from the spec's."""
+    out = spec.split("->")[1]
+    a, b, c = (strides_of(order, sizes) for order in memory or (*spec.split("->")[0].split(","), out))
+    names = [*out, *(i for i in sizes if i not in out)]
+    axes = tuple(ContractAxis(sizes[i], a.get(i, 0), b.get(i, 0), c.get(i, 0), i not in out) for i in names)
+    extra = strides_of(bias, sizes)
+    return Contraction(axes, np.dtype(dtype), (tuple(extra.get(i, 0) for i in names),) if bias else ())
 
 
-def span(c: Contraction, name: str) -> int:
-    if any(not x.extent for x in c.axes if getattr(x, name)):
-        return 0
-    return 1 + sum((x.extent - 1) * getattr(x, name) for x in c.axes)
+def span(c: Contraction, strides: list[int]) -> int:
+    """Elements from the first to the last that is accessed."""
+    if not all(x.extent for x, s in zip(c.axes, strides, strict=True) if s or not x.reduce):
+        return 1
+    return 1 + sum((x.extent - 1) * s for x, s in zip(c.axes, strides, strict=True))
 
 
-def check(c: Contraction, vector_bytes: int, at_end: bool = True) -> None:
-    rng = np.random.default_rng(SEED)
-    call, p, _keep = compiled(c, machine(vector_bytes), count_stores=True)
-    a, b, out = (Guarded(span(c, n), c.dtype, at_end) for n in ("a", "b", "out"))
-    scratch = Guarded(-(-p.scratch // 16) * 16, c.dtype, True)
-    for x in (a, b):
+def view(c: Contraction, array: np.ndarray, strides: list[int]) -> np.ndarray:
+    wide = array.astype(np.float64 if c.dtype.kind == "f" else c.dtype)
+    return np.lib.stride_tricks.as_strided(wide, [x.extent for x in c.axes], [s * wide.itemsize for s in strides])
+
+
+def check(c: Contraction, vector_bytes: int, at_end: bool = True, **caches: int) -> Plan:
+    """Run a contraction between guard pages; ``out`` starts from 1, so what is stored twice or never shows."""
+    rng = np.random.default_rng(7)
+    call, p, _keep = compiled(c, machine(vector_bytes, **caches))
+    strides = [[x.a for x in c.axes], [x.b for x in c.axes], [x.out for x in c.axes], list(c.accesses[0]) if c.accesses else [0] * len(c.axes)]
+    memory = [Guarded(span(c, s), c.dtype, at_end) for s in strides]
+    memory.append(Guarded(-(-p.scratch // 16) * 16, c.dtype, True))
+    for x in memory:
         x.array[:] = rng.integers(-9, 9, x.array.size) if c.dtype.kind == "i" else rng.standard_normal(x.array.size)
-    out.array[:] = 0
-    scratch.array[:] = np.nan if c.dtype.kind == "f" else 77
-    call(a.address, b.address, out.address, scratch.address)
-    want = expected(c, a.array, b.array, out.array.size)
-    tolerance = {4: 2e-5, 8: 1e-13}[c.dtype.itemsize] * max(1, p.steps) ** 0.5
-    assert np.allclose(out.array, want, rtol=0, atol=tolerance * 4 if c.dtype.kind == "f" else 0), str(p)
-    for x in (a, b, out, scratch):
-        x.unprotect()
+    a, b, out, bias, scratch = (x.array for x in memory)
+    out[:], scratch[:] = 1, np.nan if c.dtype.kind == "f" else 77
+    reduced = tuple(i for i, x in enumerate(c.axes) if x.reduce)
+    with np.errstate(all="raise"):
+        sums = np.sum(view(c, a, strides[0]) * view(c, b, strides[1]), axis=reduced, keepdims=True)
+        sums = np.broadcast_to(sums + (view(c, bias, strides[3]) if c.accesses else 0), [1 if x.reduce else x.extent for x in c.axes])
+    want = np.ones(out.size, sums.dtype)
+    where = [np.arange(n).reshape([-1 if i == j else 1 for j in range(len(c.axes))]) * x.out for (i, x), n in zip(enumerate(c.axes), sums.shape)]
+    want[sum(where, np.zeros(sums.shape, np.int64))] += sums
+    call(*(x.address for x in memory))
+    if c.dtype.kind == "f":
+        limit = {4: 2e-6, 8: 4e-15}[c.dtype.itemsize] * (8 + p.steps)
+        assert np.abs(out - want).max() <= limit, f"{np.abs(out - want).max()}\n{p}"
+    else:
+        assert np.array_equal(out, want), str(p)
+    for x in memory:
+        x.protect(3)
+    return p
 
 
 PRODUCTS = {"NN": ("mk", "kn"), "TN": ("km", "kn"), "NT": ("mk", "nk"), "TT": ("km", "nk")}
@@ -128,9 +137,112 @@ SIZES = [(10, 32, 10), (10, 16, 32), (10, 1, 16), (32, 16, 10), (10, 32, 16), (1
          (16, 7, 1), (33, 100, 1), (64, 64, 64), (128, 96, 200), (1, 40, 1000), (40, 1, 1000), (2, 1, 1000)]
 
 
+def product_of(kind: str, m: int, n: int, k: int, dtype: str = "f4") -> Contraction:
+    a, b = PRODUCTS[kind]
+    return einsum(f"{a},{b}->mn", dtype, m=m, n=n, k=k)
+
+
 @pytest.mark.parametrize("vector_bytes", WIDTHS)
 @pytest.mark.parametrize("kind", PRODUCTS)
 def test_products(kind: str, vector_bytes: int) -> None:
     for m, n, k in SIZES:
-        a, b = PRODUCTS[kind]
-        check(einsum(f"{a},{b}->mn", dict(m=m, n=n, k=k)), vector_bytes)
+        check(product_of(kind, m, n, k), vector_bytes)
+
+
+@pytest.mark.parametrize("vector_bytes", WIDTHS)
+@pytest.mark.parametrize("dtype", ["f8", "i4", "i8"])
+def test_dtypes(dtype: str, vector_bytes: int) -> None:
+    for kind in PRODUCTS:
+        for m, n, k in [(7, 33, 17), (40, 1, 33), (1, 1, 70), (13, 3, 5)]:
+            check(product_of(kind, m, n, k, dtype), vector_bytes, at_end=False)
+
+
+@pytest.mark.parametrize("vector_bytes", WIDTHS)
+@pytest.mark.parametrize("kind", PRODUCTS)
+def test_blocks(kind: str, vector_bytes: int) -> None:
+    """Every axis cut into blocks, with odd tiles and odd last blocks."""
+    cut = set()
+    for m, n, k in [(61, 150, 700), (100, 64, 513), (50, 333, 1024)]:
+        p = check(product_of(kind, m, n, k), vector_bytes, **SMALL_CACHES)
+        cut |= {p.axes[i].parts for i in p.blocks}
+    assert len(cut) == 3
+
+
+BATCHED = ["bmk,bkn->bmn", "bmk,bnk->bmn", "bkm,bkn->bmn", "bmk,kn->bmn", "mk,bkn->bmn", "bk,bk->b", "bhqd,bhkd->bhqk", "bhqk,bhkd->bhqd",
+           "bqhd,bkhd->bhqk", "abm,abn->mn", "ambk,kn->ambn", "mab,abn->mn", "mab,ban->mn", "m,n->mn", "ab,ab->", "abc,acd->bd", "c,abc->abc"]
+
+
+@pytest.mark.parametrize("vector_bytes", WIDTHS)
+@pytest.mark.parametrize("spec", BATCHED)
+def test_einsums(spec: str, vector_bytes: int) -> None:
+    names = sorted(set(spec) - set(",->"))
+    for sizes in ([5, 3, 6, 4, 7], [2, 17, 3, 33, 9], [1, 8, 16, 2, 1]):
+        check(einsum(spec, **dict(zip(names, sizes))), vector_bytes)
+
+
+def convolution(kind: str, n: int, h: int, w: int, c: int, o: int, k: int, step: int = 1, groups: int = 1) -> Contraction:
+    """A k × k convolution of n × h × w × c images with o filters, or its derivative by the filters or (stride 1) by the images."""
+    y, x = (h - k) // step + 1, (w - k) // step + 1
+    image = {"n": h * w * c, "y": step * w * c, "x": step * c, "i": w * c, "j": c, "c": 1}
+    filters = {"i": k * c * o, "j": c * o, "c": o, "o": 1}
+    result = {"n": y * x * o, "y": x * o, "x": o, "o": 1}
+    sizes = {"n": n, "y": y, "x": x, "i": k, "j": k, "c": c, "o": o}
+    a, b, out = {"forward": (image, filters, result), "filters": (image, result, filters)}[kind]
+    if groups > 1:  # depthwise: every channel has its own filter
+        a, b, out = {**image, "o": 0}, {"i": k * c, "j": c, "c": 1}, {"n": y * x * c, "y": x * c, "x": c, "c": 1}
+        sizes.pop("o")
+    names = [*(i for i in sizes if i in out), *(i for i in sizes if i not in out)]
+    return Contraction(tuple(ContractAxis(sizes[i], a.get(i, 0), b.get(i, 0), out.get(i, 0), i not in out) for i in names), F4)
+
+
+@pytest.mark.parametrize("vector_bytes", WIDTHS)
+def test_convolutions(vector_bytes: int) -> None:
+    for kind in ("forward", "filters"):
+        for shape in [(2, 9, 8, 3, 5, 3), (1, 12, 12, 16, 32, 5), (2, 7, 20, 17, 33, 3)]:
+            for caches in ({}, SMALL_CACHES):
+                check(convolution(kind, *shape), vector_bytes, **caches)
+        check(convolution(kind, 2, 11, 9, 4, 8, 3, step=2), vector_bytes)
+    check(convolution("forward", 2, 9, 11, 20, 1, 3, groups=20), vector_bytes)
+
+
+def random_contraction(rng: random.Random) -> Contraction:
+    """Up to two indices of every kind, all in random order in memory, with a further access over some of the outputs."""
+    extents = [0, 1, 2, 3, 5, 7, 8, 16, 17, 33]
+    kinds = {"a": "ao", "b": "ao", "m": "bo", "n": "bo", "x": "abo", "k": "ab", "l": "ab", "r": "a"}
+    chosen = [i for i in kinds if rng.random() < (0.2 if i == "r" else 0.6)] or ["k"]
+    sizes = {i: rng.choice(extents[0 if rng.random() < 0.03 else 1:]) for i in chosen}
+    while math.prod(sizes.values()) > 200_000:
+        sizes = {i: max(1, n // 2) for i, n in sizes.items()}
+    orders = []
+    for operand in "abo":
+        order = [i for i in chosen if operand in kinds[i]]
+        rng.shuffle(order)
+        orders.append("".join(order))
+    bias = [i for i in orders[2] if rng.random() < 0.5]
+    out = "".join(i for i in chosen if "o" in kinds[i])
+    return einsum(f"{orders[0]},{orders[1]}->{out}", rng.choice(["f4", "f4", "f4", "f8", "i4"]), memory=tuple(orders), bias="".join(bias), **sizes)
+
+
+@pytest.mark.parametrize("vector_bytes", WIDTHS)
+def test_random(vector_bytes: int) -> None:
+    rng = random.Random(vector_bytes)
+    for n in range(60):
+        c = random_contraction(rng)
+        check(c, vector_bytes, at_end=bool(n % 2), **(SMALL_CACHES if n % 3 == 0 else {}))
+
+
+def test_plan_is_readable_and_repeatable() -> None:
+    c = product_of("NN", 128, 512, 784)
+    text = str(plan(c, machine(32)))
+    assert text == str(plan(c, machine(32)))
+    assert "pack B along" in text and "tile" in text and "scratch" in text
+
+
+def test_a_foreign_access_is_refused() -> None:
+    c = product_of("NN", 8, 8, 8)  # the outputs are one axis only if (8, 1) is all that is asked for
+    flat = Contraction(tuple(replace(x, b=0, reduce=False) if not x.reduce and x.b else x for x in c.axes), F4)
+    p = plan(flat, machine(32))
+    e = Emitter(ir.IRBuilder(ir.Function(ir.Module(), ir.FunctionType(ir.VoidType(), [PTR] * 4), "f").append_basic_block()))
+    if any(len(x.parts) > 1 for x in p.axes):
+        with pytest.raises(ValueError, match="accesses"):
+            emit_contraction(e, p, *e.b.function.args[:2], None, lambda e, place, sums: place.offset((1, 8, 0)))

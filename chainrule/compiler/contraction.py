@@ -18,20 +18,20 @@ against a model of the machine's cycles; they depend on the shape and the machin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from math import ceil, gcd, prod
+from math import ceil, gcd, inf, prod
 from typing import Protocol
 
 import numpy as np
 
 A, B, OUT = 0, 1, 2
 FMA_RATE, LOAD_RATE, FMA_LATENCY = 2, 2, 4  # vector instructions a cycle; cycles
-FULL_UNROLL = 128  # multiply-adds of a tile that are written without a loop
+FULL_UNROLL = 160  # multiply-adds of all tiles that are written without a loop
+COPY_PRICE = 0.02  # what another copy of the innermost loop, for tiles of another size, must gain
 TURN = 32  # multiply-adds that one turn of the innermost loop may grow to
 LINE, L1_WAY, L2_WAY = 64, 4096, 65536  # bytes: a cache line; a way of the caches (their size over their associativity)
-PACK_STEP = 256  # reduction steps of one block when the reduction must be blocked
 
 
 class Machine(Protocol):
@@ -186,7 +186,7 @@ class Plan:
             assert self.vector is not None
             return self.axes[pack.axis].extent * self.padded(self.vector, self.axes[self.vector].extent) * (
                 self.steps // self.axes[self.vector].extent)
-        return self.padded(pack.axis, self._extent_in_block(pack.axis)) * self.steps + self.lanes
+        return self.padded(pack.axis, self._extent_in_block(pack.axis)) * self.steps
 
     @cached_property
     def scratch(self) -> int:
@@ -278,132 +278,123 @@ def plan(c: Contraction, machine: Machine) -> Plan:
     return _Search(c, machine).best()
 
 
-@dataclass(frozen=True)
-class _Choice:
-    """A candidate: the lanes' axis, the register tile, and the operands to pack."""
-
-    vector: int | None
-    tile: dict[int, int]
-    packed: tuple[tuple[int, int], ...]  # operands, and the axes of their panels
-
-    def packs(self, operand: int) -> bool:
-        return any(o == operand for o, _ in self.packed)
+Packs = tuple[Pack, ...]
 
 
 class _Search:
+    """Tries register tiles against a model of the machine's cycles."""
+
     def __init__(self, c: Contraction, machine: Machine) -> None:
         self.c, self.machine = c, machine
         self.axes = merge(c)
         if not all(x.extent for x in self.axes):  # nothing to add up, or nothing at all
             self.axes = tuple(x for x in self.axes if not x.reduce)
-        self.lanes = machine.vector_bytes // c.dtype.itemsize
-        self.quad = min(4, 16 // c.dtype.itemsize)  # elements of the 128 bits that transposing loads take
+        self.item = c.dtype.itemsize
+        self.lanes = machine.vector_bytes // self.item
+        self.quad = min(4, 16 // self.item)  # elements of the 128 bits that transposing loads take
         self.outer = [i for i, x in enumerate(self.axes) if not x.reduce]
         self.reduced = [i for i, x in enumerate(self.axes) if x.reduce]
         self.steps = prod(self.axes[i].extent for i in self.reduced)
+        self.sizes = [self.item * prod(x.extent for x in self.axes if x.strides[o]) for o in (A, B)]  # bytes
 
     def stride(self, operand: int, axis: int | None) -> int:
         return 0 if axis is None else self.axes[axis].strides[operand]
 
     def best(self) -> Plan:
-        if not self.outer and not self.reduced or not all(x.extent for x in self.axes):
-            return self.complete(_Choice(None, {}, ()), 1.0)
-        cycles, _, choice = min(((self.cost(x), n, x) for n, x in enumerate(self.choices())), key=lambda t: t[:2])
-        return self.complete(choice, cycles)
+        if not self.axes or not all(x.extent for x in self.axes):
+            return self.complete(None, {}, (), 1.0)
+        priced = ((*self.price(v, tile), v, tile) for v, tile in self.tiles())
+        cycles, packs, v, tile = min(priced, key=lambda t: t[0])
+        return self.complete(v, tile, packs, cycles)
 
-    # -- candidates
+    # -- register tiles
 
-    def choices(self) -> Iterator[_Choice]:
+    def tiles(self) -> Iterator[tuple[int, dict[int, int]]]:
+        """The lanes' axis, and the elements of each axis in the tile."""
         for v in self.outer:
-            wide = range(1, min(8, ceil(self.axes[v].extent / self.lanes)) + 1)
+            extent = self.axes[v].extent
             for r in [i for i in self.outer if i != v] or [None]:
-                for packed in self.packings(v, r):
-                    tall = range(1, min(14, self.axes[r].extent) + 1) if r is not None else (1,)
-                    for rows, vectors in product(tall, wide):
-                        if self.fits(rows, vectors, v, packed):
-                            extent = min(self.axes[v].extent, vectors * self.lanes)
-                            yield _Choice(v, {v: extent} | ({r: rows} if r is not None else {}), packed)
+                for rows, vectors in self.grid(self.extent(r), ceil(extent / self.lanes), self.temporaries(v)):
+                    yield v, {v: min(extent, vectors * self.lanes)} | ({r: rows} if r is not None else {})
         for v in self.reduced:
-            for packed in self.packings(v, None):
-                for rows, columns in self.pairs():
-                    tall, wide = (range(1, min(12, self.axes[i].extent) + 1) if i is not None else (1,) for i in (rows, columns))
-                    for t, w in product(tall, wide):
-                        if t * w + min(t, w) + 1 <= self.machine.vector_registers:
-                            yield _Choice(v, {i: n for i, n in ((rows, t), (columns, w)) if i is not None}, packed)
+            for i, j in [(i, j) for i in self.outer for j in self.outer if i < j] or [(i, None) for i in self.outer] or [(None, None)]:
+                for rows, columns in self.grid(self.extent(i), self.extent(j), 0):
+                    yield v, {axis: n for axis, n in ((i, rows), (j, columns)) if axis is not None}
 
-    def pairs(self) -> list[tuple[int | None, int | None]]:
-        pairs = [(i, j) for i in self.outer for j in self.outer if i < j]
-        return pairs or [(i, None) for i in self.outer] or [(None, None)]
+    def extent(self, axis: int | None) -> int:
+        return 1 if axis is None else self.axes[axis].extent
 
-    def packings(self, v: int, r: int | None) -> list[tuple[tuple[int, int], ...]]:
-        """Sets of (operand, axis) that may be packed: what varies along the reduction and one axis of the tile."""
-        if self.steps < 2:
-            return [()]
-        varying = [o for o in (A, B) if any(self.stride(o, i) for i in self.reduced)]
-        if v in self.reduced:  # rows of lanes: what is not contiguous already and varies along one axis only
-            able = [(o, i) for o in varying for i in self.outer if self.stride(o, v) > 1 and self.rows_of(o) == [i]]
-            return [(), *((pack,) for pack in able)]
-        able = [(o, i) for o in varying for i in (v, r) if i is not None and self.stride(o, i) and not (self.stride(o, v) and i == r)]
-        return [(), *((pack,) for pack in able), *([tuple(able)] if len(able) == 2 else [])]
+    def temporaries(self, v: int) -> int:
+        """Registers that transposing blocks in registers takes."""
+        return self.quad + 2 if any(self.stride(o, v) not in (0, 1) for o in (A, B)) else 0
 
-    def rows_of(self, operand: int) -> list[int]:
-        return [i for i in self.outer if self.stride(operand, i)]
+    def grid(self, high: int, wide: int, temporaries: int) -> Iterator[tuple[int, int]]:
+        """Rows × columns of registers that fit and are worth a trial: no smaller ones with as many turns."""
+        sides = [{ceil(n / ceil(n / size)) for size in range(1, most + 1)} if n else {1} for n, most in ((high, self.machine.vector_registers - 2), (wide, 8))]
+        fitting = [(r, c) for r, c in product(*sides)
+                   if r * c + max(temporaries, min(r, c) * (max(r, c) > 1) + 1) <= self.machine.vector_registers]
+        most = max(r * c for r, c in fitting)
+        yield from ((r, c) for r, c in fitting if 2 * r * c >= most)
 
-    def fits(self, rows: int, vectors: int, v: int, packed: tuple[tuple[int, int], ...]) -> bool:
-        strided = any(self.stride(o, v) not in (0, 1) and (o, v) not in packed for o in (A, B))
-        temporary = self.quad + 2 if strided else min(rows, vectors) * (rows > 1) + 1
-        return rows * vectors + temporary <= self.machine.vector_registers
+    # -- the model
 
-    # -- cost
+    def price(self, v: int, tile: dict[int, int]) -> tuple[float, Packs]:
+        """Cycles of the whole contraction, and the operands to pack for them."""
+        outside = prod(self.axes[i].extent for i in self.outer if i not in tile)
+        cycles, direct = 0.0, [0.0, 0.0]
+        combinations = list(product(*(pieces(self.axes[i].extent, t, self.lanes if i == v else 1) for i, t in tile.items())))
+        for combination in combinations:
+            counts = {i: ceil(p.size / self.lanes) if i == v else p.size for i, p in zip(tile, combination, strict=True)}
+            turns = outside * prod((p.stop - p.start) // p.size for p in combination)
+            cycles += turns * self.tile_cycles(v, counts) * (1 + COPY_PRICE * (len(combinations) - 1))
+            for o in (A, B):
+                sweeps = prod(self.axes[i].extent // counts.get(i, 1) for i in self.outer if not self.stride(o, i))
+                direct[o] += turns * self.steps * self.direct_cycles(o, v, counts, sweeps)
+        packs = []
+        for o in (A, B):
+            options = [(self.pack_cycles(o, i, tile[i]), i) for i in self.packable(o, v, tile)]
+            cost, axis = min(options, default=(inf, 0))
+            cycles += min(cost, direct[o])
+            packs += [Pack(o, axis)] if cost < direct[o] else []
+        return cycles, tuple(sorted(packs, key=lambda p: p.axis != v))
 
-    def cost(self, x: _Choice) -> float:
-        """Cycles of the whole contraction."""
-        tiled = [(i, pieces(self.axes[i].extent, t, self.lanes if i == x.vector else 1)) for i, t in x.tile.items()]
-        outside = prod(self.axes[i].extent for i in self.outer if i not in x.tile)
-        total = 0.0
-        for combination in product(*(p for _, p in tiled)):
-            sizes = {i: p.size for (i, _), p in zip(tiled, combination, strict=True)}
-            turns = prod((p.stop - p.start) // p.size for p in combination)
-            total += turns * self.tile_cost(x, sizes) + 3
-        return outside * total + sum(self.pack_cost(o, i) for o, i in x.packed)
+    def packable(self, operand: int, v: int, tile: dict[int, int]) -> list[int]:
+        """Axes along which panels of an operand may be packed: it must vary along the reduction, too."""
+        if self.steps < 2 or not any(self.stride(operand, i) for i in self.reduced):
+            return []
+        rows = [i for i in self.outer if self.stride(operand, i)]
+        if v in self.reduced:
+            return rows if len(rows) == 1 and rows[0] in tile and self.stride(operand, v) not in (0, 1) else []
+        return [v] if self.stride(operand, v) else [i for i in tile if self.stride(operand, i)]
 
-    def tile_cost(self, x: _Choice, sizes: dict[int, int]) -> float:
-        dot = x.vector in self.reduced
-        counts = {i: ceil(n / self.lanes) if i == x.vector else n for i, n in sizes.items()}
-        registers = prod(counts.values())
-        steps = self.steps
+    def tile_cycles(self, v: int, counts: dict[int, int]) -> float:
+        """One tile, if all it reads is in the first-level cache in good order."""
+        registers, steps, dot = prod(counts.values()), self.steps, v in self.reduced
         if dot:
-            steps = steps // self.axes[x.vector].extent * ceil(self.axes[x.vector].extent / self.lanes)
-        loads = extra = 0.0
-        for operand in (A, B):
-            loads += prod(n for i, n in counts.items() if self.stride(operand, i))
-            extra += self.load_cost(x, operand, counts)
+            steps = steps // self.axes[v].extent * ceil(self.axes[v].extent / self.lanes)
+        loads = sum(prod(n for i, n in counts.items() if self.stride(o, i)) for o in (A, B))
         latency = FMA_LATENCY / chains(registers, max(1, min(steps, 8)))
-        step = max(registers / FMA_RATE, loads / LOAD_RATE, latency, (registers + loads) / 5) + extra
-        return steps * step + self.finish_cost(x, registers)
+        finish = 14 + registers * (2.5 if registers > 1 else 0) if dot else 8 + registers * (1 if self.stride(OUT, v) == 1 else 2 * self.lanes)
+        step = max(registers / FMA_RATE, loads / LOAD_RATE, latency, (registers + loads) / 5) + 0.03 * loads
+        if not dot and self.steps * counts[v] * self.machine.vector_bytes > self.machine.l1_bytes // 2:
+            step += 0.05 * counts[v]  # panels come from the second-level cache
+        return steps * step + finish
 
-    def finish_cost(self, x: _Choice, registers: int) -> float:
-        out = self.stride(OUT, x.vector)
-        if x.vector in self.reduced:
-            return 14 + registers * (2.5 if registers > 1 else 0)
-        return 8 + registers * (1 if out == 1 else 2 * self.lanes)
-
-    def load_cost(self, x: _Choice, operand: int, counts: dict[int, int]) -> float:
-        """Cycles beyond plain loads from the first-level cache for what a step takes of an operand."""
-        if x.packs(operand):
-            return 0.0
-        along, count = self.stride(operand, x.vector), prod(n for i, n in counts.items() if self.stride(operand, i))
-        if x.vector in self.reduced:
+    def direct_cycles(self, operand: int, v: int, counts: dict[int, int], sweeps: int) -> float:
+        """What one step takes beyond that if the operand is not packed, on the average of all sweeps over it."""
+        along, count = self.stride(operand, v), prod(n for i, n in counts.items() if self.stride(operand, i))
+        if v in self.reduced:
             return 0.0 if along in (0, 1) else count * float(self.lanes)
         if any(self.stride(operand, i) == 1 for i in self.reduced):
             return 0.0 if along == 0 else count * (self.lanes / self.quad + 1) * 0.75
         if along in (0, 1):
-            return self.miss_cost(operand, ceil(count * self.c.dtype.itemsize * (self.lanes if along else 1) / LINE))
+            lines = ceil(count * self.item * (self.lanes if along else 1) / LINE)
+            return self.miss_cycles(operand, lines) * (1 - 1 / max(1, sweeps))
         return count * float(self.lanes)
 
-    def miss_cost(self, operand: int, lines: int) -> float:
-        """Cycles for ``lines`` cache lines a step where every step goes to other lines, as far apart as the stride says."""
-        apart = max((abs(self.stride(operand, i)) for i in self.reduced), default=0) * self.c.dtype.itemsize
+    def miss_cycles(self, operand: int, lines: int) -> float:
+        """For ``lines`` cache lines a step, where every step goes to other lines, as far apart as the stride says."""
+        apart = max((abs(self.stride(operand, i)) for i in self.reduced), default=0) * self.item
         swept = lines * self.steps
         for size, way, price in ((self.machine.l1_bytes, L1_WAY, 0.0), (self.machine.l2_bytes, L2_WAY, 1.0)):
             sets = way // gcd(max(apart, LINE), way)
@@ -411,27 +402,23 @@ class _Search:
                 return price * lines
         return 5.0 * lines
 
-    def footprint(self, operand: int) -> int:
-        return self.c.dtype.itemsize * prod(x.extent for x in self.axes if x.strides[operand])
-
-    def pack_cost(self, operand: int, axis: int) -> float:
-        vectors = self.footprint(operand) / self.machine.vector_bytes
-        spread = 1.0 if self.footprint(operand) <= self.machine.l1_bytes // 2 else 3.0
+    def pack_cycles(self, operand: int, axis: int, width: int) -> float:
+        width = min(width, self.lanes)
+        vectors = self.sizes[operand] / self.item / width
+        spread = 1.0 if self.sizes[operand] <= self.machine.l1_bytes // 2 else 3.0
         if self.stride(operand, axis) == 1:
             return 20 + vectors * spread
-        transposable = any(i.strides[operand] == 1 for i in self.axes)
-        return 20 + vectors * (spread + 0.25 * self.lanes / self.quad if transposable else 1.5 * self.lanes)
+        transposable = any(x.strides[operand] == 1 for x in self.axes)
+        return 20 + vectors * (spread + 0.25 * width / self.quad if transposable else 1.5 * width)
 
     # -- loops around the tile
 
-    def complete(self, x: _Choice, cycles: float) -> Plan:
-        tile = tuple(x.tile.get(i, 1) for i in range(len(self.axes)))
-        draft = Plan(self.c, self.axes, self.lanes, x.vector, tile, (), (), 1, cycles)
-        inner = sorted(self.reduced, key=lambda i: self.innermost(x, i))
-        blocks = self.blocks(draft, x, inner)
-        packs = [Pack(*pack) for pack in x.packed]
+    def complete(self, v: int | None, tile: dict[int, int], packs: Packs, cycles: float) -> Plan:
+        inner = tuple(sorted(self.reduced, key=lambda i: (i == v, -max(abs(self.stride(A, i)), abs(self.stride(B, i))))))
+        blocks = self.blocks(v, tile, packs, inner)
+        unroll = self.unroll(v, tile, packs, inner, inner[-1] in blocks if inner else False)
         nest: list[Step | Pack] = []
-        loops = sorted((i for i in self.outer if i not in x.tile), key=lambda i: -abs(self.stride(OUT, i)))
+        loops = sorted((i for i in self.outer if i not in tile), key=lambda i: -abs(self.stride(OUT, i)))
         for pack in packs:
             needed = [i for i in loops if self.stride(pack.operand, i)]
             nest += [Step(i, 1) for i in needed]
@@ -440,61 +427,50 @@ class _Search:
             nest.append(pack)
         nest += [Step(i, 1) for i in loops]
         nest += [Step(i, blocks[i], True) for i in (*self.outer, *self.reduced) if i in blocks]
-        nest += [Step(i, x.tile[i]) for i in self.tile_order(x)]
-        return replace(draft, nest=tuple(nest), inner=tuple(inner), unroll=self.unroll(draft, x, inner))
+        nest += [Step(i, tile[i]) for i in self.tile_order(v, tile)]
+        sizes = tuple(tile.get(i, 1) for i in range(len(self.axes)))
+        return Plan(self.c, self.axes, self.lanes, v, sizes, tuple(nest), inner, unroll, cycles)
 
-    def innermost(self, x: _Choice, i: int) -> tuple[bool, int]:
-        """Sorts reduced axes: the lanes' axis last, then by stride."""
-        return i == x.vector, -max(abs(self.stride(A, i)), abs(self.stride(B, i)))
+    def tile_order(self, v: int | None, tile: dict[int, int]) -> list[int]:
+        """Tile loops, outermost first: panels of the operand with the lanes are kept while the other is swept, if it is large."""
+        order = sorted(tile, key=lambda i: i != v)
+        small = all(self.sizes[o] <= self.machine.l1_bytes // 2 for o in (A, B) if self.stride(o, v))
+        return order[::-1] if small else order
 
-    def tile_order(self, x: _Choice) -> list[int]:
-        """Tile loops, outermost first: the larger operand's panel is kept while the smaller one is swept."""
-        order = sorted(x.tile, key=lambda i: i != x.vector)
-        vector_operand = next((o for o in (A, B) if self.stride(o, x.vector)), None)
-        if vector_operand is not None and self.footprint(vector_operand) <= self.machine.l1_bytes // 2:
-            order.reverse()
-        return order
-
-    def blocks(self, draft: Plan, x: _Choice, inner: Sequence[int]) -> dict[int, int]:
+    def blocks(self, v: int | None, tile: dict[int, int], packs: Packs, inner: Sequence[int]) -> dict[int, int]:
         """Block sizes of axes, for operands that outgrow the second-level cache."""
-        if draft.vector is None or draft.dot or len(self.axes) < 3 or not self.reduced:
+        if v not in tile or len(tile) < 2 or not inner:
             return {}
-        item, l2 = self.c.dtype.itemsize, self.machine.l2_bytes
-        blocks: dict[int, int] = {}
-        k = max(inner, key=lambda i: self.axes[i].extent)
-        steps = self.steps
-        rows = next((i for i in x.tile if i != x.vector), None)
-        if len(inner) == 1 and self.axes[k].extent > 4 * PACK_STEP and rows is not None and len(x.tile) == len(self.outer):
-            count = round(self.axes[k].extent / PACK_STEP)
-            steps = blocks[k] = ceil(self.axes[k].extent / count)
-        if rows is not None:
-            high = max(1, int(0.6 * l2 / (steps * item)) // x.tile[rows]) * x.tile[rows]
-            if high < 0.8 * self.axes[rows].extent:
-                blocks[rows] = self.even(rows, high, x.tile[rows])
-        if any(i == x.vector for _, i in x.packed):
-            wide = max(1, int(4 * l2 / (self.steps * item)) // x.tile[x.vector]) * x.tile[x.vector]
-            if wide < 0.8 * self.axes[x.vector].extent:
-                blocks[x.vector] = self.even(x.vector, wide, x.tile[x.vector])
+        l2, blocks, steps = self.machine.l2_bytes, {}, self.steps
+        rows, panel = next(i for i in tile if i != v), tile[v] * self.item
+        if 2 * steps * panel > l2 and self.axes[inner[0]].extent > 1:
+            rest = steps // self.axes[inner[0]].extent
+            blocks[inner[0]] = self.even(inner[0], max(1, l2 // (8 * panel * rest)), 8 if rest == 1 else 1)
+            steps = blocks[inner[0]] * rest
+        high = l2 // (2 * steps * self.item)
+        if high < 0.8 * self.axes[rows].extent:
+            blocks[rows] = self.even(rows, high, tile[rows])
+        wide = int(4 * l2 / (self.steps * self.item))
+        if any(p.axis == v for p in packs) and wide < 0.8 * self.axes[v].extent:
+            blocks[v] = self.even(v, wide, tile[v])
         return blocks
 
     def even(self, i: int, size: int, tile: int) -> int:
-        """A multiple of ``tile`` near ``size`` that cuts the axis into blocks of about equal size."""
-        count = ceil(self.axes[i].extent / size)
+        """A multiple of ``tile`` up to about ``size`` that cuts the axis into blocks of about equal size."""
+        count = ceil(self.axes[i].extent / max(size, tile))
         return ceil(self.axes[i].extent / count / tile) * tile
 
-    def unroll(self, draft: Plan, x: _Choice, inner: Sequence[int]) -> int:
+    def unroll(self, v: int | None, tile: dict[int, int], packs: Packs, inner: Sequence[int], blocked: bool) -> int:
         """Steps of the innermost reduced axis that one turn of its loop takes."""
         if not inner:
             return 1
-        registers = prod(ceil(t / self.lanes) if i == draft.vector else t for i, t in enumerate(draft.tile) if not self.axes[i].reduce)
-        steps = ceil(self.axes[inner[-1]].extent / (self.lanes if draft.dot else 1))
-        if steps * registers <= FULL_UNROLL:
+        registers = prod(ceil(n / self.lanes) if i == v else n for i, n in tile.items())
+        steps = ceil(self.axes[inner[-1]].extent / (self.lanes if v in self.reduced else 1))
+        copies = prod(len(pieces(self.axes[i].extent, n, self.lanes if i == v else 1)) for i, n in tile.items())
+        if steps * registers * copies <= FULL_UNROLL:
             return steps
-        most = max(1, TURN // registers)
-        if any(self.transposing(o, x.vector, inner[-1]) and not x.packs(o) for o in (A, B)):
-            return self.quad
-        return next((n for n in (8, 4, 2) if n <= most and steps % n == 0), 4 if most > 4 else most)
-
-    def transposing(self, operand: int, v: int | None, inner: int) -> bool:
-        """Whether registers of an operand are made by transposing blocks: lanes lie apart, steps side by side."""
-        return v not in self.reduced and self.stride(operand, v) not in (0, 1) and self.stride(operand, inner) == 1
+        packed = [p.operand for p in packs]
+        strided = [o for o in (A, B) if v in tile and self.stride(o, v) not in (0, 1) and o not in packed]
+        most = self.quad if strided else max(1, TURN // registers)
+        fair = next((n for n in (8, 4, 2, 1) if n <= most and steps % n == 0), 1)
+        return fair if blocked or fair > 1 and not strided else min(most, 4)

@@ -135,7 +135,7 @@ class _Block:
         self.current = None
 
     def _emit_map(self, group: Group) -> None:
-        axes, index = self._axes(group.shape)
+        axes, index = self._axes(group.nodes[0].shape)
         self.statements.append(Nest(axes, self._stores(group, index), label=_label(group)))
 
     def _emit_reduce(self, group: Group) -> None:

@@ -7,6 +7,7 @@ size of the arena.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from chainrule.compiler.loops import (Access, Affine, Axis, Buffer, Contract, Custom, Load, Loop, Nest, Program, Statement,
                                       Store, expressions, reads, roots, writes)
@@ -91,7 +92,7 @@ def _reads_from(e: object, old: Buffer) -> bool:
     return isinstance(e, Load) and e.access.buffer.home is old
 
 
-def _is_whole_copy(s: Statement) -> bool:
+def _is_whole_copy(s: Statement) -> TypeGuard[Nest]:
     if not (isinstance(s, Nest) and s.combine is None and len(s.stores) == 1 and isinstance(s.stores[0].value, Load)):
         return False
     load, store = s.stores[0].value.access, s.stores[0]
@@ -111,7 +112,7 @@ def _ends(s: Nest) -> tuple[Buffer, Buffer]:
 
 
 def _without_copies_to_self(statements: list[Statement]) -> list[Statement]:
-    return [s for s in statements if not (_is_whole_copy(s) and _ends(s)[0].home is _ends(s)[1].home)]  # type: ignore[arg-type]
+    return [s for s in statements if not (_is_whole_copy(s) and _ends(s)[0].home is _ends(s)[1].home)]
 
 
 # ---------------------------------------------------------------- the arena

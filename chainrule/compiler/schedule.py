@@ -13,7 +13,10 @@ from chainrule.compiler.loops import Affine, Axis, Load, Nest, Position, express
 
 
 class Machine(Protocol):
-    vector_bytes: int
+    """What scheduling must know of the processor."""
+
+    @property
+    def vector_bytes(self) -> int: ...
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+import chainrule.numpy  # noqa: F401  NumPy functions record themselves from here on
+
 from chainrule import initializers, random
 from chainrule.checks import whole
 from chainrule.errors import ArgumentError, ShapeError

@@ -207,37 +207,40 @@ class _Nest:
     # -- packing: panels of one tile's width, inside of them the lanes, then the reduced axes (tile form);
     #    or rows of reduced axes with the lanes' axis innermost (dot form). Padding is zero.
 
-    def pack(self, pack: Pack, spans: dict[int, _Span]) -> None:
-        """Copy the part of an operand that lies in the block to scratch memory."""
-        plan, strides = self.plan, tuple(x.strides[pack.operand] for x in self.axes)
-        whole = pieces(self.axes[pack.axis].extent, square(self.dtype)) if plan.dot else plan.pieces(pack.axis)
-        for piece in whole:
-            with self.over(piece, spans.get(pack.axis)) as span:
-                source = _View(self.start(pack.operand, spans | {pack.axis: span}), strides)
-                self.copy(0, source, self.packed_view(pack, span, {}), {pack.axis: piece.size}, pack)
+    def pack(self, pack: Pack, around: dict[int, _Span]) -> None:
+        """Copy the part of an operand that lies in the block to scratch memory, reading it in the order of memory."""
+        contiguous = self.axes[pack.axis].strides[pack.operand] == 1
+        order = (*self.plan.inner, pack.axis) if contiguous else (pack.axis, *self.plan.inner)
+        self.copy(order, pack, around, {})
 
-    def copy(self, depth: int, source: _View, target: _View, size: dict[int, int], pack: Pack) -> None:
-        """Loop over the reduced axes of one panel."""
-        plan = self.plan
-        axis, last = plan.inner[depth], depth == len(plan.inner) - 1
-        turn = 1 if not last else plan.lanes if plan.dot else square(self.dtype)
-        for piece in pieces(self.axes[axis].extent, turn, turn):
-            with self.over(piece, None) as span:
-                here, there = (v.move(self.e, self.dtype, axis, span.start) for v in (source, target))
-                if last:
-                    self.copy_block(here, there, size | {axis: piece.size}, pack.axis, pack.axis if plan.dot else axis)
-                else:
-                    self.copy(depth + 1, here, there, size, pack)
+    def copy(self, order: Sequence[int], pack: Pack, around: dict[int, _Span], spans: dict[int, _Span]) -> None:
+        """Loop over the axes in ``order``, then copy a block."""
+        if not order:
+            return self.copy_block(pack, around, spans)
+        for piece in self.copied(pack, order[0]):
+            with self.over(piece, around.get(pack.axis) if order[0] == pack.axis else None) as span:
+                self.copy(order[1:], pack, around, spans | {order[0]: span})
 
-    def copy_block(self, source: _View, target: _View, size: dict[int, int], axis: int, across: int) -> None:
-        """Copy a block: vectors along the lanes' axis, one for each place of the axis ``across``."""
-        along, lanes = self.plan.vector if self.plan.dot else axis, self.plan.lanes
-        for first in range(0, size[along], lanes):
+    def copied(self, pack: Pack, axis: int) -> Sequence[Piece]:
+        """The pieces of an axis in which it is copied."""
+        plan, extent = self.plan, self.axes[axis].extent
+        if axis == pack.axis:
+            return pieces(extent, square(self.dtype)) if plan.dot else plan.pieces(axis)
+        turn = 1 if axis != plan.inner[-1] else plan.lanes if plan.dot else square(self.dtype)
+        return pieces(extent, turn, turn)
+
+    def copy_block(self, pack: Pack, around: dict[int, _Span], spans: dict[int, _Span]) -> None:
+        """Vectors along one axis, for each place of another one."""
+        plan, operand = self.plan, pack.operand
+        along, across = (plan.vector, pack.axis) if plan.dot else (pack.axis, plan.inner[-1])
+        source = _View(self.start(operand, around | spans), tuple(x.strides[operand] for x in self.axes))
+        target = self.packed_view(pack, spans[pack.axis], spans)
+        for first in range(0, spans[along].size, plan.lanes):
             here, there = (v.move(self.e, self.dtype, along, first) for v in (source, target))
-            used = min(lanes, size[along] - first)
-            width = lanes if along == self.plan.vector else power_of_two(used)  # what is too much is overwritten next
-            for n, x in enumerate(self.columns(here, along, across, used, size[across], width)):
-                self.e.store(x, there.move(self.e, self.dtype, across, n).pointer)
+            used = min(plan.lanes, spans[along].size - first)
+            width = plan.lanes if along == plan.vector else power_of_two(used)
+            for n, x in enumerate(self.columns(here, along, across, used, spans[across].size, width)):
+                store_first(self.e, x, there.move(self.e, self.dtype, across, n).pointer, width if along == plan.vector else used)
 
     def columns(self, view: _View, along: int, across: int, lanes: int, count: int, width: int) -> list[Val]:
         """Registers with lanes along one axis, for ``count`` places of another one."""

@@ -262,7 +262,7 @@ class Emitter:
     def select(self, condition: Val, x: Val, y: Val) -> Val:
         return Val(self.b.select(condition.ir, x.ir, y.ir), x.dtype)
 
-    def bitcast(self, x: Val, dtype: np.dtype | type) -> Val:
+    def bitcast(self, x: Val, dtype: np.dtype | type | str) -> Val:
         """The same bits read as another dtype of equal width."""
         dtype = np.dtype(dtype)
         target = lane_type(dtype, x.lanes)

@@ -9,20 +9,38 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chainrule.llvm.emitter import Val
-from chainrule.llvm.math_erf import erf
-from chainrule.llvm.math_exp import exp, expm1, sigmoid, softplus, tanh
-from chainrule.llvm.math_log import log, log1p
-from chainrule.llvm.math_trig import cos, sin
+from chainrule.llvm.math_erf import erf, erfc
+from chainrule.llvm.math_exp import cosh, exp, exp2, expm1, sigmoid, sinh, tanh
+from chainrule.llvm.math_log import acosh, asinh, atanh, log, log1p, log2, log10, softplus
+from chainrule.llvm.math_pow import cbrt, hypot, power
+from chainrule.llvm.math_trig import acos, asin, atan, atan2, cos, sin, tan
 
 MATH: dict[str, Callable[..., Val]] = {
+    "acos": acos,
+    "acosh": acosh,
+    "asin": asin,
+    "asinh": asinh,
+    "atan": atan,
+    "atan2": atan2,
+    "atanh": atanh,
+    "cbrt": cbrt,
     "cos": cos,
+    "cosh": cosh,
     "erf": erf,
+    "erfc": erfc,
     "exp": exp,
+    "exp2": exp2,
     "expm1": expm1,
+    "hypot": hypot,
     "log": log,
+    "log10": log10,
     "log1p": log1p,
+    "log2": log2,
+    "pow": power,
     "sigmoid": sigmoid,
     "sin": sin,
+    "sinh": sinh,
     "softplus": softplus,
+    "tan": tan,
     "tanh": tanh,
 }

@@ -1,9 +1,9 @@
-"""The error function."""
+"""The error function and its complement."""
 
 from __future__ import annotations
 
 from chainrule.llvm.emitter import Emitter, Val
-from chainrule.llvm.math_base import F32, F64, Table, at_most, flip_sign, polynomial, split_sign
+from chainrule.llvm.math_base import F32, F64, Table, at_most, flip_sign, halved, is_negative, polynomial, split_sign
 from chainrule.llvm.math_exp import LIFT, expm1_parts
 
 # erf(x)/x - 1 in powers of x^2 on |x| <= 1. Relative error of the whole 2^-24.6 / 2^-55.
@@ -13,15 +13,16 @@ ERF: Table = {
     F64: (0.12837916709551256, -0.3761263890318352, 0.11283791670944189, -0.026866170643112065,
           0.005223977606122523, -0.0008548325929470708, 0.00012055293580594586, -1.4924712357184338e-05,
           1.6447132090159855e-06, -1.6206316707172094e-07, 1.3710989495710606e-08, -7.779479851509258e-10),
-}
+}  # fmt: skip
 # float32: erf(x) in powers of x - c on [1, 3.94]. Absolute error 2^-24.3. At this c erf is nearly a float32.
 ERF_FAR_CENTRE = 2.500014305114746
 ERF_FAR = (0.9995930790901184, 0.0021779255475848913, -0.005446295719593763, 0.00835278257727623,
            -0.008614697493612766, 0.006102873478084803, -0.002818530425429344, 0.0005705751245841384,
            0.0002868918818421662, -0.0002789864665828645, 6.169406697154045e-05, 2.1057370759081095e-05,
-           -9.091056199395098e-06)
-# (x + k)·e^(x²)·erfc(x) in powers of (x - k)/(x + k) for 0 <= x, k = 3 and 4. Relative error 2^-26.9 / 2^-53.7.
+           -9.091056199395098e-06)  # fmt: skip
+# (x + c)·e^(x²)·erfc(x) in powers of (x - c)/(x + c) for x >= 0, c = 3 and 4. Relative error 2^-26.9 / 2^-53.7.
 ERFC_CENTRE = {F32: 3.0, F64: 4.0}
+ERFC_ZERO = {F32: 10.1, F64: 27.3}  # beyond these erfc(x) is 0
 ERFC: Table = {
     F32: (1.0740069150924683, -0.8833944797515869, 0.590228259563446, -0.31046628952026367,
           0.11952932924032211, -0.026837266981601715, -0.0012272059684619308, 0.0030712659936398268,
@@ -32,29 +33,43 @@ ERFC: Table = {
           -1.886178478812983e-05, 4.6943373709682424e-06, 1.426093473320142e-06, -8.460181445835496e-07,
           -7.79796511190664e-08, 1.239483528665033e-07, 2.6122538533328856e-09, -1.5395251937562575e-08,
           -3.8415832664894544e-10, 1.0171866447903787e-09),
-}
+}  # fmt: skip
 
 
 def erfc_positive(e: Emitter, x: Val) -> Val:
-    """erfc(x) for 0 <= x <= 28."""
-    centre = ERFC_CENTRE[x.dtype]
-    inverse = e.div(e.like(x, 1), e.add(x, e.like(x, centre)))
-    slow = e.mul(inverse, polynomial(e, e.fma(inverse, e.like(x, -2 * centre), e.like(x, 1)), ERFC[x.dtype]))
+    """erfc(x) for 0 <= x <= ERFC_ZERO."""
+    centre, one = e.like(x, ERFC_CENTRE[x.dtype]), e.like(x, 1)
     with e.exact():
+        bottom = e.add(x, centre)
+        inverse = e.div(one, bottom)
+        lost = e.sub(x, e.sub(bottom, centre))  # of the sum; harmless where x > centre
         square = e.mul(x, x)
-        rest = e.fma(x, x, e.neg(square))
-    q, s = expm1_parts(e, e.neg(square), LIFT)
-    power = e.fma(q, s, s)
-    power = e.fma(e.neg(rest), power, power)
-    return e.mul(e.mul(slow, power), e.like(x, 2.0**-LIFT))
+    slip = e.fma(e.neg(inverse), lost, e.fma(e.neg(inverse), bottom, one))  # of the inverse, relative
+    u = e.mul(e.sub(x, centre), inverse)
+    slow = e.mul(inverse, polynomial(e, u, ERFC[x.dtype]))
+    r, t, s = expm1_parts(e, e.neg(square), LIFT)
+    q = e.add(r, t)
+    slip = e.sub(slip, e.fma(x, x, e.neg(square)))
+    result = e.fma(slow, e.fma(slip, e.add(q, one), q), slow)
+    return e.mul(e.mul(result, s), e.like(x, 2.0**-LIFT))
 
 
 def erf(e: Emitter, x: Val) -> Val:
     """2/√π times the integral of e^(-t²) from 0 to x."""
     size, sign = split_sign(e, x)
-    near = e.fma(size, polynomial(e, e.mul(size, size), ERF[x.dtype]), size)
+    square = e.mul(size, size)
     if x.dtype == F32:
-        far = polynomial(e, e.sub(at_most(e, size, 3.94), e.like(x, ERF_FAR_CENTRE)), ERF_FAR)
+        near = polynomial(e, square, ERF[F32])
+        distance = e.sub(at_most(e, size, 3.94), e.like(x, ERF_FAR_CENTRE))
+        far = halved(e, distance, e.mul(distance, distance), ERF_FAR)
     else:
+        near = halved(e, square, e.mul(square, square), ERF[F64])
         far = e.sub(e.like(x, 1), erfc_positive(e, at_most(e, size, 6.0)))
+    near = e.fma(size, near, size)
     return flip_sign(e, e.select(e.lt(size, e.like(x, 1)), near, far), sign)
+
+
+def erfc(e: Emitter, x: Val) -> Val:
+    """1 - erf(x), accurate also where it is small."""
+    y = erfc_positive(e, at_most(e, e.abs(x), ERFC_ZERO[x.dtype]))
+    return e.select(is_negative(e, x), e.sub(e.like(x, 2), y), y)

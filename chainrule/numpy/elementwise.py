@@ -116,7 +116,7 @@ records(np.trunc)(_rounding(ew.trunc))
 records(np.fix)(_rounding(ew.trunc))
 
 
-@records(np.round)
+@records(np.round, np.around)
 def round_(a: Any, decimals: int = 0, out: Any = None) -> Any:
     """The nearest number of so many decimals, ties to even."""
     no_out("np.round", out)

@@ -72,14 +72,14 @@ def _extreme(op: Op, pair: Op, a: Any, axis: Any, keepdims: bool, initial: Any) 
     return pair(reduced(op, a, axes, keepdims), initial)
 
 
-@records(np.max, (np.maximum, "reduce"))
+@records(np.max, np.amax, (np.maximum, "reduce"))
 def max_(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
     """The largest element along axes."""
     no_out("np.max", out)
     return _extreme(reduce.max_, ew.maximum, array(a), axis, keepdims, initial)
 
 
-@records(np.min, (np.minimum, "reduce"))
+@records(np.min, np.amin, (np.minimum, "reduce"))
 def min_(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
     """The smallest element along axes."""
     no_out("np.min", out)

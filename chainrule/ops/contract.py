@@ -28,7 +28,9 @@ def _reference(a: Any, b: Any, a_axes: Labels, b_axes: Labels, out_axes: Labels)
     shared = [x for x in out_axes if x in a_axes and x in b_axes]
     with np.errstate(all="ignore"):
         if shared or a.dtype.kind != "f":
-            return np.asarray(np.einsum(a, list(a_axes), b, list(b_axes), list(out_axes)), dtype=a.dtype)
+            number = {label: i for i, label in enumerate(dict.fromkeys((*a_axes, *b_axes)))}  # einsum takes 0 … 51 only
+            named = ([number[x] for x in axes] for axes in (a_axes, b_axes, out_axes))
+            return np.asarray(np.einsum(a, next(named), b, next(named), next(named)), dtype=a.dtype)
         out = np.tensordot(a, b, ([a_axes.index(x) for x in summed], [b_axes.index(x) for x in summed]))
     have = [x for x in (*a_axes, *b_axes) if x not in summed]
     return np.transpose(out, [have.index(x) for x in out_axes]) if have != list(out_axes) else np.asarray(out)
@@ -48,25 +50,7 @@ def _transpose(ct: Any, x: Sequence[Any], a_axes: Labels, b_axes: Labels, out_ax
     return [None, contract(x[0], ct, a_axes=a_axes, b_axes=out_axes, out_axes=b_axes)]
 
 
-contract = Op(
+contract: Op = Op(
     "contract", "Σ over the labels that are not in ``out_axes`` of the product of two arrays with labelled axes; every "
     "label is in two of the three.", "contract", infer=_infer, reference=_reference, jvp=_jvp, transpose=_transpose,
     arity=2, kinds=("f", "i", "u"), onnx="Einsum")
-
-
-def matmul(a: Any, b: Any) -> Any:
-    """The matrix product with NumPy's rules (vectors, and stacks of matrices of equal leading extents)."""
-    if not a.shape or not b.shape:
-        raise ShapeError.of("a matrix product got a scalar", "arrays of at least one axis", "a * b")
-    lead = max(len(a.shape), len(b.shape)) - 2 if len(a.shape) > 1 and len(b.shape) > 1 else 0
-    batch = tuple(range(lead))
-    k, m, n = 100, 101, 102
-    a_axes = (k,) if len(a.shape) == 1 else (*_lead(a, b, batch), m, k)
-    b_axes = (k,) if len(b.shape) == 1 else (*_lead(b, a, batch), k, n)
-    out = (*dict.fromkeys([*a_axes[:-2], *b_axes[:-2]]), *((m,) if m in a_axes else ()), *((n,) if n in b_axes else ()))
-    return contract(a, b, a_axes=a_axes, b_axes=b_axes, out_axes=out)
-
-
-def _lead(x: Any, other: Any, batch: Labels) -> Labels:
-    mine = len(x.shape) - 2
-    return batch[len(batch) - mine:] if len(other.shape) > 1 else tuple(range(mine))

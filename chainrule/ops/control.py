@@ -34,17 +34,17 @@ def _scan_reference(*values: Any, body: Graph, carries: int, sliced: int, length
     return (*(np.asarray(c) for c in carry), *stacked)
 
 
-scan_op = Op(
+scan_op: Op = Op(
     "scan", "Repeat ``body(carry…, x[i]…, constant…) -> (carry…, y…)`` for i = 0 … length-1; the ys are stacked. With "
     "``until`` the loop ends after a step that makes that carry True (the rows not reached stay 0).",
     "scan", infer=_scan_infer, reference=_scan_reference, arity=-1)
 
-project = Op(
+project: Op = Op(
     "project", "One of the results of an operation that has several.", "project",
     infer=lambda x, index: (x[0][index], x[1][index]), reference=lambda x, index: x[index])
 
 
-poll = Op(
+poll: Op = Op(
     "poll", "The array as it is now: read again in every turn of a loop, for a flag that another thread may set.",
     "elementwise", infer=lambda x: x, reference=lambda x: np.array(x), lower=lambda e, x: x)
 
@@ -85,7 +85,7 @@ def scan(function: Callable[..., Any], init: Any, xs: Any = None, length: int | 
     y_leaves, y_structure = tree.flatten(result[1])
     outputs = [leaf.node if isinstance(leaf, Traced) else constant_node(leaf) for leaf in next_leaves + y_leaves]
     _check_carry(inputs[:n], outputs[:len(next_leaves)], next_structure == carry_structure)
-    index = None if until is None else _until(until, carry_structure, n)
+    index = None if until is None else _flag(until, carry_structure, n)
     body, captured = close(inputs, outputs)
     arguments = [*carry_leaves, *x_leaves, *(wrap(c) for c in captured)]
     out = bind(scan_op, *arguments, body=body, carries=n, sliced=len(x_leaves), length=length, until=index)
@@ -129,7 +129,7 @@ def _array(leaf: Any) -> Any:
 
 
 def _length(xs: Sequence[Any], length: int | None) -> int:
-    lengths = {x.shape[0] if x.shape else None for x in xs} | (set() if length is None else {length})
+    lengths: set[Any] = {x.shape[0] if x.shape else None for x in xs} | (set() if length is None else {length})
     if len(lengths) != 1 or None in lengths:
         raise ShapeError.of(f"scan got leading extents {sorted(map(str, lengths)) or 'none'}",
                             "one number of steps: equal leading extents, or length=", "cr.scan(f, init, length=10)")
@@ -145,7 +145,8 @@ def _check_carry(before: Sequence[Node], after: Sequence[Node], same: bool) -> N
                                 "the shape and dtype of init", "init = np.zeros(shape, dtype)")
 
 
-def _until(until: Callable[[Any], Any], structure: tree.Structure, n: int) -> int:
+def _flag(until: Callable[[Any], Any], structure: tree.Structure, n: int) -> int:
+    """The number of the carry that ``until`` picks."""
     return int(until(tree.unflatten(structure, list(range(n)))))
 
 

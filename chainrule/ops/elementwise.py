@@ -16,25 +16,25 @@ TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
 # ---------------------------------------------------------------- arithmetic
 
 
-add = elementwise(
+add: Op = elementwise(
     "add", doc="Sum of two arrays.", reference=np.add, arity=2, onnx="Add",
     lower=lambda e, x, y: e.add(x, y),
     jvp=lambda t, x, out: t[1] if t[0] is None else t[0] if t[1] is None else add(t[0], t[1]),
     transpose=lambda ct, x: [ct if is_linear(x[0]) else None, ct if is_linear(x[1]) else None])
 
-sub = elementwise(
+sub: Op = elementwise(
     "sub", doc="Difference of two arrays.", reference=np.subtract, arity=2, onnx="Sub", kinds="fiu",
     lower=lambda e, x, y: e.sub(x, y),
     jvp=lambda t, x, out: neg(t[1]) if t[0] is None else t[0] if t[1] is None else sub(t[0], t[1]),
     transpose=lambda ct, x: [ct if is_linear(x[0]) else None, neg(ct) if is_linear(x[1]) else None])
 
-mul = elementwise(
+mul: Op = elementwise(
     "mul", doc="Product of two arrays, element by element.", reference=np.multiply, arity=2, onnx="Mul",
     lower=lambda e, x, y: e.mul(x, y),
     partials=[lambda x, y, out: y, lambda x, y, out: x],
     transpose=lambda ct, x: [mul(ct, x[1]) if is_linear(x[0]) else None, mul(x[0], ct) if is_linear(x[1]) else None])
 
-div = elementwise(
+div: Op = elementwise(
     "div", doc="True quotient of two arrays.", reference=np.true_divide, arity=2, kinds="f", onnx="Div",
     lower=lambda e, x, y: e.div(x, y),
     jvp=lambda t, x, out: _div_jvp(t, x, out),
@@ -49,15 +49,15 @@ def _div_jvp(t: Any, x: Any, out: Any) -> Any:
     return second if first is None else add(first, second)
 
 
-neg = elementwise(
+neg: Op = elementwise(
     "neg", doc="The negative of each element.", reference=np.negative, kinds="fiu", onnx="Neg",
     lower=lambda e, x: e.neg(x), linear=lambda t: neg(t), transpose=lambda ct, x: [neg(ct)])
 
-abs_ = elementwise(
+abs_: Op = elementwise(
     "abs", doc="Absolute value; its derivative at 0 is 0.", reference=np.absolute, onnx="Abs",
     lower=lambda e, x: e.abs(x), partials=[lambda x, out: sign(x)])
 
-sign = elementwise(
+sign: Op = elementwise(
     "sign", doc="-1, 0 or 1 as the element is negative, zero or positive; NaN for NaN.", reference=np.sign, kinds="fiu",
     lower=lambda e, x: _lower_sign(e, x), onnx="Sign")
 
@@ -72,12 +72,12 @@ def _lower_sign(e: Any, x: Any) -> Any:
     return e.select(e.eq(x, zero), zero, signed)
 
 
-maximum = elementwise(
+maximum: Op = elementwise(
     "maximum", doc="The larger of two; NaN if either is NaN. At ties each side gets half the derivative.",
     reference=np.maximum, arity=2, onnx="Max", lower=lambda e, x, y: e.max(x, y),
     partials=[lambda x, y, out: _share(x, y, gt), lambda x, y, out: _share(y, x, gt)])
 
-minimum = elementwise(
+minimum: Op = elementwise(
     "minimum", doc="The smaller of two; NaN if either is NaN. At ties each side gets half the derivative.",
     reference=np.minimum, arity=2, onnx="Min", lower=lambda e, x, y: e.min(x, y),
     partials=[lambda x, y, out: _share(x, y, lt), lambda x, y, out: _share(y, x, lt)])
@@ -90,39 +90,39 @@ def _share(x: Any, y: Any, wins: Op) -> Any:
 
 # ---------------------------------------------------------------- powers, exponentials, logarithms
 
-sqrt = elementwise(
+sqrt: Op = elementwise(
     "sqrt", doc="Square root.", reference=np.sqrt, kinds="f", onnx="Sqrt",
     lower=lambda e, x: e.sqrt(x), partials=[lambda x, out: div(0.5, out)])
 
-exp = elementwise(
+exp: Op = elementwise(
     "exp", doc="e to the power of each element.", reference=np.exp, kinds="f", onnx="Exp",
     lower=lambda e, x: e.math("exp", x), partials=[lambda x, out: out])
 
-exp2 = elementwise(
+exp2: Op = elementwise(
     "exp2", doc="2 to the power of each element.", reference=np.exp2, kinds="f",
     lower=lambda e, x: e.math("exp2", x), partials=[lambda x, out: mul(out, math.log(2))])
 
-expm1 = elementwise(
+expm1: Op = elementwise(
     "expm1", doc="exp(x) - 1, accurate near 0.", reference=np.expm1, kinds="f",
     lower=lambda e, x: e.math("expm1", x), partials=[lambda x, out: add(out, 1.0)])
 
-log = elementwise(
+log: Op = elementwise(
     "log", doc="Natural logarithm.", reference=np.log, kinds="f", onnx="Log",
     lower=lambda e, x: e.math("log", x), partials=[lambda x, out: div(1.0, x)])
 
-log2 = elementwise(
+log2: Op = elementwise(
     "log2", doc="Logarithm to base 2.", reference=np.log2, kinds="f",
     lower=lambda e, x: e.math("log2", x), partials=[lambda x, out: div(1 / math.log(2), x)])
 
-log10 = elementwise(
+log10: Op = elementwise(
     "log10", doc="Logarithm to base 10.", reference=np.log10, kinds="f",
     lower=lambda e, x: e.math("log10", x), partials=[lambda x, out: div(1 / math.log(10), x)])
 
-log1p = elementwise(
+log1p: Op = elementwise(
     "log1p", doc="log(1 + x), accurate near 0.", reference=np.log1p, kinds="f",
     lower=lambda e, x: e.math("log1p", x), partials=[lambda x, out: div(1.0, add(x, 1.0))])
 
-pow_ = elementwise(
+pow_: Op = elementwise(
     "pow", doc="x to the power of y.", reference=np.power, arity=2, kinds="f", onnx="Pow",
     lower=lambda e, x, y: e.math("pow", x, y),
     partials=[lambda x, y, out: select(eq(y, 0.0), 0.0, mul(y, pow_(x, sub(y, 1.0)))),
@@ -130,57 +130,57 @@ pow_ = elementwise(
 
 # ---------------------------------------------------------------- trigonometric and hyperbolic
 
-sin = elementwise(
+sin: Op = elementwise(
     "sin", doc="Sine, the argument in radians.", reference=np.sin, kinds="f", onnx="Sin",
     lower=lambda e, x: e.math("sin", x), partials=[lambda x, out: cos(x)])
 
-cos = elementwise(
+cos: Op = elementwise(
     "cos", doc="Cosine, the argument in radians.", reference=np.cos, kinds="f", onnx="Cos",
     lower=lambda e, x: e.math("cos", x), partials=[lambda x, out: neg(sin(x))])
 
-tan = elementwise(
+tan: Op = elementwise(
     "tan", doc="Tangent, the argument in radians.", reference=np.tan, kinds="f", onnx="Tan",
     lower=lambda e, x: e.math("tan", x), partials=[lambda x, out: add(mul(out, out), 1.0)])
 
-arcsin = elementwise(
+arcsin: Op = elementwise(
     "arcsin", doc="Inverse sine, in radians.", reference=np.arcsin, kinds="f", onnx="Asin",
     lower=lambda e, x: e.math("asin", x), partials=[lambda x, out: div(1.0, sqrt(sub(1.0, mul(x, x))))])
 
-arccos = elementwise(
+arccos: Op = elementwise(
     "arccos", doc="Inverse cosine, in radians.", reference=np.arccos, kinds="f", onnx="Acos",
     lower=lambda e, x: e.math("acos", x), partials=[lambda x, out: div(-1.0, sqrt(sub(1.0, mul(x, x))))])
 
-arctan = elementwise(
+arctan: Op = elementwise(
     "arctan", doc="Inverse tangent, in radians.", reference=np.arctan, kinds="f", onnx="Atan",
     lower=lambda e, x: e.math("atan", x), partials=[lambda x, out: div(1.0, add(mul(x, x), 1.0))])
 
-arctan2 = elementwise(
+arctan2: Op = elementwise(
     "arctan2", doc="The angle of the point (y, x), in radians; called as arctan2(y, x).", reference=np.arctan2,
     arity=2, kinds="f", lower=lambda e, y, x: e.math("atan2", y, x),
     partials=[lambda y, x, out: div(x, add(mul(x, x), mul(y, y))),
               lambda y, x, out: neg(div(y, add(mul(x, x), mul(y, y))))])
 
-sinh = elementwise(
+sinh: Op = elementwise(
     "sinh", doc="Hyperbolic sine.", reference=np.sinh, kinds="f", onnx="Sinh",
     lower=lambda e, x: e.math("sinh", x), partials=[lambda x, out: cosh(x)])
 
-cosh = elementwise(
+cosh: Op = elementwise(
     "cosh", doc="Hyperbolic cosine.", reference=np.cosh, kinds="f", onnx="Cosh",
     lower=lambda e, x: e.math("cosh", x), partials=[lambda x, out: sinh(x)])
 
-tanh = elementwise(
+tanh: Op = elementwise(
     "tanh", doc="Hyperbolic tangent.", reference=np.tanh, kinds="f", onnx="Tanh",
     lower=lambda e, x: e.math("tanh", x), partials=[lambda x, out: sub(1.0, mul(out, out))])
 
-arcsinh = elementwise(
+arcsinh: Op = elementwise(
     "arcsinh", doc="Inverse hyperbolic sine.", reference=np.arcsinh, kinds="f",
     lower=lambda e, x: e.math("asinh", x), partials=[lambda x, out: div(1.0, sqrt(add(mul(x, x), 1.0)))])
 
-arccosh = elementwise(
+arccosh: Op = elementwise(
     "arccosh", doc="Inverse hyperbolic cosine.", reference=np.arccosh, kinds="f",
     lower=lambda e, x: e.math("acosh", x), partials=[lambda x, out: div(1.0, sqrt(sub(mul(x, x), 1.0)))])
 
-arctanh = elementwise(
+arctanh: Op = elementwise(
     "arctanh", doc="Inverse hyperbolic tangent.", reference=np.arctanh, kinds="f",
     lower=lambda e, x: e.math("atanh", x), partials=[lambda x, out: div(1.0, sub(1.0, mul(x, x)))])
 
@@ -192,32 +192,32 @@ def _sigmoid(x: Any) -> Any:
     return np.where(x >= 0, 1, e) / (1 + e)
 
 
-sigmoid = elementwise(
+sigmoid: Op = elementwise(
     "sigmoid", doc="1 / (1 + exp(-x)).", reference=_sigmoid, kinds="f", onnx="Sigmoid",
     lower=lambda e, x: e.math("sigmoid", x), partials=[lambda x, out: mul(out, sub(1.0, out))])
 
-softplus = elementwise(
+softplus: Op = elementwise(
     "softplus", doc="log(1 + exp(x)), without overflow.", reference=lambda x: np.logaddexp(x, x.dtype.type(0)), kinds="f",
     onnx="Softplus", lower=lambda e, x: e.math("softplus", x), partials=[lambda x, out: sigmoid(x)])
 
-relu = elementwise(
+relu: Op = elementwise(
     "relu", doc="max(x, 0); its derivative at 0 is 0.", reference=lambda x: np.maximum(x, x.dtype.type(0)),
     kinds="f", onnx="Relu",
     lower=lambda e, x: e.select(e.lt(x, e.like(x, 0)), e.like(x, 0), x),  # NaN stays NaN
     jvp=lambda t, x, out: select(gt(out, 0.0), t[0], 0.0))
 
-erf = elementwise(
+erf: Op = elementwise(
     "erf", doc="The error function.", reference=np.vectorize(math.erf, otypes=[np.float64]), kinds="f", onnx="Erf",
     lower=lambda e, x: e.math("erf", x), partials=[lambda x, out: mul(exp(neg(mul(x, x))), TWO_OVER_SQRT_PI)])
 
 # ---------------------------------------------------------------- rounding and integers
 
-floor = elementwise("floor", doc="The largest integer not above.", reference=np.floor, kinds="f", onnx="Floor",
+floor: Op = elementwise("floor", doc="The largest integer not above.", reference=np.floor, kinds="f", onnx="Floor",
                     lower=lambda e, x: e.floor(x))
-ceil = elementwise("ceil", doc="The smallest integer not below.", reference=np.ceil, kinds="f", onnx="Ceil",
+ceil: Op = elementwise("ceil", doc="The smallest integer not below.", reference=np.ceil, kinds="f", onnx="Ceil",
                    lower=lambda e, x: e.ceil(x))
-trunc = elementwise("trunc", doc="The integer part.", reference=np.trunc, kinds="f", lower=lambda e, x: e.trunc(x))
-rint = elementwise("rint", doc="The nearest integer, ties to even.", reference=np.rint, kinds="f", onnx="Round",
+trunc: Op = elementwise("trunc", doc="The integer part.", reference=np.trunc, kinds="f", lower=lambda e, x: e.trunc(x))
+rint: Op = elementwise("rint", doc="The nearest integer, ties to even.", reference=np.rint, kinds="f", onnx="Round",
                    lower=lambda e, x: e.rint(x))
 
 
@@ -267,34 +267,34 @@ def _lower_remainder(e: Any, x: Any, y: Any) -> Any:
     return e.select(e.eq(y, zero), zero, r)
 
 
-floor_divide = elementwise(
+floor_divide: Op = elementwise(
     "floor_divide", doc="The quotient rounded down. Integers divided by 0 give 0, as in NumPy.",
     reference=np.floor_divide, arity=2, kinds="fiu", lower=_lower_floor_divide)
-remainder = elementwise(
+remainder: Op = elementwise(
     "remainder", doc="The remainder with the sign of the divisor (Python's %).", reference=np.remainder, arity=2,
     kinds="fiu", lower=_lower_remainder,
     partials=[lambda x, y, out: np.ones((), x.dtype), lambda x, y, out: neg(floor_divide(x, y))])
 
 # ---------------------------------------------------------------- comparison and logic
 
-eq = elementwise("eq", doc="x == y", reference=np.equal, arity=2, result="bool", onnx="Equal",
+eq: Op = elementwise("eq", doc="x == y", reference=np.equal, arity=2, result="bool", onnx="Equal",
                  lower=lambda e, x, y: e.eq(x, y))
-ne = elementwise("ne", doc="x != y", reference=np.not_equal, arity=2, result="bool", lower=lambda e, x, y: e.ne(x, y))
-lt = elementwise("lt", doc="x < y", reference=np.less, arity=2, result="bool", onnx="Less",
+ne: Op = elementwise("ne", doc="x != y", reference=np.not_equal, arity=2, result="bool", lower=lambda e, x, y: e.ne(x, y))
+lt: Op = elementwise("lt", doc="x < y", reference=np.less, arity=2, result="bool", onnx="Less",
                  lower=lambda e, x, y: e.lt(x, y))
-le = elementwise("le", doc="x <= y", reference=np.less_equal, arity=2, result="bool", onnx="LessOrEqual",
+le: Op = elementwise("le", doc="x <= y", reference=np.less_equal, arity=2, result="bool", onnx="LessOrEqual",
                  lower=lambda e, x, y: e.le(x, y))
-gt = elementwise("gt", doc="x > y", reference=np.greater, arity=2, result="bool", onnx="Greater",
+gt: Op = elementwise("gt", doc="x > y", reference=np.greater, arity=2, result="bool", onnx="Greater",
                  lower=lambda e, x, y: e.gt(x, y))
-ge = elementwise("ge", doc="x >= y", reference=np.greater_equal, arity=2, result="bool", onnx="GreaterOrEqual",
+ge: Op = elementwise("ge", doc="x >= y", reference=np.greater_equal, arity=2, result="bool", onnx="GreaterOrEqual",
                  lower=lambda e, x, y: e.ge(x, y))
-bit_and = elementwise("bit_and", doc="x & y: of bools the logical and.", reference=np.bitwise_and, arity=2, kinds="iub",
+bit_and: Op = elementwise("bit_and", doc="x & y: of bools the logical and.", reference=np.bitwise_and, arity=2, kinds="iub",
                       lower=lambda e, x, y: e.and_(x, y))
-bit_or = elementwise("bit_or", doc="x | y: of bools the logical or.", reference=np.bitwise_or, arity=2, kinds="iub",
+bit_or: Op = elementwise("bit_or", doc="x | y: of bools the logical or.", reference=np.bitwise_or, arity=2, kinds="iub",
                      lower=lambda e, x, y: e.or_(x, y))
-bit_xor = elementwise("bit_xor", doc="x ^ y: of bools the exclusive or.", reference=np.bitwise_xor, arity=2, kinds="iub",
+bit_xor: Op = elementwise("bit_xor", doc="x ^ y: of bools the exclusive or.", reference=np.bitwise_xor, arity=2, kinds="iub",
                       lower=lambda e, x, y: e.xor(x, y))
-bit_not = elementwise("bit_not", doc="~x: of bools the logical not.", reference=np.invert, kinds="iub",
+bit_not: Op = elementwise("bit_not", doc="~x: of bools the logical not.", reference=np.invert, kinds="iub",
                       lower=lambda e, x: e.not_(x))
 
 
@@ -308,17 +308,17 @@ def _shift(e: Any, x: Any, y: Any, left: bool) -> Any:
     return e.shr(x, e.select(inside, y, bits)) if x.dtype.kind == "i" else e.select(inside, e.shr(x, safe), e.like(x, 0))
 
 
-shift_left = elementwise("shift_left", doc="x << y", reference=np.left_shift, arity=2, kinds="iu",
+shift_left: Op = elementwise("shift_left", doc="x << y", reference=np.left_shift, arity=2, kinds="iu",
                          lower=lambda e, x, y: _shift(e, x, y, True))
-shift_right = elementwise("shift_right", doc="x >> y", reference=np.right_shift, arity=2, kinds="iu",
+shift_right: Op = elementwise("shift_right", doc="x >> y", reference=np.right_shift, arity=2, kinds="iu",
                           lower=lambda e, x, y: _shift(e, x, y, False))
-is_nan = elementwise("isnan", doc="True where the element is NaN.", reference=np.isnan, kinds="f", result="bool",
+is_nan: Op = elementwise("isnan", doc="True where the element is NaN.", reference=np.isnan, kinds="f", result="bool",
                      onnx="IsNaN", lower=lambda e, x: e.isnan(x))
-is_finite = elementwise("isfinite", doc="True where the element is neither NaN nor infinite.", reference=np.isfinite,
+is_finite: Op = elementwise("isfinite", doc="True where the element is neither NaN nor infinite.", reference=np.isfinite,
                         kinds="f", result="bool", lower=lambda e, x: e.lt(e.abs(x), e.like(x, np.inf)))
-is_inf = elementwise("isinf", doc="True where the element is infinite.", reference=np.isinf, kinds="f", result="bool",
+is_inf: Op = elementwise("isinf", doc="True where the element is infinite.", reference=np.isinf, kinds="f", result="bool",
                      onnx="IsInf", lower=lambda e, x: e.eq(e.abs(x), e.like(x, np.inf)))
-signbit = elementwise(
+signbit: Op = elementwise(
     "signbit", doc="True where the sign bit is set (also of -0).", reference=np.signbit, kinds="f", result="bool",
     lower=lambda e, x: e.lt(e.bitcast(x, f"i{x.dtype.itemsize}"), e.const(0, f"i{x.dtype.itemsize}", x.lanes)))
 
@@ -340,7 +340,7 @@ class _Select(Op):
         return bind(self, expand(convert(condition, dtypes.BOOL), shape), expand(x, shape), expand(y, shape))
 
 
-select = _Select(
+select: Op = _Select(
     "select", "x where the condition holds, else y.", "elementwise", infer=_select_infer,
     reference=lambda c, x, y: np.where(c, x, y), arity=3, onnx="Where",
     lower=lambda e, c, x, y: e.select(c, x, y),
@@ -360,16 +360,16 @@ def _cast_reference(x: Any, dtype: np.dtype) -> Any:
         return x.astype(dtype)
 
 
-cast = _Unary(
+cast: Op = _Unary(
     "cast", "The elements converted to another dtype (NumPy's astype).", "elementwise",
     infer=lambda x, dtype: (x[0], np.dtype(dtype)), reference=_cast_reference, onnx="Cast",
     lower=lambda e, x, dtype: e.cast(x, dtype),
     jvp=lambda t, x, out, dtype: cast(t[0], dtype=dtype) if dtypes.is_float(np.dtype(dtype)) else None,
     transpose=lambda ct, x, dtype: [cast(ct, dtype=x[0].dtype)])
-copy = _Unary(
+copy: Op = _Unary(
     "copy", "The same elements: a new node in the graph.", "elementwise", infer=lambda x: x,
     reference=lambda x: np.array(x), lower=lambda e, x: x, onnx="Identity",
     jvp=lambda t, x, out: t[0], transpose=lambda ct, x: [ct])
-stop_gradient = _Unary(
+stop_gradient: Op = _Unary(
     "stop_gradient", "The same elements, taken as constant by differentiation.", "elementwise", infer=lambda x: x,
     reference=lambda x: np.array(x), lower=lambda e, x: x, onnx="Identity", jvp=lambda t, x, out: None)

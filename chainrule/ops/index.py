@@ -9,7 +9,7 @@ import numpy as np
 from chainrule.errors import ChainruleTypeError
 from chainrule.ops.declare import Op, bind
 
-iota = Op(
+iota: Op = Op(
     "iota", "0, 1, 2, … along ``axis`` of an array of ``shape``.", "iota", arity=0,
     infer=lambda shape, dtype, axis: (shape, np.dtype(dtype)),
     reference=lambda shape, dtype, axis: np.array(np.broadcast_to(
@@ -22,7 +22,7 @@ def _take_infer(x: Any, indices: Any, axis: int) -> Any:
     return (*x[0][:axis], *indices[0], *x[0][axis + 1:]), x[1]
 
 
-take = Op(
+take: Op = Op(
     "take", "The entries of ``axis`` at integer indices (clamped to the range).", "take", infer=_take_infer,
     reference=lambda x, indices, axis: np.take(x, indices, axis=axis, mode="clip"),
     jvp=lambda t, x, out, axis: None if t[0] is None else take(t[0], x[1], axis=axis),
@@ -41,7 +41,7 @@ def _scatter_reference(x: Any, indices: Any, axis: int, extent: int) -> Any:
     return out
 
 
-scatter_add = Op(
+scatter_add: Op = Op(
     "scatter_add", "Zeros with the entries added along ``axis`` at integer indices: the transpose of ``take``.",
     "scatter_add", infer=_scatter_infer, reference=_scatter_reference,
     jvp=lambda t, x, out, **p: None if t[0] is None else scatter_add(t[0], x[1], **p),

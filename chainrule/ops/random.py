@@ -40,7 +40,7 @@ def _lower(e: Any, k0: Any, k1: Any, counter: Any, stream: Any) -> Any:
                    lambda value: e.like(k0, value), k0, k1, counter, stream)
 
 
-threefry = elementwise(
+threefry: Op = elementwise(
     "threefry", doc="Random 32 bits from a key (two words), a counter and a stream number, all uint32.",
     reference=_reference, lower=_lower, arity=4, kinds="u")
 
@@ -69,6 +69,6 @@ def _lower_permutation(e: Any, source: Any, target: Any, shape: tuple[int, ...])
         e.store(x, at_j)
 
 
-shuffled = Op(
+shuffled: Op = Op(
     "shuffled", "0 … n-1 in random order, from n random words (Fisher and Yates; Durstenfeld 1964).", "custom",
     infer=lambda bits: (bits[0], np.dtype(np.int64)), reference=_permutation_reference, lower=_lower_permutation)

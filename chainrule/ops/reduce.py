@@ -35,7 +35,7 @@ def spread(x: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:
     return REGISTRY["broadcast"](x, shape=tuple(shape), dims=tuple(i for i in range(len(shape)) if i not in axes))
 
 
-sum_ = Op(
+sum_: Op = Op(
     "sum", "Sum of the elements along axes.", "reduce", infer=_infer, reference=_reference(np.sum), combine="add",
     jvp=lambda t, x, out, axes: sum_(t[0], axes=axes), kinds=("f", "i", "u"), onnx="ReduceSum",
     transpose=lambda ct, x, axes: [spread(ct, axes, x[0].shape)])
@@ -47,10 +47,10 @@ def _extreme_jvp(t: Any, x: Any, out: Any, axes: tuple[int, ...]) -> Any:
     return sum_(mul(share, t[0]), axes=axes)
 
 
-max_ = Op(
+max_: Op = Op(
     "max", "Largest element along axes; NaN if one is NaN. Elements that tie share the derivative.", "reduce",
     infer=_infer_extreme, reference=_reference(np.max), combine="max", jvp=_extreme_jvp, onnx="ReduceMax")
-min_ = Op(
+min_: Op = Op(
     "min", "Smallest element along axes; NaN if one is NaN. Elements that tie share the derivative.", "reduce",
     infer=_infer_extreme, reference=_reference(np.min), combine="min", jvp=_extreme_jvp, onnx="ReduceMin")
 
@@ -66,11 +66,11 @@ def _prod_jvp(t: Any, x: Any, out: Any, axes: tuple[int, ...]) -> Any:
     return sum_(mul(others, t[0]), axes=axes)
 
 
-prod = Op("prod", "Product of the elements along axes.", "reduce", infer=_infer, reference=_reference(np.prod),
+prod: Op = Op("prod", "Product of the elements along axes.", "reduce", infer=_infer, reference=_reference(np.prod),
           combine="mul", jvp=_prod_jvp, kinds=("f", "i", "u"), onnx="ReduceProd")
-all_ = Op("all", "True where all elements along the axes are.", "reduce", infer=_infer, reference=_reference(np.all),
+all_: Op = Op("all", "True where all elements along the axes are.", "reduce", infer=_infer, reference=_reference(np.all),
           combine="mul", kinds=("b",))
-any_ = Op("any", "True where any element along the axes is.", "reduce", infer=_infer, reference=_reference(np.any),
+any_: Op = Op("any", "True where any element along the axes is.", "reduce", infer=_infer, reference=_reference(np.any),
           combine="add", kinds=("b",))
 
 __all__ = ["sum_", "max_", "min_", "prod", "all_", "any_", "spread", "expand"]

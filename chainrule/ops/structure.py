@@ -38,7 +38,7 @@ def _broadcast_transpose(ct: Any, x: Any, shape: tuple[int, ...], dims: tuple[in
     return [sum_(ct, axes=tuple(i for i in range(len(shape)) if i not in dims))]
 
 
-broadcast = Op(
+broadcast: Op = Op(
     "broadcast", "The array repeated along new axes; ``dims[k]`` is where axis k goes.", "view",
     infer=lambda x, shape, dims: (shape, x[1]), reference=_broadcast_reference,
     jvp=lambda t, x, out, **p: broadcast(t[0], **p), transpose=_broadcast_transpose, onnx="Expand",
@@ -61,7 +61,7 @@ def _reshape_view(index: list[Any], x_shape: tuple[int, ...], shape: tuple[int, 
     return [None if n == 1 else next(rest) for n in x_shape]
 
 
-reshape = Op(
+reshape: Op = Op(
     "reshape", "The elements in row-major order under another shape.", "reshape", infer=_reshape_infer,
     reference=lambda x, shape: np.reshape(x, shape), jvp=lambda t, x, out, shape: reshape(t[0], shape=shape),
     transpose=lambda ct, x, shape: [reshape(ct, shape=x[0].shape)], onnx="Reshape", view=_reshape_view)
@@ -71,7 +71,7 @@ def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argsort(axes))
 
 
-transpose = Op(
+transpose: Op = Op(
     "transpose", "The axes in another order.", "view",
     infer=lambda x, axes: (tuple(x[0][a] for a in axes), x[1]), reference=lambda x, axes: np.transpose(x, axes),
     jvp=lambda t, x, out, axes: transpose(t[0], axes=axes),
@@ -87,14 +87,14 @@ def _slice_transpose(ct: Any, x: Any, start: tuple[int, ...], stop: tuple[int, .
     return [pad(ct, shape=x[0].shape, start=start, step=step)]
 
 
-slice_ = Op(
+slice_: Op = Op(
     "slice", "Every ``step``-th element from ``start`` to before ``stop``, for each axis; steps are positive.", "view",
     infer=_slice_infer,
     reference=lambda x, start, stop, step: x[tuple(slice(a, b, s) for a, b, s in zip(start, stop, step, strict=True))],
     jvp=lambda t, x, out, **p: slice_(t[0], **p), transpose=_slice_transpose, onnx="Slice",
     view=lambda index, x_shape, start, stop, step: [i.affine(s, a) for i, a, s in zip(index, start, step, strict=True)])
 
-flip = Op(
+flip: Op = Op(
     "flip", "The elements in reverse order along the axes.", "view", infer=lambda x, axes: x,
     reference=lambda x, axes: np.flip(x, axes), jvp=lambda t, x, out, axes: flip(t[0], axes=axes),
     transpose=lambda ct, x, axes: [flip(ct, axes=axes)],
@@ -112,7 +112,7 @@ def _placed(extents: Sequence[int], start: Sequence[int], step: Sequence[int]) -
     return tuple(slice(a, a + s * (n - 1) + 1 if n else a, s) for n, a, s in zip(extents, start, step, strict=True))
 
 
-pad = Op(
+pad: Op = Op(
     "pad", "Zeros of ``shape`` with the array placed at ``start``, every ``step``-th element.", "pad",
     infer=lambda x, shape, start, step: (shape, x[1]), reference=_pad_reference,
     jvp=lambda t, x, out, **p: pad(t[0], **p), onnx="Pad",
@@ -145,7 +145,7 @@ def _concatenate_transpose(ct: Any, x: Any, axis: int) -> list[Any]:
     return out
 
 
-concatenate = Op(
+concatenate: Op = Op(
     "concatenate", "The arrays one after the other along ``axis``.", "concatenate", infer=_concatenate_infer,
     reference=lambda *x, axis: np.concatenate(x, axis=axis), jvp=_concatenate_jvp,
     transpose=_concatenate_transpose, onnx="Concat", arity=-1)

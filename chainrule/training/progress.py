@@ -1,0 +1,117 @@
+"""What ``fit`` prints: drawn by a thread of its own a few times a second, from what the loop records anyway."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import Any, TextIO
+
+from chainrule.errors import ArgumentError
+
+_INTERVAL = 0.1  # seconds between two drawings
+_WIDTH = 20
+
+
+class Record:
+    """What the loop over epochs appends to and the drawing thread reads: an epoch is there when its time is."""
+
+    def __init__(self, first: int, epochs: int, steps: int, columns: dict[str, list[float]], state: dict[str, Any]) -> None:
+        self.first, self.epochs, self.steps = first, epochs, steps
+        self.columns = columns
+        self.seconds: list[float] = []
+        self.state = state
+        self.first_step = int(state["step"])
+
+
+def verbosity(verbose: Any) -> int:
+    """0, 1 or 2 from what the user gave: ``'auto'`` is 1."""
+    if verbose == "auto" or verbose is True:
+        return 1
+    if verbose in (0, 1, 2):
+        return int(verbose)
+    raise ArgumentError.of(f"verbose={verbose!r}", "0 (silent), 1 (progress), 2 (a line per epoch) or 'auto'", "verbose=1")
+
+
+class Progress:
+    """The drawing thread of one ``fit``; a context manager that prints what is left when it ends."""
+
+    def __init__(self, verbose: int, record: Record, out: TextIO | None = None) -> None:
+        self.verbose, self.record = verbose, record
+        self.out = out or sys.stdout
+        self.live = verbose == 1 and self.out.isatty()
+        self._drawn = 0
+        self._end = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._begun = time.perf_counter()
+
+    def __enter__(self) -> Progress:
+        if self.verbose:
+            self._thread = threading.Thread(target=self._run, name="chainrule-progress", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._thread is not None:
+            self._end.set()
+            self._thread.join()
+            self.draw(last=True)
+
+    def _run(self) -> None:
+        while not self._end.wait(_INTERVAL):
+            self.draw()
+
+    def draw(self, last: bool = False) -> None:
+        """Print the epochs that ended since the last drawing, and in a terminal the one that runs."""
+        with self._lock:
+            record, done = self.record, len(self.record.seconds)
+            text = "".join(self._epoch(i) for i in range(self._drawn, done))
+            self._drawn = done
+            if self.live:
+                running = not last and record.first + done < record.epochs
+                text = "\r\x1b[K" + text + (self._running(done) if running else "")
+            if text:
+                self.out.write(text)
+                self.out.flush()
+
+    def _epoch(self, i: int) -> str:
+        record = self.record
+        seconds, steps = record.seconds[i], record.steps
+        values = numbers({name: column[i] for name, column in record.columns.items()})
+        head = f"Epoch {record.first + i + 1}/{record.epochs}\n{steps}/{steps} "
+        each = f"{duration(seconds / steps)}/step"
+        if self.verbose == 2:
+            return f"{head}- {seconds:.0f}s - {each} - {values}\n"
+        return f"{head}{'━' * _WIDTH} {seconds:.0f}s {each} - {values}\n"
+
+    def _running(self, done: int) -> str:
+        """One line on the epoch that runs: where it is, as far as the native code shows it."""
+        record = self.record
+        steps = record.steps
+        at = min(max(int(record.state["step"]) - record.first_step - done * steps, 0), steps)
+        filled = at * _WIDTH // steps
+        left = (record.epochs - record.first) * steps - (done * steps + at)
+        spent = time.perf_counter() - self._begun
+        rate = spent / max(done * steps + at, 1)
+        remaining = f" {duration(left * rate)} left" if done * steps + at else ""
+        return f"Epoch {record.first + done + 1}/{record.epochs} {at}/{steps} {'━' * filled}{'─' * (_WIDTH - filled)}{remaining}"
+
+
+def numbers(values: dict[str, float]) -> str:
+    """``accuracy: 0.5000 - loss: 0.6931``: in the order of Keras, those of the validation data last."""
+    return " - ".join(f"{name}: {number(values[name])}" for name in sorted(values))
+
+
+def number(value: float) -> str:
+    """Four places, in scientific notation if these would show nothing."""
+    return f"{value:.4f}" if abs(value) > 1e-3 or value == 0 else f"{value:.4e}"
+
+
+def duration(seconds: float) -> str:
+    """``12us``, ``3ms``, ``2s`` or ``1:05``."""
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.3g}us"
+    if seconds < 1:
+        return f"{seconds * 1e3:.3g}ms"
+    return f"{seconds:.0f}s" if seconds < 60 else f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
