@@ -205,7 +205,7 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
         found = gradients(as_node(output), recording.wrt) if isinstance(output, Traced) else {}
         recording.close()
         aux, aux_structure = tree.flatten(recording.aux)
-        value, *rest = _finished([output, *(found[n] if n in found else _zeros(n) for n in recording.wrt), *aux])
+        value, *rest = _finished([output, *(_cotangent(found, n, n) for n in recording.wrt), *aux])
         parts = recording.unflatten(rest[:len(recording.wrt)])
         gradient = parts[0] if isinstance(argnums, int) else tuple(parts)
         value = _scalar(value)
@@ -238,11 +238,16 @@ def vjp(function: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], 
     recording.close()
 
     def pull(cotangents: Any) -> tuple[Any, ...]:
-        seeds = tree.flatten(cotangents)[0]
+        seeds, given = tree.flatten(cotangents)
+        if given != structure:
+            raise ShapeError.of(f"cotangents of structure {given} for results of structure {structure}", "the same structure",
+                                "pull(tree of arrays shaped like the results)")
+        for seed, o in zip(seeds, outputs, strict=True):
+            if np.shape(seed) != np.shape(o):
+                raise ShapeError.of(f"a cotangent of shape {np.shape(seed)} for a result of shape {np.shape(o)}",
+                                    "the shape of the result", "pull(np.ones_like(result))")
         total = pull_back([tangents.get(as_node(o)) for o in outputs], seeds, [p.node for p in placeholders.values()])
-        found = [total.get(placeholders[n].node) for n in recording.wrt]
-        return tuple(recording.unflatten(_finished([_zeros(n) if f is None else f
-                                                    for f, n in zip(found, recording.wrt, strict=True)])))
+        return tuple(recording.unflatten(_finished([_cotangent(total, placeholders[n].node, n) for n in recording.wrt])))
     return tree.unflatten(structure, _finished(outputs)), pull
 
 
@@ -250,6 +255,9 @@ def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
     """``(function(*primals), directional derivative along tangents)`` by forward mode."""
     recording = _Recording(function, primals, tuple(range(len(primals))), {})
     directions = tree.flatten(tuple(tangents))[0]
+    if len(directions) != len(recording.leaves):
+        raise ShapeError.of(f"{len(directions)} tangents for {len(recording.leaves)} arrays", "one for each",
+                            "cr.jvp(f, (x,), (np.ones_like(x),))")
     for leaf, t in zip(recording.leaves, directions, strict=True):
         if np.shape(t) != leaf.shape:
             raise ShapeError.of(f"a tangent of shape {np.shape(t)} for an argument of shape {leaf.shape}",
@@ -297,8 +305,8 @@ def finite_difference(function: Callable[..., Any], args: Sequence[Any], argnum:
 
 
 def _check_scalar(output: Any) -> None:
-    shape, dtype = np.shape(output) if not isinstance(output, Traced) else output.shape, getattr(output, "dtype", None)
-    if isinstance(output, Traced | np.ndarray | np.generic | float | int) and shape == ():
+    dtype = getattr(output, "dtype", None)
+    if isinstance(output, Traced | np.ndarray | np.generic | float | int) and np.shape(output) == ():
         if dtype is None or dtype.kind == "f" or not isinstance(output, Traced):
             return
         raise ChainruleTypeError.of(f"the function returned a scalar of dtype {dtype}, which has no gradient",
@@ -311,6 +319,14 @@ def _described(output: Any) -> str:
     if isinstance(output, Traced | np.ndarray):
         return f"an array of shape {output.shape}"
     return f"a {type(output).__name__}"
+
+
+def _cotangent(total: Mapping[Node, Any], key: Node, node: Node) -> Any:
+    """What was accumulated for ``key``: zeros if nothing was, and never an array that somebody else holds."""
+    found = total.get(key)
+    if found is None:
+        return _zeros(node)
+    return found if isinstance(found, Traced) else np.array(found)[()]
 
 
 def _zeros(node: Node) -> Any:

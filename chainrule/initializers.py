@@ -26,6 +26,7 @@ class Initializer:
         self.seed = seed
 
     def __call__(self, shape: Shape, dtype: Any = np.float32) -> np.ndarray:
+        """An array of ``shape``."""
         generator = random.generator() if self.seed is None else np.random.default_rng(self.seed)
         return np.ascontiguousarray(self.draw(tuple(shape), generator), dtype=dtype)
 

@@ -141,8 +141,8 @@ def sparse_categorical_crossentropy(y_true: Any, y_pred: Any, from_logits: bool 
 class Loss:
     """A loss with its options. A subclass defines ``call(y_true, y_pred)``, a loss per sample.
 
-    Called itself, it gives the mean over all samples. ``labels`` says what targets it takes: ``numbers``,
-    ``probabilities`` (from 0 to 1) or ``classes`` (whole numbers).
+    Called itself, it gives the mean over all samples. ``labels`` says what targets it takes: ``numbers`` or
+    ``probabilities`` (from 0 to 1) in the shape of the output, ``classes`` (whole numbers), or ``anything``.
     """
 
     labels = "numbers"
@@ -155,6 +155,7 @@ class Loss:
         raise NotImplementedError
 
     def __call__(self, y_true: Any, y_pred: Any) -> Any:
+        """The mean loss of a batch."""
         return average(self.call(_array(y_true), _array(y_pred)))
 
     def __repr__(self) -> str:
@@ -245,6 +246,8 @@ class SparseCategoricalCrossentropy(Loss):
 class FunctionLoss(Loss):
     """A loss from any function of ``(y_true, y_pred)`` that gives a loss per sample, or one number."""
 
+    labels = "anything"
+
     def __init__(self, function: Callable[[Any, Any], Any], name: str | None = None) -> None:
         super().__init__(name or getattr(function, "__name__", "loss"))
         self.function = function
@@ -308,8 +311,9 @@ def matched(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         if (*y_true.shape, 1) == y_pred.shape or y_true.shape == (*y_pred.shape, 1):
             y_true = reshape(y_true, shape=tuple(y_pred.shape))
         else:
-            raise ShapeError.of(f"targets of shape {tuple(y_true.shape)} for predictions of shape {tuple(y_pred.shape)}",
-                                "equal shapes", "a last layer with one unit per column of the targets")
+            shapes = tuple(y_true.shape), tuple(y_pred.shape)
+            raise ShapeError.of(f"targets of shape {shapes[0]} for predictions of shape {shapes[1]}", "equal shapes",
+                                "a last layer with one unit per column of the targets")
     if y_true.dtype.kind != "f":
         y_true = ew.cast(y_true, dtype=y_pred.dtype)
     return y_true, y_pred
@@ -321,7 +325,7 @@ def is_label(y_true: Any, y_pred: Any) -> Any:
     labels = tuple(y_true.shape)
     if labels not in (shape[:-1], (*shape[:-1], 1)):
         raise ShapeError.of(f"class labels of shape {labels} for predictions of shape {shape}",
-                            f"whole numbers of shape {shape[:-1]}", "y = y.argmax(axis=-1)   # one-hot rows to labels")
+                            f"whole numbers of shape {shape[:-1]}", "y = y.argmax(axis=-1)   # one-hot to labels")
     if labels != shape[:-1]:
         y_true = reshape(y_true, shape=shape[:-1])
     if y_true.dtype.kind not in "iu":
@@ -367,4 +371,5 @@ def _log_softmax(z: Any) -> Any:
 
 
 def snake_case(name: str) -> str:
+    """``MeanSquaredError`` as ``mean_squared_error``."""
     return "".join("_" + c.lower() if c.isupper() and i else c.lower() for i, c in enumerate(name))

@@ -32,6 +32,7 @@ class Metric:
         raise NotImplementedError
 
     def __call__(self, y_true: Any, y_pred: Any) -> Any:
+        """The metric of a batch."""
         return average(self._values(y_true, y_pred))
 
     def measure(self, y_true: Any, y_pred: Any) -> tuple[Any, int]:
@@ -60,7 +61,7 @@ class BinaryAccuracy(Metric):
     def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5) -> None:
         super().__init__(name)
         if not 0 < threshold < 1:
-            raise ArgumentError.of(f"threshold={threshold}", "a number between 0 and 1", "BinaryAccuracy(threshold=0.5)")
+            raise ArgumentError.of(f"threshold={threshold}", "a number between 0 and 1", "threshold=0.5")
         self.threshold = threshold
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

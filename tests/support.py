@@ -27,8 +27,9 @@ def ulps(actual: np.ndarray, expected: np.ndarray) -> np.ndarray:
     return np.where(same, 0, np.where(np.isfinite(distance), distance, np.inf)).astype(np.float64)
 
 
-def assert_same(actual: Any, expected: Any, limit: float = 4, scale: float = 0.0, what: str = "") -> None:
-    """Equal shape and dtype, and values within ``limit`` ulps, or ``scale`` × eps × the largest element."""
+def assert_same(actual: Any, expected: Any, limit: float = 4, scale: float = 0.0, absolute: float = 0.0,
+                what: str = "") -> None:
+    """Equal shape and dtype, and values within ``limit`` ulps, ``absolute``, or ``scale`` × eps × the largest element."""
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, expected {expected.shape}"
     assert actual.dtype == expected.dtype, f"{what}: dtype {actual.dtype}, expected {expected.dtype}"
@@ -36,7 +37,7 @@ def assert_same(actual: Any, expected: Any, limit: float = 4, scale: float = 0.0
         np.testing.assert_array_equal(actual, expected, err_msg=what)
         return
     finite = np.abs(expected[np.isfinite(expected)])
-    slack = scale * np.finfo(expected.dtype).eps * (finite.max() if finite.size else 0)
+    slack = max(absolute, scale * np.finfo(expected.dtype).eps * (finite.max() if finite.size else 0))
     with np.errstate(all="ignore"):
         near = np.abs(actual - expected) <= slack
     far = (ulps(actual, expected) > limit) & ~near

@@ -365,7 +365,8 @@ class _Search:
         rows = [i for i in self.outer if self.stride(operand, i)]
         if v in self.reduced:
             return rows if len(rows) == 1 and rows[0] in tile and self.stride(operand, v) not in (0, 1) else []
-        return [v] if self.stride(operand, v) else [i for i in tile if self.stride(operand, i)]
+        inside = [i for i in tile if self.stride(operand, i)]
+        return inside if len(inside) == 1 else []
 
     def tile_cycles(self, v: int, counts: dict[int, int]) -> float:
         """One tile, if all it reads is in the first-level cache in good order."""
@@ -377,7 +378,7 @@ class _Search:
         finish = 14 + registers * (2.5 if registers > 1 else 0) if dot else 8 + registers * (1 if self.stride(OUT, v) == 1 else 2 * self.lanes)
         step = max(registers / FMA_RATE, loads / LOAD_RATE, latency, (registers + loads) / 5) + 0.03 * loads
         if not dot and self.steps * counts[v] * self.machine.vector_bytes > self.machine.l1_bytes // 2:
-            step += 0.05 * counts[v]  # panels come from the second-level cache
+            step = max(step, 1.2 * counts[v]) + 0.05 * counts[v]  # panels come from the second-level cache
         return steps * step + finish
 
     def direct_cycles(self, operand: int, v: int, counts: dict[int, int], sweeps: int) -> float:

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-import chainrule.numpy  # noqa: F401  NumPy functions record themselves from here on
-
+import chainrule.numpy  # noqa: F401  from here on NumPy functions record themselves
 from chainrule import initializers, random
 from chainrule.checks import whole
 from chainrule.errors import ArgumentError, ShapeError
@@ -179,8 +178,9 @@ def assign(name: str, weights: Sequence[Weight], values: Sequence[Any]) -> None:
     values = list(values)
     if len(values) != len(weights):
         state = "" if weights else "; one that is not built has none"
-        raise ArgumentError.of(f"set_weights of {name!r} got {len(values)} arrays for its {len(weights)} weights{state}",
-                               f"arrays of shapes {[w.shape for w in weights]}", "other.set_weights(model.get_weights())")
+        raise ArgumentError.of(f"set_weights of {name!r} got {len(values)} arrays for {len(weights)} weights{state}",
+                               f"arrays of shapes {', '.join(str(w.shape) for w in weights)}",
+                               "other.set_weights(model.get_weights())")
     arrays = [np.asarray(v) for v in values]
     for i, (weight, array) in enumerate(zip(weights, arrays, strict=True)):
         if array.shape != weight.shape:

@@ -37,39 +37,59 @@ ERFC: Table = {
 
 
 def erfc_positive(e: Emitter, x: Val) -> Val:
-    """erfc(x) for 0 <= x <= ERFC_ZERO."""
+    """erfc(x) for 0.5 <= x <= ERFC_ZERO: R(u)·e^(-x²)/(x + c), u = (x - c)/(x + c), what is lost in u and R kept."""
     centre, one = e.like(x, ERFC_CENTRE[x.dtype]), e.like(x, 1)
+    first, *others = ERFC[x.dtype]
+    first = e.like(x, first)
     with e.exact():
-        bottom = e.add(x, centre)
+        bottom, top = e.add(x, centre), e.sub(x, centre)
         inverse = e.div(one, bottom)
-        lost = e.sub(x, e.sub(bottom, centre))  # of the sum; harmless where x > centre
+        minus = e.neg(inverse)
+        slip = e.fma(minus, e.sub(x, e.sub(bottom, centre)), e.fma(minus, bottom, one))  # of inverse, relative
+        u = e.mul(top, inverse)
+        top_low = e.sub(x, e.add(top, centre))
+        u_low = e.fma(u, slip, e.fma(inverse, top_low, e.fma(top, inverse, e.neg(u))))
+        slope = polynomial(e, u, others)
+        product = e.mul(u, slope)
+        product_low = e.fma(u_low, slope, e.fma(u, slope, e.neg(product)))
+        ratio = e.add(first, product)
+        ratio_low = e.add(e.sub(product, e.sub(ratio, first)), product_low)
+        slow = e.mul(ratio, inverse)
+        slow_low = e.fma(ratio_low, inverse, e.fma(ratio, inverse, e.neg(slow)))
         square = e.mul(x, x)
-    slip = e.fma(e.neg(inverse), lost, e.fma(e.neg(inverse), bottom, one))  # of the inverse, relative
-    u = e.mul(e.sub(x, centre), inverse)
-    slow = e.mul(inverse, polynomial(e, u, ERFC[x.dtype]))
-    r, t, s = expm1_parts(e, e.neg(square), LIFT)
-    q = e.add(r, t)
-    slip = e.sub(slip, e.fma(x, x, e.neg(square)))
-    result = e.fma(slow, e.fma(slip, e.add(q, one), q), slow)
-    return e.mul(e.mul(result, s), e.like(x, 2.0**-LIFT))
+        r, t, s = expm1_parts(e, e.neg(square), LIFT)
+        q = e.add(r, t)
+        slip = e.sub(slip, e.fma(x, x, e.neg(square)))
+        grown = e.add(q, one)
+        low = e.fma(slow, e.fma(slip, grown, q), e.mul(slow_low, grown))
+        return e.mul(e.mul(e.add(slow, low), s), e.like(x, 2.0**-LIFT))
+
+
+def erf_near(e: Emitter, x: Val) -> Val:
+    """erf(x) for |x| <= 1."""
+    square = e.mul(x, x)
+    if x.dtype == F32:
+        slope = polynomial(e, square, ERF[F32])
+    else:
+        slope = halved(e, square, e.mul(square, square), ERF[F64])
+    return e.fma(x, slope, x)
 
 
 def erf(e: Emitter, x: Val) -> Val:
     """2/√π times the integral of e^(-t²) from 0 to x."""
     size, sign = split_sign(e, x)
-    square = e.mul(size, size)
     if x.dtype == F32:
-        near = polynomial(e, square, ERF[F32])
         distance = e.sub(at_most(e, size, 3.94), e.like(x, ERF_FAR_CENTRE))
         far = halved(e, distance, e.mul(distance, distance), ERF_FAR)
     else:
-        near = halved(e, square, e.mul(square, square), ERF[F64])
         far = e.sub(e.like(x, 1), erfc_positive(e, at_most(e, size, 6.0)))
-    near = e.fma(size, near, size)
-    return flip_sign(e, e.select(e.lt(size, e.like(x, 1)), near, far), sign)
+    return flip_sign(e, e.select(e.lt(size, e.like(x, 1)), erf_near(e, size), far), sign)
 
 
 def erfc(e: Emitter, x: Val) -> Val:
     """1 - erf(x), accurate also where it is small."""
-    y = erfc_positive(e, at_most(e, e.abs(x), ERFC_ZERO[x.dtype]))
-    return e.select(is_negative(e, x), e.sub(e.like(x, 2), y), y)
+    size = e.abs(x)
+    far = erfc_positive(e, at_most(e, size, ERFC_ZERO[x.dtype]))
+    far = e.select(is_negative(e, x), e.sub(e.like(x, 2), far), far)
+    near = e.sub(e.like(x, 1), erf_near(e, x))
+    return e.select(e.lt(size, e.like(x, 0.5)), near, far)

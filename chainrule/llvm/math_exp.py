@@ -83,16 +83,20 @@ def exp_parts(e: Emitter, x: Val, low: Val | None = None) -> tuple[Val, Val]:
     """
     high_ln2, low_ln2 = LN2[x.dtype]
     m, biased = round_scaled(e, x, LOG2_E / 2, FORMATS[x.dtype].bias)
-    r = e.fma(m, e.like(x, -2 * high_ln2), x)
-    if low is None:
-        r = e.fma(m, e.like(x, -2 * low_ln2), r)
-    else:
-        r = e.add(r, e.fma(m, e.like(x, -2 * low_ln2), low))
     s = power_of_two(e, biased, x)
-    if x.dtype == F32:
-        return polynomial(e, r, (1.0, 1.0, *EXP[F32])), s
-    square = e.mul(r, r)
-    return e.add(e.fma(square, halved(e, r, square, EXP[F64]), r), e.like(x, 1)), s
+    high = e.fma(m, e.like(x, -2 * high_ln2), x)
+    if low is None:
+        r = e.fma(m, e.like(x, -2 * low_ln2), high)
+        if x.dtype == F32:
+            return polynomial(e, r, (1.0, 1.0, *EXP[F32])), s
+        square = e.mul(r, r)
+        t = e.fma(square, halved(e, r, square, EXP[F64]), r)
+    else:
+        low = e.fma(m, e.like(x, -2 * low_ln2), low)
+        r = e.add(high, low)
+        square = e.mul(r, r)
+        t = e.add(high, e.fma(square, halved(e, r, square, EXP[x.dtype]), low))
+    return e.add(t, e.like(x, 1)), s
 
 
 def exp(e: Emitter, x: Val) -> Val:
@@ -140,24 +144,22 @@ def expm1(e: Emitter, x: Val) -> Val:
     return e.select(e.lt(e.abs(x), e.like(x, 4 * FORMATS[x.dtype].tiny)), x, result)
 
 
-def exp_lifted(e: Emitter, x: Val) -> tuple[Val, Val, Val]:
-    """p, q and s with e^x·2^LIFT = p = s·(1 + q), for x <= 0; s is a power of two."""
-    r, t, s = expm1_parts(e, at_least(e, x, EXP_RANGE[x.dtype][0]), LIFT)
-    q = e.add(r, t)
-    return e.fma(q, s, s), q, s
-
-
 def exp_of_minus(e: Emitter, x: Val) -> Val:
     """e^-|x|."""
-    return e.mul(exp_lifted(e, e.neg(e.abs(x)))[0], e.like(x, 2.0**-LIFT))
+    r, t, s = expm1_parts(e, at_least(e, e.neg(e.abs(x)), EXP_RANGE[x.dtype][0]), LIFT)
+    return e.mul(e.fma(e.add(r, t), s, s), e.like(x, 2.0**-LIFT))
 
 
 def sigmoid(e: Emitter, x: Val) -> Val:
-    """1/(1 + e^-x): y = e^-|x|/(1 + e^-|x|) for x < 0, and 1 - y for the others."""
-    p, q, s = exp_lifted(e, e.neg(e.abs(x)))
-    unlift, one = e.like(x, 2.0**-LIFT), e.like(x, 1)
-    y = e.div(s, e.fma(p, unlift, one))
-    y = e.mul(e.fma(y, q, y), unlift)  # one rounding less than p/(1 + p)
+    """1/(1 + e^-x): y = e^-|x|/(1 + e^-|x|) for x < 0, and 1 - y for the others.
+
+    With e^-|x| = s·(1 + q), y = s/(1 + s + s·q)·(1 + q) has fewer roundings than p/(1 + p).
+    """
+    r, t, s = expm1_parts(e, at_least(e, e.neg(e.abs(x)), EXP_RANGE[x.dtype][0]), LIFT)
+    q, unlift, one = e.add(r, t), e.like(x, 2.0**-LIFT), e.like(x, 1)
+    low = e.mul(s, unlift)
+    y = e.div(s, e.fma(low, q, e.add(low, one)))
+    y = e.mul(e.fma(y, q, y), unlift)
     return e.select(is_negative(e, x), y, e.sub(one, y))
 
 
@@ -165,16 +167,15 @@ def tanh(e: Emitter, x: Val) -> Val:
     """For |x| = 2m·ln 2 + r and t = tanh(r): t where m = 0, else 1 - 2·(1 - t)/(1 - t + 16^m·(1 + t))."""
     size, sign = split_sign(e, x)
     size = at_most(e, size, ONE_BEYOND[x.dtype] / 2 + 1)
+    high_ln2, low_ln2 = LN2[x.dtype]
     m, biased = round_scaled(e, size, LOG2_E / 2, (FORMATS[x.dtype].bias + 1) // 4)
-    r = size
-    for part in LN2[x.dtype][: 1 if x.dtype == F32 else 2]:
-        r = e.fma(m, e.like(x, -2 * part), r)
+    r = e.fma(m, e.like(x, -2 * high_ln2), size)
     square = e.mul(r, r)
     if x.dtype == F32:
-        t = polynomial(e, square, TANH[F32])
+        t = e.fma(r, e.mul(square, polynomial(e, square, TANH[F32])), r)
     else:
-        t = halved(e, square, e.mul(square, square), TANH[F64])
-    t = e.fma(e.mul(r, square), t, r)
+        t = e.mul(square, halved(e, square, e.mul(square, square), TANH[F64]))
+        t = e.add(r, e.fma(r, t, e.mul(m, e.like(x, -2 * low_ln2))))
     one, twice = e.like(x, 1), power_of_two(e, biased, x, 2)  # twice = 2·16^m
     below = e.fma(t, e.like(x, -2), e.like(x, 2))
     ratio = e.div(below, e.fma(twice, e.add(t, one), below))

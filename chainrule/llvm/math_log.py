@@ -10,6 +10,7 @@ from chainrule.llvm.math_base import (
     LN2,
     Table,
     at_least,
+    at_most,
     flip_sign,
     halved,
     integer,
@@ -168,17 +169,21 @@ def odd_near(e: Emitter, x: Val, coefficients: tuple[float, ...]) -> Val:
     return e.fma(e.mul(x, square), polynomial(e, square, coefficients), x)
 
 
-def log_of_sum(e: Emitter, x: Val, root: Val, one: float) -> Val:
-    """log(x + √(x² + one)) for x >= ½, one = ±1, given the rounded root."""
-    two, half = e.like(x, 2), e.like(x, 0.5)
-    minus_k, f = split(e, e.fma(x, half, e.mul(root, half)))
+def log_of_sum(e: Emitter, x: Val, one: float) -> Val:
+    """log(x + √(x² + one)) for x >= ½ and one = ±1."""
+    limit = 2.0**40  # where the root equals x; its square does not overflow
+    size = at_most(e, x, limit)
+    root = e.sqrt(e.fma(size, size, e.like(x, one)))
+    half = e.like(x, 0.5)
+    sum_root = e.select(e.lt(x, e.like(x, limit)), root, x)
+    minus_k, f = split(e, e.fma(x, half, e.mul(sum_root, half)))
     result = log_sum(e, e.sub(minus_k, e.like(x, 1)), f)
     # what the sum and the root have lost, relative to the sum
     with e.exact():
-        total = e.add(x, root)
-        lost = e.sub(x, e.sub(total, root)) if one > 0 else e.sub(root, e.sub(total, x))
-        square = e.fma(e.sub(x, root), total, e.like(x, one))  # x² + one - root²
-        twice = e.mul(root, two)
+        total = e.add(size, root)
+        lost = e.sub(size, e.sub(total, root)) if one > 0 else e.sub(root, e.sub(total, size))
+        square = e.fma(e.sub(size, root), total, e.like(x, one))  # x² + one - root²
+        twice = e.add(root, root)
         correction = e.div(e.fma(twice, lost, square), e.mul(twice, total))
         return e.add(result, correction)
 
@@ -186,9 +191,7 @@ def log_of_sum(e: Emitter, x: Val, root: Val, one: float) -> Val:
 def asinh(e: Emitter, x: Val) -> Val:
     """Inverse of sinh."""
     size, sign = split_sign(e, x)
-    huge = e.gt(size, e.like(x, 2.0**40))
-    root = e.select(huge, size, e.sqrt(e.fma(size, size, e.like(x, 1))))
-    far = log_ends(e, size, log_of_sum(e, size, root, 1.0))
+    far = e.select(e.lt(size, e.like(x, INFINITY)), log_of_sum(e, size, 1.0), size)
     near = e.lt(size, e.like(x, 0.5))
     return flip_sign(e, e.select(near, odd_near(e, size, ASINH[x.dtype]), far), sign)
 
@@ -198,10 +201,7 @@ def acosh(e: Emitter, x: Val) -> Val:
     t = e.sub(x, e.like(x, 1))
     root = e.sqrt(e.add(t, t))
     near = e.fma(e.mul(root, t), polynomial(e, t, ACOSH[x.dtype]), root)
-    huge = e.gt(x, e.like(x, 2.0**40))
-    far_root = e.select(huge, x, e.sqrt(e.fma(x, x, e.like(x, -1))))
-    far = log_of_sum(e, x, far_root, -1.0)
-    result = e.select(e.lt(t, e.like(x, 0.75)), near, far)
+    result = e.select(e.lt(t, e.like(x, 0.75)), near, log_of_sum(e, x, -1.0))
     return e.select(e.lt(x, e.like(x, INFINITY)), result, x)
 
 

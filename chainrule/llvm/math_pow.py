@@ -27,7 +27,7 @@ ATANH_TAIL: Table = {
 
 
 def log_pair(e: Emitter, x: Val) -> tuple[Val, Val]:
-    """log(x) as a sum of two numbers, for positive x; the error is some 2^-10 of the working precision.
+    """log(x) as a sum of two numbers, for positive x; relative error 2^-34 in float32, 2^-63.5 in float64.
 
     log(x) = k·ln 2 + s + s³/12 + …, s = 2f/(2 + f), the first terms in double working precision as in Dekker,
     "A Floating-Point Technique for Extending the Available Precision" (1971).
@@ -46,9 +46,11 @@ def log_pair(e: Emitter, x: Val) -> tuple[Val, Val]:
         s_low = e.mul(e.fma(minus_s, lost, e.fma(minus_s, below, twice)), inverse)
         z = e.mul(s, s)
         z_low = e.fma(e.add(s, s), s_low, e.fma(s, s, e.neg(z)))
-        v = e.mul(z, twelfth)
-        v_low = e.fma(z_low, twelfth, e.fma(z, twelfth_low, e.fma(z, twelfth, e.neg(v))))
-        v_low = e.fma(e.mul(z, z), polynomial(e, z, ATANH_TAIL[x.dtype]), v_low)
+        first = e.mul(z, twelfth)
+        first_low = e.fma(z_low, twelfth, e.fma(z, twelfth_low, e.fma(z, twelfth, e.neg(first))))
+        others = e.mul(e.mul(z, z), polynomial(e, z, ATANH_TAIL[x.dtype]))
+        v = e.add(first, others)
+        v_low = e.add(first_low, e.sub(others, e.sub(v, first)))
         cube = e.mul(s, v)
         cube_low = e.fma(s_low, v, e.fma(s, v_low, e.fma(s, v, e.neg(cube))))
         whole = e.mul(minus_k, ln2)
@@ -84,7 +86,8 @@ def power(e: Emitter, x: Val, y: Val) -> Val:
     bits = integer(e, size)
     swapped = e.bitcast(e.sub(e.like(bits, form.infinity), bits), x.dtype)
     end = e.select(e.lt(y, zero), swapped, size)
-    is_end = e.ge(e.add(bits, e.like(bits, form.sign - 1)), e.like(bits, form.infinity - 1 + form.sign))
+    # an unsigned comparison: all bits - 1 from those of infinity - 1 on, and that of 0
+    is_end = e.ge(e.add(bits, e.like(bits, -1 - form.sign)), e.like(bits, form.infinity - 1 + form.sign))
     whole = e.eq(e.rint(y), y)
     result = e.select(e.and_(e.lt(x, zero), e.not_(whole)), e.like(x, float("nan")), result)
     result = e.select(is_end, end, result)

@@ -99,8 +99,12 @@ def tan(e: Emitter, x: Val) -> Val:
     n, bits = round_scaled(e, x, 2 * ONE_BY_PI)
     first, second, third = (e.like(x, -part / 2) for part in PI[x.dtype])
     high = e.fma(n, first, x)
-    r = e.fma(n, second, high)
-    rest = e.fma(n, third, e.fma(n, second, e.sub(high, r)))
+    with e.exact():  # r + rest = high + n·(second + third), the sum of Knuth and Møller
+        product = e.mul(n, second)
+        r = e.add(high, product)
+        part = e.sub(r, high)
+        rest = e.add(e.sub(high, e.sub(r, part)), e.sub(product, part))
+        rest = e.add(rest, e.fma(n, third, e.fma(n, second, e.neg(product))))
     square = e.mul(r, r)
     slope = e.fma(square, rest, rest)
     t = e.add(r, e.fma(e.mul(r, square), polynomial(e, square, TAN[x.dtype]), slope))
@@ -122,10 +126,10 @@ def asin(e: Emitter, x: Val) -> Val:
     """Inverse of sin, in [-π/2, π/2]; NaN for |x| > 1."""
     size, sign = split_sign(e, x)
     far, s, w = asin_parts(e, size)
-    high, low = (e.like(x, part) for part in HALF_PI[x.dtype])
-    minus_two = e.like(x, -2)
-    from_top = e.add(e.fma(s, minus_two, high), e.fma(w, minus_two, low))
-    return flip_sign(e, e.select(far, from_top, e.add(s, w)), sign)
+    high, low = HALF_PI[x.dtype]
+    w = e.sub(w, e.select(far, e.like(x, low / 2), e.like(x, 0)))
+    angle = e.add(s, w)
+    return flip_sign(e, e.select(far, e.fma(angle, e.like(x, -2), e.like(x, high)), angle), sign)
 
 
 def acos(e: Emitter, x: Val) -> Val:
@@ -177,4 +181,5 @@ def atan2(e: Emitter, y: Val, x: Val) -> Val:
     for part in HALF_PI[x.dtype]:
         flat = e.select(left, e.like(x, 2 * part), zero)
         parts.append(e.select(steep, e.like(x, part), flat))
-    return flip_sign(e, e.add(e.add(parts[0], t), e.add(atan_parts(e, t), parts[1])), sign)
+    angle = e.add(e.add(parts[0], t), e.add(atan_parts(e, t), parts[1]))
+    return e.select(e.or_(e.isnan(x), e.isnan(y)), e.like(x, float("nan")), flip_sign(e, angle, sign))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from chainrule.errors import ArgumentError, unknown_name
 from chainrule.optimizers.adagrad import Adagrad
 from chainrule.optimizers.adam import Adam, AdamW
@@ -9,7 +11,7 @@ from chainrule.optimizers.base import Optimizer
 from chainrule.optimizers.rmsprop import RMSprop
 from chainrule.optimizers.sgd import SGD
 
-_CLASSES: dict[str, type[Optimizer]] = {c.__name__.lower(): c for c in (SGD, RMSprop, Adagrad, Adam, AdamW)}
+_CLASSES: dict[str, Callable[[], Optimizer]] = {c.__name__.lower(): c for c in (SGD, RMSprop, Adagrad, Adam, AdamW)}
 
 
 def get(identifier: str | Optimizer) -> Optimizer:

@@ -90,6 +90,7 @@ def checked(callbacks: Any) -> list[Any]:
                                    "callbacks=[LambdaCallback(on_epoch_end=print)]")
         wanted = [name for name in _PER_BATCH if hasattr(callback, name)]
         if wanted:
-            raise UsageError.of(f"{type(callback).__name__} has {wanted[0]}, which would never be called: an epoch is one "
-                                "native call", "the hooks of epochs and of the whole training", "def on_epoch_end(self, epoch, logs):")
+            raise UsageError.of(
+                f"{type(callback).__name__} has {wanted[0]}, which would never be called: an epoch is one native call",
+                "the hooks of epochs and of the whole training", "def on_epoch_end(self, epoch, logs=None):")
     return given

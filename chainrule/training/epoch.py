@@ -53,6 +53,11 @@ class Task:
         """The keys of ``sums``."""
         return ["loss", *(m.name for m in self.metrics)]
 
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What may differ between two tasks of one compiled model: the kinds of metrics, which follow the data."""
+        return tuple((m.name, type(m).__name__) for m in self.metrics)
+
 
 def new_state(params: np.ndarray, opt: State, step: np.ndarray, names: Sequence[str], rest: int) -> State:
     """A state around the model's own arrays, which running programs change in place."""

@@ -16,7 +16,8 @@ _WIDTH = 20
 class Record:
     """What the loop over epochs appends to and the drawing thread reads: an epoch is there when its time is."""
 
-    def __init__(self, first: int, epochs: int, steps: int, columns: dict[str, list[float]], state: dict[str, Any]) -> None:
+    def __init__(self, first: int, epochs: int, steps: int, columns: dict[str, list[float]],
+                 state: dict[str, Any]) -> None:
         self.first, self.epochs, self.steps = first, epochs, steps
         self.columns = columns
         self.seconds: list[float] = []
@@ -30,7 +31,8 @@ def verbosity(verbose: Any) -> int:
         return 1
     if verbose in (0, 1, 2):
         return int(verbose)
-    raise ArgumentError.of(f"verbose={verbose!r}", "0 (silent), 1 (progress), 2 (a line per epoch) or 'auto'", "verbose=1")
+    raise ArgumentError.of(f"verbose={verbose!r}", "0 (silent), 1 (progress), 2 (a line per epoch) or 'auto'",
+                           "verbose=1")
 
 
 class Progress:
@@ -91,11 +93,11 @@ class Progress:
         steps = record.steps
         at = min(max(int(record.state["step"]) - record.first_step - done * steps, 0), steps)
         filled = at * _WIDTH // steps
-        left = (record.epochs - record.first) * steps - (done * steps + at)
-        spent = time.perf_counter() - self._begun
-        rate = spent / max(done * steps + at, 1)
-        remaining = f" {duration(left * rate)} left" if done * steps + at else ""
-        return f"Epoch {record.first + done + 1}/{record.epochs} {at}/{steps} {'━' * filled}{'─' * (_WIDTH - filled)}{remaining}"
+        bar = "━" * filled + "─" * (_WIDTH - filled)
+        made, wanted = done * steps + at, (record.epochs - record.first) * steps
+        left = (wanted - made) * (time.perf_counter() - self._begun) / max(made, 1)
+        remaining = f" {duration(left)} left" if made else ""
+        return f"Epoch {record.first + done + 1}/{record.epochs} {at}/{steps} {bar}{remaining}"
 
 
 def numbers(values: dict[str, float]) -> str:

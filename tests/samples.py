@@ -1,0 +1,225 @@
+"""Sample inputs for every operation of the registry: shapes, parameters and domains, by the operation's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from chainrule.numpy.common import positions
+from chainrule.ops.control import scan
+from chainrule.ops.declare import REGISTRY, Op
+
+SIZES = (0, 1, 7, 16, 17, 33)
+FLOATS = ("float32", "float64")
+INTS = ("int8", "int16", "int32", "int64")
+UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
+OF_KIND = {"f": FLOATS, "i": INTS, "u": UNSIGNED, "b": ("bool",)}
+
+# Intervals from which the floating inputs of elementwise operations are drawn; the default is (-3, 3).
+DOMAIN: dict[str, list[tuple[float, float]]] = {
+    "div": [(-3, 3), (0.3, 3)], "sqrt": [(0.1, 9)], "log": [(0.05, 9)], "log2": [(0.05, 9)], "log10": [(0.05, 9)],
+    "log1p": [(-0.9, 5)], "pow": [(0.1, 4), (-3, 3)], "tan": [(-1.4, 1.4)], "arcsin": [(-0.9, 0.9)],
+    "arccos": [(-0.9, 0.9)], "arccosh": [(1.1, 9)], "arctanh": [(-0.9, 0.9)], "floor_divide": [(-30, 30), (0.7, 5)],
+    "remainder": [(-30, 30), (0.7, 5)]}
+# How far apart compiled and reference results may be, in units in the last place; exact where nothing is said.
+ULPS = {name: 4.0 for name in (
+    "exp exp2 expm1 log log2 log10 log1p pow sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh arcsinh arccosh "
+    "arctanh sigmoid softplus erf").split()}
+# Where the result does not depend smoothly on the inputs, only first derivatives are compared.
+NOT_SMOOTH = frozenset("floor_divide remainder".split())
+NO_DERIVATIVE = {
+    "input": "a given value", "constant": "a given value", "iota": "no inputs", "all": "the result is bool",
+    "any": "the result is bool", "project": "a part of a loop's result", "scan": "loops are differentiated later",
+    "stop_gradient": "taken as constant on purpose", "poll": "a flag of another thread", "threefry": "whole numbers only", "shuffled": "whole numbers only"}
+DTYPES = {"threefry": ("uint32",), "shuffled": ("uint32",)}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Arguments and parameters of one application. ``differentiable`` are the arguments to differentiate by."""
+
+    args: tuple[np.ndarray, ...]
+    params: dict[str, Any] = field(default_factory=dict)
+    differentiable: tuple[int, ...] = ()
+
+
+def draw(rng: np.random.Generator, shape: Any, dtype: Any, low: float = -3, high: float = 3) -> np.ndarray:
+    """Random elements: floats of the interval, small whole numbers, bools."""
+    dtype = np.dtype(dtype)
+    if dtype.kind == "f":
+        return rng.uniform(low, high, shape).astype(dtype)
+    if dtype.kind == "b":
+        return rng.random(shape) < 0.5
+    return rng.integers(0 if dtype.kind == "u" else -5, 9, shape).astype(dtype)
+
+
+def dtypes_of(op: Op) -> list[str]:
+    """The dtypes the operation takes."""
+    return list(DTYPES.get(op.name) or [d for kind in op.kinds for d in OF_KIND[kind]])
+
+
+def samples(op: Op, dtype: str, sizes: tuple[int, ...] = SIZES) -> Iterator[Sample]:
+    """Applications of ``op`` to arrays of ``dtype``."""
+    rng = np.random.default_rng(sum(map(ord, op.name + dtype)))
+    make = STRUCTURED.get(op.name)
+    for n in sizes:
+        if make is not None:
+            yield from make(rng, n, dtype)
+        else:
+            intervals = DOMAIN.get(op.name, [(-3.0, 3.0)] * op.arity)
+            args = tuple(draw(rng, (n,), dtype, *interval) for interval in intervals)
+            if dtype in INTS + UNSIGNED and op.name.startswith("shift"):
+                args = (args[0], np.abs(args[1]))
+            yield Sample(args, {}, tuple(range(op.arity)))
+
+
+def special(op: Op, dtype: str) -> Sample | None:
+    """All combinations of the numbers at which an elementwise operation may go wrong."""
+    if op.kind != "elementwise" or op.name in STRUCTURED or op.name in ("threefry", "poll"):
+        return None
+    if dtype in FLOATS:
+        info = np.finfo(dtype)
+        values = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, np.inf, -np.inf, np.nan, float(info.smallest_subnormal), -float(info.tiny)]
+        if op.name not in ULPS:
+            values += [float(info.max), -float(info.max)]
+    elif dtype == "bool":
+        values = [True, False]
+    else:
+        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+        values = [low, high, 0, 1, 2, 7, high - 1] + ([-1, -7] if low < 0 else [])
+    grid = np.meshgrid(*[np.array(values, dtype)] * op.arity, indexing="ij")
+    return Sample(tuple(g.reshape(-1) for g in grid))
+
+
+# ---------------------------------------------------------------- operations with parameters
+
+Maker = Callable[[np.random.Generator, int, str], Iterator[Sample]]
+
+
+def _select(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    yield Sample((draw(rng, n, "bool"), draw(rng, n, dtype), draw(rng, n, dtype)), {}, (1, 2))
+
+
+def _cast(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    positive = abs(draw(rng, n, dtype)) if dtype != "bool" else draw(rng, n, dtype)
+    for to in (*FLOATS, *INTS, *UNSIGNED, "bool"):
+        # a negative number has no meaning as an unsigned one, and NumPy's answer is the machine's
+        yield Sample((positive if to in UNSIGNED else draw(rng, n, dtype),), {"dtype": np.dtype(to)}, (0,) if to == "float64" else ())
+
+
+def _reduce(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    yield Sample((_reducible(rng, (n,), dtype),), {"axes": (0,)}, (0,))
+    yield Sample((_reducible(rng, (3, n), dtype),), {"axes": (1,)}, (0,))
+    yield Sample((_reducible(rng, (n, 5), dtype),), {"axes": (0,)}, (0,))
+    yield Sample((_reducible(rng, (2, n, 3), dtype),), {"axes": (0, 2)}, (0,))
+
+
+def _reducible(rng: np.random.Generator, shape: Any, dtype: str) -> np.ndarray:
+    return draw(rng, shape, dtype, 0.6, 1.4) if dtype in FLOATS else draw(rng, shape, dtype)
+
+
+def _extreme(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    for sample in _reduce(rng, n, dtype):
+        if n or sample.params["axes"] == (0, 2):
+            yield Sample(sample.args, {"axes": sample.params["axes"]} if n else {"axes": (0, 2)}, (0,))
+
+
+def _contract(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    layouts = (((0, 1), (1, 2), (0, 2)), ((0, 1), (1,), (0,)), ((3, 0, 1), (3, 1, 2), (3, 0, 2)), ((1,), (1,), ()),
+               ((1, 0), (1, 2), (0, 2)), ((0, 1), (2, 1), (0, 2)), ((1, 0), (2, 1), (2, 0)), ((3, 0, 1), (1, 2), (3, 0, 2)))
+    for a, b, out in layouts if dtype in FLOATS else layouts[:3]:
+        extent = {0: n, 1: 5, 2: n + 1, 3: 2}
+        yield Sample((draw(rng, [extent[i] for i in a], dtype), draw(rng, [extent[i] for i in b], dtype)),
+                     {"a_axes": a, "b_axes": b, "out_axes": out}, (0, 1))
+    yield Sample((draw(rng, (5, n), dtype), draw(rng, (n, 6), dtype)), {"a_axes": (0, 1), "b_axes": (1, 2), "out_axes": (0, 2)}, (0, 1))
+
+
+def _broadcast(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    yield Sample((draw(rng, (n,), dtype),), {"shape": (3, n), "dims": (1,)}, (0,))
+    yield Sample((draw(rng, (n,), dtype),), {"shape": (n, 4), "dims": (0,)}, (0,))
+    yield Sample((draw(rng, (), dtype),), {"shape": (2, n), "dims": ()}, (0,))
+
+
+def _reshape(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    yield Sample((draw(rng, (n, 6), dtype),), {"shape": (2, n, 3)}, (0,))
+    yield Sample((draw(rng, (n,), dtype),), {"shape": (1, n, 1)}, (0,))
+
+
+def _transpose(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    yield Sample((draw(rng, (n, 5), dtype),), {"axes": (1, 0)}, (0,))
+    yield Sample((draw(rng, (2, n, 3), dtype),), {"axes": (1, 2, 0)}, (0,))
+
+
+def _slice(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    yield Sample((draw(rng, (n + 3,), dtype),), {"start": (2,), "stop": (n + 2,), "step": (1,)}, (0,))
+    yield Sample((draw(rng, (2 * n + 1, 5), dtype),), {"start": (1, 0), "stop": (2 * n + 1, 5), "step": (2, 3)}, (0,))
+
+
+def _flip(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    yield Sample((draw(rng, (n,), dtype),), {"axes": (0,)}, (0,))
+    yield Sample((draw(rng, (3, n), dtype),), {"axes": (0, 1)}, (0,))
+
+
+def _pad(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    yield Sample((draw(rng, (n,), dtype),), {"shape": (n + 5,), "start": (2,), "step": (1,)}, (0,))
+    yield Sample((draw(rng, (n, 2), dtype),), {"shape": (2 * n + 1, 7), "start": (1, 3), "step": (2, 3)}, (0,))
+
+
+def _concatenate(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    yield Sample((draw(rng, (n,), dtype), draw(rng, (3,), dtype)), {"axis": 0}, (0, 1))
+    yield Sample((draw(rng, (2, n), dtype), draw(rng, (2, 1), dtype), draw(rng, (2, n), dtype)), {"axis": 1}, (0, 1, 2))
+
+
+def _take(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    yield Sample((draw(rng, (5,), dtype), rng.integers(-2, 8, n)), {"axis": 0}, (0,))  # beyond the ends as well
+    yield Sample((draw(rng, (3, 4, 2), dtype), rng.integers(0, 4, (2, n)).astype(np.int32)), {"axis": 1}, (0,))
+
+
+def _scatter(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    yield Sample((draw(rng, (n,), dtype), rng.integers(-2, 8, n)), {"axis": 0, "extent": 5}, (0,))
+    yield Sample((draw(rng, (3, n, 2), dtype), rng.integers(0, 4, n).astype(np.int32)), {"axis": 1, "extent": 4}, (0,))
+
+
+def _shuffled(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    yield Sample((rng.integers(0, 2**32, n, dtype=np.uint32),))
+
+
+def _threefry(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    yield Sample(tuple(rng.integers(0, 2**32, n, dtype=np.uint32) for _ in range(4)))
+
+
+STRUCTURED: dict[str, Maker] = {
+    "select": _select, "cast": _cast, "sum": _reduce, "prod": _reduce, "all": _reduce, "any": _reduce, "max": _extreme,
+    "min": _extreme, "contract": _contract, "broadcast": _broadcast, "reshape": _reshape, "transpose": _transpose,
+    "slice": _slice, "flip": _flip, "pad": _pad, "concatenate": _concatenate, "take": _take, "scatter_add": _scatter,
+    "shuffled": _shuffled, "threefry": _threefry}
+
+
+def slack(op: Op, sample: Sample, dtype: str) -> float:
+    """What sums of products may differ by beyond ulps: the order of additions is free."""
+    if op.name not in ("sum", "prod", "contract", "scatter_add") or dtype not in FLOATS:
+        return 0.0
+    eps = float(np.finfo(dtype).eps)
+    if op.name == "prod":
+        return 40 * eps * float(np.max(np.abs(op.reference(*sample.args, **sample.params)), initial=0))
+    sizes = [np.abs(a) if a.dtype.kind == "f" else a for a in sample.args]
+    return 4 * eps * float(np.max(op.reference(*sizes, **sample.params), initial=0))
+
+
+# ---------------------------------------------------------------- operations that only make sense within a function
+
+
+def _iota(x: Any) -> Any:
+    return x[:, None] + positions(x, (x.shape[0], 3), 0, x.dtype) + positions(x, (x.shape[0], 3), 1, x.dtype)
+
+
+def _scan(x: Any) -> Any:
+    return scan(lambda carry, row: (carry + row, carry * row), np.ones((), x.dtype), x)
+
+
+WITHIN: dict[str, Callable[[Any], Any]] = {
+    "input": lambda x: x, "constant": lambda x: x + np.ones(x.shape, x.dtype), "iota": _iota, "scan": _scan,
+    "project": lambda x: _scan(x)[1], "poll": REGISTRY["poll"]}
