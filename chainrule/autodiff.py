@@ -103,7 +103,8 @@ def gradients(output: Node, wrt: Sequence[Node], seed: Any = None, separate: boo
 class _Recording:
     """One run of a function with fresh nodes for the differentiated leaves."""
 
-    def __init__(self, function: Callable[..., Any], args: Sequence[Any], argnums: tuple[int, ...], options: dict[str, Any],
+    def __init__(self, function: Callable[..., Any], args: Sequence[Any], argnums: tuple[int, ...],
+                 options: dict[str, Any],
                  has_aux: bool = False) -> None:
         flat = [tree.flatten(a) for a in args]
         self.leaves: list[Any] = []
@@ -240,14 +241,16 @@ def vjp(function: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], 
     def pull(cotangents: Any) -> tuple[Any, ...]:
         seeds, given = tree.flatten(cotangents)
         if given != structure:
-            raise ShapeError.of(f"cotangents of structure {given} for results of structure {structure}", "the same structure",
+            raise ShapeError.of(f"cotangents of structure {given} for results of structure {structure}",
+                                "the same structure",
                                 "pull(tree of arrays shaped like the results)")
         for seed, o in zip(seeds, outputs, strict=True):
             if np.shape(seed) != np.shape(o):
                 raise ShapeError.of(f"a cotangent of shape {np.shape(seed)} for a result of shape {np.shape(o)}",
                                     "the shape of the result", "pull(np.ones_like(result))")
         total = pull_back([tangents.get(as_node(o)) for o in outputs], seeds, [p.node for p in placeholders.values()])
-        return tuple(recording.unflatten(_finished([_cotangent(total, placeholders[n].node, n) for n in recording.wrt])))
+        return tuple(recording.unflatten(_finished([_cotangent(total, placeholders[n].node,
+                                                               n) for n in recording.wrt])))
     return tree.unflatten(structure, _finished(outputs)), pull
 
 
@@ -272,7 +275,8 @@ def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
     return tree.unflatten(structure, _finished(outputs)), tree.unflatten(structure, _finished(pushed))
 
 
-def finite_difference(function: Callable[..., Any], args: Sequence[Any], argnum: int = 0, step: float | None = None) -> Any:
+def finite_difference(function: Callable[..., Any], args: Sequence[Any], argnum: int = 0,
+                      step: float | None = None) -> Any:
     """The gradient of a scalar function by central differences: slow, and independent of every derivative rule.
 
     Args:

@@ -126,7 +126,8 @@ def _central(f: Callable[..., Any], args: tuple[Any, ...], direction: tuple[Any,
     return [(up - down) / (2 * h) for up, down in zip(at(h), at(-h), strict=True)]
 
 
-def _compare(exact: Sequence[Any], numeric: Sequence[np.ndarray], rtol: float, atol: float, path: tuple[str, ...]) -> None:
+def _compare(exact: Sequence[Any], numeric: Sequence[np.ndarray], rtol: float, atol: float,
+             path: tuple[str, ...]) -> None:
     for i, (e, n) in enumerate(zip(exact, numeric, strict=True)):
         e = np.asarray(e)
         if e.shape != n.shape:
@@ -137,6 +138,6 @@ def _compare(exact: Sequence[Any], numeric: Sequence[np.ndarray], rtol: float, a
         if wrong.any():
             at = tuple(int(k) for k in np.argwhere(wrong)[0])
             raise WrongDerivative.of(
-                f"the {' over '.join(path)} derivative (order {len(path)}) of result {i} is wrong in {int(wrong.sum())} of "
-                f"{e.size} elements: {float(e[at]):.8g} at {list(at)}",
+                f"the {' over '.join(path)} derivative (order {len(path)}) of result {i} is wrong in "
+                f"{int(wrong.sum())} of {e.size} elements: {float(e[at]):.8g} at {list(at)}",
                 f"{float(n[at]):.8g} by finite differences (tolerance {allowed:.2g})")

@@ -143,5 +143,6 @@ def checked_indices(indices: Any, extent: int, axis: int) -> Any:
         return ew.select(ew.lt(indices, 0), ew.add(indices, extent), indices) if indices.dtype.kind == "i" else indices
     wrong = (indices < -extent) | (indices >= extent)
     if wrong.any():
-        raise IndexError(f"index {indices[wrong][0] if indices.ndim else indices} is out of range for axis {axis} of extent {extent}")
+        first = indices[wrong][0] if indices.ndim else indices
+        raise IndexError(f"index {first} is out of range for axis {axis} of extent {extent}")
     return np.where(indices < 0, indices + extent, indices).astype(np.int64)

@@ -19,7 +19,8 @@ from chainrule.optimizers import Optimizer
 from chainrule.trace import Tracer
 
 _ENDLESS = 2**31 - 1  # steps of a loop that a condition ends
-_CHUNK, _PATIENCE = 1024, 0.05  # steps of a native call at first, more if they take fewer seconds: Ctrl-C waits for its end
+_CHUNK = 1024  # steps of a native call at first; Ctrl-C waits for its end
+_PATIENCE = 0.05  # seconds: while a call takes less, the next makes more steps
 
 State = dict[str, Any]
 
@@ -51,8 +52,9 @@ class MinimizeResult:
     path: Any = field(default=None)
 
     def __repr__(self) -> str:
-        x = "\n     ".join(np.array2string(np.asarray(leaf), threshold=12, precision=6, separator=", ").replace("\n", "\n     ")
-                           for leaf in tree.flatten(self.x)[0])
+        shown = [np.array2string(np.asarray(leaf), threshold=12, precision=6, separator=", ")
+                 for leaf in tree.flatten(self.x)[0]]
+        x = "\n".join(shown).replace("\n", "\n     ")
         return (f"{'Converged' if self.converged else 'Stopped'}: {self.message}\n"
                 f"  x: {x}\n  f(x): {self.fun:.8g}\n  gradient norm: {self.grad_norm:.3g}\n  steps: {self.steps:,}")
 
@@ -96,7 +98,8 @@ def minimize(f: Callable[..., Any], x0: Any, optimizer: str | Optimizer | None =
     if tolerance < 0:
         raise ArgumentError.of(f"tolerance={tolerance!r}", "0 or more", "tolerance=1e-6")
     if callback is not None and not callable(callback):
-        raise ArgumentError.of(f"callback={callback!r}", "a function of (step, x, value)", "callback=lambda step, x, value: None")
+        raise ArgumentError.of(f"callback={callback!r}", "a function of (step, x, value)",
+                               "callback=lambda step, x, value: None")
     limits = {"tolerance": np.float64(tolerance), "target": np.float64(-np.inf if target is None else target)}
     chunk = every if callback is not None else min(max_steps + 1, _CHUNK)
     run = problem.loop(jit, chunk if record_path else None)
@@ -156,8 +159,8 @@ class _Problem:
 
     def step(self, state: State, limits: dict[str, Any], args: tuple[Any, ...]) -> State:
         """Move, then evaluate: value, gradient and norm always belong to ``x``. The first time nothing moves."""
-        x, memory = self.optimizer.update(state["x"], state["grad"], state["optimizer"], state["rate"], ew.maximum(state["step"], 0))
-        first = ew.lt(state["step"], 0)
+        first, made = ew.lt(state["step"], 0), ew.maximum(state["step"], 0)
+        x, memory = self.optimizer.update(state["x"], state["grad"], state["optimizer"], state["rate"], made)
         x = ew.select(first, state["x"], x)
         memory = tree.map_leaves(lambda old, new: ew.select(first, old, new), state["optimizer"], memory)
         value, gradient = value_and_grad(lambda flat: self.scalar(flat, args))(x)
@@ -178,7 +181,8 @@ class _Problem:
                                 f"{f'an array of shape {shape}' if shape else f'a {type(value).__name__}'}",
                                 "one number", "cr.minimize(lambda x: np.sum(f(x)), x0)")
         if dtype.kind not in "f":
-            raise ChainruleTypeError.of(f"the function returned a number of dtype {dtype}", "a floating-point number", "")
+            raise ChainruleTypeError.of(f"the function returned a number of dtype {dtype}", "a floating-point number",
+                                        "")
         return ew.cast(value, dtype=self.dtype) if isinstance(value, Tracer) else self.dtype.type(value)
 
     def loop(self, compiled: bool, recorded: int | None) -> Callable[..., Any]:
@@ -238,7 +242,8 @@ def _checked(leaf: Any) -> np.ndarray:
     if isinstance(leaf, int) and not isinstance(leaf, bool):
         array = array.astype(np.float64)
     if array.dtype not in (np.float32, np.float64):
-        raise ChainruleTypeError.of(f"x0 holds a {type(leaf).__name__} of dtype {array.dtype}", "floating-point numbers and arrays",
+        raise ChainruleTypeError.of(f"x0 holds a {type(leaf).__name__} of dtype {array.dtype}",
+                                    "floating-point numbers and arrays",
                                     "x0 = np.asarray(x0, dtype=float)")
     if not np.isfinite(array).all():
         raise ArgumentError.of("x0 holds NaN or infinity", "finite numbers", "x0 = np.zeros(3)")

@@ -270,8 +270,9 @@ class Tracer(Traced):
         return _Method(function, self, name)
 
 
-_METHODS = frozenset(("sum mean max min prod all any var std argmax argmin dot transpose ravel squeeze swapaxes clip cumsum "
-                      "cumprod take repeat round trace diagonal").split())
+_METHODS = frozenset((
+    "sum mean max min prod all any var std argmax argmin dot transpose ravel squeeze swapaxes clip cumsum cumprod take "
+    "repeat round trace diagonal").split())
 
 
 class _Method:
@@ -291,7 +292,8 @@ def apply(rule: Callable[..., Any], name: str, args: Sequence[Any], options: dic
     if options:
         no_out(name, options.pop("out", None))
         if options.get("where", True) is not True:
-            raise ChainruleTypeError.of(f"the function {name} with where= cannot be recorded{_where()}", "np.where on the argument",
+            raise ChainruleTypeError.of(f"the function {name} with where= cannot be recorded{_where()}",
+                                        "np.where on the argument",
                                         f"{name}(np.where(mask, x, 0))")
         options = {k: v for k, v in options.items() if k != "where" and v is not np._NoValue}
     try:
@@ -315,7 +317,7 @@ def _fits(rule: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]
 def no_out(name: str, out: Any) -> None:
     """Refuse to write a result into an existing array."""
     if out is not None and not (isinstance(out, tuple) and all(o is None for o in out)):
-        raise ChainruleTypeError.of(f"the function {name} was asked to write into an array (out=, or an operator such as +=){_where()}",
+        raise ChainruleTypeError.of(f"the function {name} was asked to write into an array (out= or +=){_where()}",
                                     "a new result", f"y = {name}(x)   # and x = x + y instead of x += y")
 
 
@@ -323,7 +325,8 @@ def unsupported(name: str) -> ChainruleTypeError:
     """The error for a NumPy function that cannot be recorded, with the nearest that can."""
     names = {_name_of(f) for f in FUNCTIONS}
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
-    return ChainruleTypeError.of(f"the function {name} cannot be recorded{_where()}", "the functions of chainrule.numpy",
+    return ChainruleTypeError.of(f"the function {name} cannot be recorded{_where()}",
+                                 "the functions of chainrule.numpy",
                                  f"{near[0]}(...)   # the nearest name" if near else "")
 
 
@@ -343,7 +346,8 @@ def power(x: Any, y: Any) -> Any:
     """``x ** y``; a small whole exponent becomes multiplications."""
     if _whole(x) and _whole(y):
         if type(y) is not int or y < 0:
-            raise ChainruleTypeError.of(f"whole numbers to a power that is not one whole number ≥ 0{_where()}", "floats",
+            raise ChainruleTypeError.of(f"whole numbers to a power that is not one whole number ≥ 0{_where()}",
+                                        "floats",
                                         "x.astype(float) ** y")
         return _multiplied(x, y)
     if isinstance(x, Traced) and x.dtype.kind == "f" and type(y) in (int, float):

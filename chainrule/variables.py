@@ -68,7 +68,8 @@ class Variable(Tracer):
             (-3.0, -3.0, 4.0, -3.0)
         """
         if self.shape != ():
-            raise ShapeError.of(f"backward() on a result of shape {self.shape}", "a single number", "np.sum(f).backward()")
+            raise ShapeError.of(f"backward() on a result of shape {self.shape}", "a single number",
+                                "np.sum(f).backward()")
         if self.dtype.kind != "f":
             raise ChainruleTypeError.of(f"backward() on a result of dtype {self.dtype}", "a floating-point number", "")
         nodes = topological([self.node])
@@ -108,7 +109,8 @@ def variables(**values: Any) -> tuple[Variable, ...]:
           return %3
     """
     if not values:
-        raise ArgumentError.of("variables() without a name", "a name and a value for each", "x, y = cr.variables(x=1.0, y=3.0)")
+        raise ArgumentError.of("variables() without a name", "a name and a value for each",
+                               "x, y = cr.variables(x=1.0, y=3.0)")
     return tuple(_variable(name, value) for name, value in values.items())
 
 
@@ -120,7 +122,8 @@ def _variable(name: str, value: Any) -> Variable:
     if array.dtype.kind in "iu":
         array = array.astype(np.float64)
     if array.dtype not in (np.float32, np.float64):
-        raise ChainruleTypeError.of(f"the variable {name} was given {value!r}", "a number or an array of numbers", f"{name}=1.0")
+        raise ChainruleTypeError.of(f"the variable {name} was given {value!r}", "a number or an array of numbers",
+                                    f"{name}=1.0")
     node = input_node(array.shape, array.dtype, array)
     node.name = name
     return Variable(node)

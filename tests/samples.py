@@ -33,7 +33,8 @@ NOT_SMOOTH = frozenset("floor_divide remainder".split())
 NO_DERIVATIVE = {
     "input": "a given value", "constant": "a given value", "iota": "no inputs", "all": "the result is bool",
     "any": "the result is bool", "project": "a part of a loop's result", "scan": "loops are differentiated later",
-    "stop_gradient": "taken as constant on purpose", "poll": "a flag of another thread", "threefry": "whole numbers only", "shuffled": "whole numbers only"}
+    "stop_gradient": "taken as constant on purpose", "poll": "a flag of another thread",
+    "threefry": "whole numbers only", "shuffled": "whole numbers only"}
 DTYPES = {"threefry": ("uint32",), "shuffled": ("uint32",)}
 
 
@@ -82,7 +83,8 @@ def special(op: Op, dtype: str) -> Sample | None:
         return None
     if dtype in FLOATS:
         info = np.finfo(dtype)
-        values = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, np.inf, -np.inf, np.nan, float(info.smallest_subnormal), -float(info.tiny)]
+        values = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, np.inf, -np.inf, np.nan, float(info.smallest_subnormal),
+                  -float(info.tiny)]
         if op.name not in ULPS:
             values += [float(info.max), -float(info.max)]
     elif dtype == "bool":
@@ -107,7 +109,8 @@ def _cast(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
     positive = abs(draw(rng, n, dtype)) if dtype != "bool" else draw(rng, n, dtype)
     for to in (*FLOATS, *INTS, *UNSIGNED, "bool"):
         # a negative number has no meaning as an unsigned one, and NumPy's answer is the machine's
-        yield Sample((positive if to in UNSIGNED else draw(rng, n, dtype),), {"dtype": np.dtype(to)}, (0,) if to == "float64" else ())
+        yield Sample((positive if to in UNSIGNED else draw(rng, n, dtype),), {"dtype": np.dtype(to)},
+                     (0,) if to == "float64" else ())
 
 
 def _reduce(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
@@ -129,12 +132,14 @@ def _extreme(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
 
 def _contract(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
     layouts = (((0, 1), (1, 2), (0, 2)), ((0, 1), (1,), (0,)), ((3, 0, 1), (3, 1, 2), (3, 0, 2)), ((1,), (1,), ()),
-               ((1, 0), (1, 2), (0, 2)), ((0, 1), (2, 1), (0, 2)), ((1, 0), (2, 1), (2, 0)), ((3, 0, 1), (1, 2), (3, 0, 2)))
+               ((1, 0), (1, 2), (0, 2)), ((0, 1), (2, 1), (0, 2)), ((1, 0), (2, 1), (2, 0)),
+               ((3, 0, 1), (1, 2), (3, 0, 2)))
     for a, b, out in layouts if dtype in FLOATS else layouts[:3]:
         extent = {0: n, 1: 5, 2: n + 1, 3: 2}
         yield Sample((draw(rng, [extent[i] for i in a], dtype), draw(rng, [extent[i] for i in b], dtype)),
                      {"a_axes": a, "b_axes": b, "out_axes": out}, (0, 1))
-    yield Sample((draw(rng, (5, n), dtype), draw(rng, (n, 6), dtype)), {"a_axes": (0, 1), "b_axes": (1, 2), "out_axes": (0, 2)}, (0, 1))
+    yield Sample((draw(rng, (5, n), dtype), draw(rng, (n, 6), dtype)),
+                 {"a_axes": (0, 1), "b_axes": (1, 2), "out_axes": (0, 2)}, (0, 1))
 
 
 def _broadcast(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:

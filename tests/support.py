@@ -29,7 +29,7 @@ def ulps(actual: np.ndarray, expected: np.ndarray) -> np.ndarray:
 
 def assert_same(actual: Any, expected: Any, limit: float = 4, scale: float = 0.0, absolute: float = 0.0,
                 what: str = "") -> None:
-    """Equal shape and dtype, and values within ``limit`` ulps, ``absolute``, or ``scale`` × eps × the largest element."""
+    """Equal shape and dtype, and values within ``limit`` ulps, ``absolute``, or ``scale`` × eps × the largest."""
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, expected {expected.shape}"
     assert actual.dtype == expected.dtype, f"{what}: dtype {actual.dtype}, expected {expected.dtype}"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support import reference
 
 import chainrule.numpy  # noqa: F401
 from chainrule import runtime
@@ -11,7 +12,6 @@ from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError, Trac
 from chainrule.ops.declare import REGISTRY
 from chainrule.ops.elementwise import stop_gradient
 from chainrule.trace import Tracer, record
-from support import reference
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=5)
@@ -68,7 +68,8 @@ def test_closures():
 
 
 def test_nested_containers():
-    params = {"layers": [(np.ones((2, 3)), np.zeros(3)), (np.ones((3, 1)), 0.5)], "scale": np.float64(2.0), "none": None}
+    params = {"layers": [(np.ones((2, 3)), np.zeros(3)), (np.ones((3, 1)), 0.5)], "scale": np.float64(2.0),
+              "none": None}
 
     def loss(p, x):
         for w, b in p["layers"]:
@@ -211,7 +212,8 @@ def test_gradients_carry_the_line_of_what_they_are_derived_from():
 def test_value_dependent_branch_under_jit_names_the_line():
     def g(x):
         return x if x > 0 else -x
-    with pytest.raises(TracedValueError, match=rf"line {g.__code__.co_firstlineno + 1} of .*test_autodiff.py") as caught:
+    with pytest.raises(TracedValueError,
+                       match=rf"line {g.__code__.co_firstlineno + 1} of .*test_autodiff.py") as caught:
         runtime.jit(g)(1.0)
     assert "np.where" in str(caught.value)
 

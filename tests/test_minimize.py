@@ -48,7 +48,8 @@ def test_optimizers_go_down_on_rosenbrocks_valley(optimizer):
 
 
 def test_compiled_is_what_python_does():
-    runs = [minimize(rosenbrock, [-1.0, 2.0], Adam(0.1), max_steps=50, record_path=True, jit=jit) for jit in (True, False)]
+    runs = [minimize(rosenbrock, [-1.0, 2.0], Adam(0.1), max_steps=50, record_path=True, jit=jit) for jit in (True,
+                                                                                                              False)]
     np.testing.assert_allclose(runs[0].path, runs[1].path, rtol=1e-9)
     np.testing.assert_allclose(runs[0].values, runs[1].values, rtol=1e-9)
     assert runs[0].steps == runs[1].steps == 50
@@ -139,7 +140,8 @@ def test_args_compile_nothing_when_they_change():
     rng = np.random.default_rng(0)
     first = minimize(f, np.zeros(4), SGD(0.1), max_steps=40, args=(rng.normal(size=(20, 4)), 2.0))
     compiled = runtime.Counters.compiled
-    second = minimize(f, np.ones(4), SGD(0.2), max_steps=70, tolerance=1e-3, target=0.1, args=(rng.normal(size=(20, 4)), 1.0))
+    second = minimize(f, np.ones(4), SGD(0.2), max_steps=70, tolerance=1e-3, target=0.1,
+                      args=(rng.normal(size=(20, 4)), 1.0))
     assert runtime.Counters.compiled == compiled
     assert first.fun != second.fun
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support import assert_same, reference
 
 import chainrule.numpy as cnp
 from chainrule import runtime
@@ -9,7 +10,6 @@ from chainrule.autodiff import grad
 from chainrule.check import check_grads
 from chainrule.errors import ChainruleTypeError, ShapeError, TracedValueError
 from chainrule.trace import FUNCTIONS, Tracer, trace
-from support import assert_same, reference
 
 rng = np.random.default_rng(3)
 V = rng.normal(size=7)

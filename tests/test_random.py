@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from support import assert_same, reference
 
 import chainrule.numpy  # noqa: F401
 from chainrule import random, runtime
 from chainrule.ops.random import threefry
-from support import assert_same, reference
 
 KEY = random.key(42)
 

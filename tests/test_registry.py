@@ -1,18 +1,10 @@
-"""Every operation of the registry: compiled against its NumPy reference, and its derivatives against finite differences.
+"""Every operation of the registry: compiled against its NumPy reference, derivatives against finite differences.
 
 An operation without samples, or without a derivative rule or a reason for having none, fails.
 """
 
 import numpy as np
 import pytest
-
-import chainrule.numpy
-import chainrule.random  # noqa: F401
-from chainrule import runtime
-from chainrule.autodiff import vjp
-from chainrule.check import check_grads
-from chainrule.ops.declare import REGISTRY
-from chainrule.trace import Tracer
 from samples import (
     DTYPES,
     NO_DERIVATIVE,
@@ -28,8 +20,17 @@ from samples import (
 )
 from support import assert_same, reference
 
+import chainrule.numpy
+import chainrule.random  # noqa: F401
+from chainrule import runtime
+from chainrule.autodiff import vjp
+from chainrule.check import check_grads
+from chainrule.ops.declare import REGISTRY
+from chainrule.trace import Tracer
+
 OPS = list(REGISTRY.values())
-KINDS = [(op, kind) for op in OPS if op.name not in WITHIN for kind in op.kinds if set(OF_KIND[kind]) & set(dtypes_of(op))]
+KINDS = [(op,
+          kind) for op in OPS if op.name not in WITHIN for kind in op.kinds if set(OF_KIND[kind]) & set(dtypes_of(op))]
 DERIVED = [op for op in OPS if op.jvp is not None and "f" in op.kinds and op.name not in NO_DERIVATIVE]
 UNSIGNED_ZERO = frozenset("maximum minimum max min sum contract relu".split())  # where the sign of a zero is left open
 
@@ -69,7 +70,8 @@ def test_compiled_is_reference(op, kind):
                     wanted = wide.astype(np.float32)
             assert_same(out, wanted, limit, absolute=slack(op, case, dtype), what=what)
             if not limit and dtype.startswith("float") and op.name not in UNSIGNED_ZERO:
-                np.testing.assert_array_equal(np.signbit(out) & (out == 0), np.signbit(wanted) & (wanted == 0), err_msg=what)
+                np.testing.assert_array_equal(np.signbit(out) & (out == 0), np.signbit(wanted) & (wanted == 0),
+                                              err_msg=what)
 
 
 @pytest.mark.parametrize("name", WITHIN)
@@ -82,7 +84,8 @@ def test_compiled_is_reference_within_functions(name):
         return [function(x) for x in arrays]
     compiled, expected = runtime.jit(everything)(arrays), reference(everything, arrays)
     for out, wanted in zip(compiled, expected, strict=True):
-        for o, w in zip(out if isinstance(out, tuple) else (out,), wanted if isinstance(wanted, tuple) else (wanted,), strict=True):
+        for o, w in zip(out if isinstance(out, tuple) else (out,), wanted if isinstance(wanted, tuple) else (wanted,),
+                        strict=True):
             assert_same(o, w, what=name)
 
 
@@ -107,7 +110,8 @@ def test_derivatives_are_finite_differences(op):
 
 @pytest.mark.parametrize("op", DERIVED, ids=label)
 def test_compiled_derivatives_are_reference(op):
-    cases = [s for s in samples(op, "float64", (0, 1, 17)) if s.differentiable and op(*s.args, **s.params).dtype == np.float64]
+    cases = [s for s in samples(op, "float64", (0, 1, 17)) if s.differentiable and op(*s.args,
+                                                                                      **s.params).dtype == np.float64]
     if not cases:
         pytest.skip("its results have no derivative")
 

@@ -31,7 +31,7 @@ FORMATS = {
     F32: Format(np.dtype(np.int32), 23, 127, -(1 << 31), 0x3F800000, 0x3F3504F3, 0x7F800000, 2.0**-126, 1.5 * 2.0**23),
     F64: Format(np.dtype(np.int64), 52, 1023, -(1 << 63), 0x3FF << 52, 0x3FE6A09E667F3BCD, 0x7FF << 52,
                 2.0**-1022, 1.5 * 2.0**52),
-}  # fmt: skip
+}
 
 Table = dict[np.dtype, tuple[float, ...]]
 
@@ -41,7 +41,7 @@ HALF_PI: Table = {F32: (1.5707963705062866, -4.371138828673793e-08), F64: (1.570
 
 
 def polynomial(e: Emitter, x: Val, coefficients: Sequence[float]) -> Val:
-    """c[0] + c[1]·x + c[2]·x² + …, by Horner's rule."""
+    """The sum c[0] + c[1]·x + c[2]·x² + …, by Horner's rule."""
     total = e.like(x, coefficients[-1])
     for c in reversed(coefficients[:-1]):
         total = e.fma(total, x, e.like(x, c))
@@ -72,7 +72,7 @@ def integer(e: Emitter, x: Val) -> Val:
 
 
 def round_scaled(e: Emitter, x: Val, scale: float, offset: int = 0) -> tuple[Val, Val]:
-    """n, the integer nearest to x·scale, as a float; and an integer whose low bits are n + offset.
+    """The integer n nearest to x·scale, as a float; and an integer whose low bits are n + offset.
 
     Needs |x·scale| + |offset| < 2^(fraction - 1).
     """

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from chainrule.llvm.emitter import Emitter, Val
-from chainrule.llvm.math_base import F32, F64, FORMATS, LN2, Table, at_least, at_most, flip_sign, integer, polynomial
-from chainrule.llvm.math_base import split_sign
+from chainrule.llvm.math_base import (
+    F32,
+    F64,
+    FORMATS,
+    Table,
+    at_least,
+    at_most,
+    flip_sign,
+    integer,
+    polynomial,
+    split_sign,
+)
 from chainrule.llvm.math_exp import EXP_RANGE, exp_parts
 from chainrule.llvm.math_log import split_any
 
@@ -23,7 +33,7 @@ ATANH_TAIL: Table = {
     F32: (0.01250004768371582, 0.0022302414290606976, 0.0004574151535052806),
     F64: (0.01250000000000071, 0.00223214285703844, 0.00043402778361967953, 8.877824335692634e-05,
           1.8782670179878868e-05, 4.045615174282575e-06, 1.006906215763842e-06),
-}  # fmt: skip
+}
 
 
 def log_pair(e: Emitter, x: Val) -> tuple[Val, Val]:

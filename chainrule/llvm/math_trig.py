@@ -37,7 +37,7 @@ SIN: Table = {
     F32: (2.0**-126, -0.16666659712791443, 0.008333064615726471, -0.00019809220975730568, 2.6045265713037224e-06),
     F64: (2.0**-1022, -0.16666666666666666, 0.008333333333333193, -0.00019841269841208673, 2.755731921104043e-06,
           -2.505210686366262e-08, 1.6058939233856505e-10, -7.642978899834927e-13, 2.721039393946943e-15),
-}  # fmt: skip
+}
 # (tan(r)/r - 1)/r^2 in powers of r^2 on |r| <= 1.01·π/4. Relative error of the whole 2^-25.5 / 2^-56.9.
 TAN: Table = {
     F32: (0.33333128690719604, 0.13339537382125854, 0.05334952101111412, 0.024652624502778053,
@@ -46,14 +46,14 @@ TAN: Table = {
           0.0035920948084367525, 0.001456088545214822, 0.0005886506709552646, 0.0002445117320566388,
           8.16169788284306e-05, 7.075187095651797e-05, -3.0091201352134402e-05, 5.2350871954403367e-05,
           -2.61108766649764e-05, 1.0207101929427537e-05),
-}  # fmt: skip
+}
 # (asin(x)/x - 1)/x^2 in powers of x^2 on |x| <= 1/2. Relative error of the whole 2^-27.6 / 2^-58.
 ASIN: Table = {
     F32: (0.16666752099990845, 0.07495307177305222, 0.04546966031193733, 0.024181365966796875, 0.04216534644365311),
     F64: (0.1666666666666676, 0.07499999999970614, 0.04464285717479701, 0.030381942698510227, 0.02237221525954377,
           0.017351606950909804, 0.01398088323403171, 0.011398384014210998, 0.010783294624711752,
           0.0036946257456598954, 0.021736803028484356, -0.021041547195262363, 0.0326557655274828),
-}  # fmt: skip
+}
 # (atan(x)/x - 1)/x^2 in powers of x^2 on |x| <= 1. Relative error of the whole 2^-25.8 / 2^-54.3.
 ATAN: Table = {
     F32: (-0.33333152532577515, 0.19993767142295837, -0.14211010932922363, 0.1066584587097168,
@@ -63,14 +63,15 @@ ATAN: Table = {
           -0.0409265084318504, 0.03406803252343491, -0.025827094534161252, 0.01697833958829589,
           -0.009184790282431615, 0.0038561018787478503, -0.001164119360040999, 0.00022303329305756287,
           -2.025970094822412e-05),
-}  # fmt: skip
+}
 
 
 def sin_reduced(e: Emitter, r: Val, n: Val) -> Val:
     """sin(r), negated where the integer n is odd."""
-    r = at_most(e, at_least(e, r, -1.6), 1.6)  # arguments too large to reduce: at least within [-1, 1]
     sign = e.shl(n, e.like(n, 8 * r.dtype.itemsize - 1))
-    return flip_sign(e, e.fma(r, polynomial(e, e.mul(r, r), SIN[r.dtype]), r), sign)
+    sine = e.fma(r, polynomial(e, e.mul(r, r), SIN[r.dtype]), r)
+    # not beyond 1 by rounding; nor for arguments too large to reduce, where r is anything
+    return flip_sign(e, at_most(e, at_least(e, sine, -1.0), 1.0), sign)
 
 
 def sin(e: Emitter, x: Val) -> Val:
@@ -95,7 +96,7 @@ def cos(e: Emitter, x: Val) -> Val:
 
 
 def tan(e: Emitter, x: Val) -> Val:
-    """Tangent of x radians: t = tan(r) for x = n·π/2 + r, or -1/t where n is odd."""
+    """Tangent of x radians: that of r for x = n·π/2 + r or, where n is odd, -1 divided by it."""
     n, bits = round_scaled(e, x, 2 * ONE_BY_PI)
     first, second, third = (e.like(x, -part / 2) for part in PI[x.dtype])
     high = e.fma(n, first, x)
@@ -155,7 +156,7 @@ def atan_parts(e: Emitter, t: Val) -> Val:
 
 
 def atan(e: Emitter, x: Val) -> Val:
-    """Inverse of tan, in [-π/2, π/2]: π/2 + atan(-1/|x|) for |x| > 1."""
+    """Inverse of tan, in [-π/2, π/2]; for |x| > 1 as π/2 plus that of -1/|x|."""
     size, sign = split_sign(e, x)
     one, zero = e.like(x, 1), e.like(x, 0)
     far = e.gt(size, one)

@@ -165,7 +165,8 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
         a, axis = ravel(a), 0
     axis = axis_of(axis, len(a.shape))
     if isinstance(repeats, Traced):
-        raise ArgumentError.of("the shape of np.repeat would depend on traced repeats", "plain integers", "np.repeat(x, 3)")
+        raise ArgumentError.of("the shape of np.repeat would depend on traced repeats", "plain integers",
+                               "np.repeat(x, 3)")
     times = np.atleast_1d(repeats)
     if times.size > 1:
         return take(a, np.repeat(np.arange(a.shape[axis]), times), axis=axis)
@@ -233,7 +234,8 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
             shape = tuple(n + before + after for n, (before, after) in zip(a.shape, widths, strict=True))
             return structure.pad(a, shape=shape, start=tuple(w[0] for w in widths), step=(1,) * len(shape))
     elif mode not in ("edge", "reflect", "symmetric", "wrap"):
-        raise ArgumentError.of(f"np.pad with mode={mode!r}", "constant, edge, reflect, symmetric or wrap", "np.pad(x, 1)")
+        raise ArgumentError.of(f"np.pad with mode={mode!r}", "constant, edge, reflect, symmetric or wrap",
+                               "np.pad(x, 1)")
     for axis, (before, after) in enumerate(widths):
         if before == after == 0:
             continue
@@ -242,7 +244,8 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
                     for n, v in zip((before, after), values[axis], strict=True)]
             a = structure.concatenate(ends[0], a, ends[1], axis=axis)
         else:
-            a = take(a, np.pad(np.arange(a.shape[axis]), (before, after), mode=mode), axis=axis)  # type: ignore[call-overload]
+            a = take(a, np.pad(np.arange(a.shape[axis]), (before, after), mode=mode),
+                     axis=axis)  # type: ignore[call-overload]
     return a
 
 

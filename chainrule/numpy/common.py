@@ -78,7 +78,8 @@ def sliced(x: Any, axis: int, start: int, stop: int) -> Any:
 
 def filled(like: Any, shape: Sequence[int], value: Any, dtype: Any) -> Any:
     """An array of one value: traced, and nothing is stored for it."""
-    scalar = type(like)(constant_node(np.asarray(value, dtype))) if isinstance(like, Traced) else np.asarray(value, dtype)
+    scalar = type(like)(constant_node(np.asarray(value, dtype))) if isinstance(like, Traced) else np.asarray(value,
+                                                                                                             dtype)
     return structure.broadcast(scalar, shape=tuple(shape), dims=()) if shape else scalar
 
 

@@ -69,11 +69,13 @@ def _parsed(operands: tuple[Any, ...]) -> tuple[list[Any], list[Labels], Labels]
         terms = [list(t) for t in operands[1::2]]
         result = list(operands[-1]) if len(operands) % 2 else None
     if len(terms) != len(arrays):
-        raise ArgumentError.of(f"np.einsum got {len(arrays)} arrays for {len(terms)} terms", "one term for each array", "")
+        raise ArgumentError.of(f"np.einsum got {len(arrays)} arrays for {len(terms)} terms", "one term for each array",
+                               "")
     dots = [len(x.shape) - len(t) + 1 if Ellipsis in t else 0 for x, t in zip(arrays, terms, strict=True)]
     for x, t, d in zip(arrays, terms, dots, strict=True):
         if len(x.shape) != len(t) - (Ellipsis in t) + d or d < 0:
-            raise ShapeError.of(f"np.einsum got an array of shape {x.shape} for {len(t)} labels", "a label for each axis", "")
+            raise ShapeError.of(f"np.einsum got an array of shape {x.shape} for {len(t)} labels",
+                                "a label for each axis", "")
     names = sorted({y for t in terms for y in t if y is not Ellipsis})
     number = {name: i for i, name in enumerate(names)}
     if result is None:
@@ -81,7 +83,8 @@ def _parsed(operands: tuple[Any, ...]) -> tuple[list[Any], list[Labels], Labels]
         result = ([Ellipsis] if any(dots) else []) + [y for y in names if flat.count(y) == 1]
     unknown = [y for y in result if y is not Ellipsis and y not in number]
     if unknown or len(set(result)) < len(result):
-        raise ArgumentError.of(f"np.einsum cannot give the labels {result}", "labels of the operands, each once", "ij,jk->ik")
+        raise ArgumentError.of(f"np.einsum cannot give the labels {result}", "labels of the operands, each once",
+                               "ij,jk->ik")
 
     def numbered(t: list[Any], d: int) -> Labels:
         hidden = [len(names) + k for k in range(d, 0, -1)]  # counted from the last axis, as broadcasting does

@@ -39,7 +39,8 @@ def positive(x: Any) -> Any:
 @records(np.float_power)
 def float_power(x: Any, y: Any) -> Any:
     """X to the power of y in 64 bits."""
-    return power(*(float(v) if isinstance(v, bool | int | float) else convert(array(v), dtypes.FLOAT64) for v in (x, y)))
+    return power(*(float(v) if isinstance(v, bool | int | float) else convert(array(v), dtypes.FLOAT64) for v in (x,
+                                                                                                                  y)))
 
 
 @records(np.cbrt)
@@ -259,7 +260,8 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: 
 
 
 @records(np.nan_to_num)
-def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
+def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: float | None = None,
+               neginf: float | None = None) -> Any:
     """NaN, ∞ and -∞ replaced by finite numbers."""
     x = array(x)
     if x.dtype.kind != "f":

@@ -75,9 +75,10 @@ def matmul(a: Any, b: Any) -> Any:
         raise ShapeError.of("a matrix product got a scalar", "arrays of one axis or more", "a * b")
     inner = b.shape[-2] if len(b.shape) > 1 else b.shape[0]
     if a.shape[-1] != inner:
-        hint = "a @ b.T" if a.shape[-1] == b.shape[-1] else "a.T @ b" if a.shape[0] == inner else "a @ b.reshape(a.shape[-1], -1)"
-        raise ShapeError.of(f"cannot multiply matrices of shapes {a.shape} and {b.shape}: {a.shape[-1]} columns against "
-                            f"{inner} rows", "the last axis of the first as long as the second-to-last of the second", hint)
+        hint = "a @ b.T" if a.shape[-1] == b.shape[-1] else "a.T @ b" if a.shape[0] == inner else ""
+        raise ShapeError.of(f"cannot multiply matrices of shapes {a.shape} and {b.shape}: {a.shape[-1]} columns "
+                            f"against {inner} rows", "the last axis of the first as long as the second-to-last of the second",
+                            hint)
     a_axes = (*_stacked(a), _M, _K) if len(a.shape) > 1 else (_K,)
     b_axes = (*_stacked(b), _K, _N) if len(b.shape) > 1 else (_K,)
     lead = broadcast_shapes(a.shape[:-2], b.shape[:-2])
@@ -159,7 +160,8 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     else:
         first, second = ([axis_of(x, k) for x in np.atleast_1d(side)] for side, k in zip(axes, (n, m), strict=True))
     if len(first) != len(second) or any(a.shape[i] != b.shape[j] for i, j in zip(first, second, strict=True)):
-        raise ShapeError.of(f"cannot sum over axes {tuple(first)} of shape {a.shape} and {tuple(second)} of shape {b.shape}",
+        raise ShapeError.of(f"cannot sum over axes {tuple(first)} of shape {a.shape} and {tuple(second)} "
+                            f"of shape {b.shape}",
                             "axes of equal extents", "np.tensordot(a, b, axes=([1], [0]))")
     b_axes = [n + j for j in range(m)]
     for i, j in zip(first, second, strict=True):
@@ -174,8 +176,14 @@ def kron(a: Any, b: Any) -> Any:
     a, b = array(a), array(b)
     n = max(len(a.shape), len(b.shape))
     a, b = (reshaped(x, (1,) * (n - len(x.shape)) + tuple(x.shape)) for x in (a, b))
-    product = ew.mul(reshaped(a, [e for k in a.shape for e in (k, 1)]), reshaped(b, [e for k in b.shape for e in (1, k)]))
+    product = ew.mul(reshaped(a, [e for k in a.shape for e in (k, 1)]),
+                     reshaped(b, [e for k in b.shape for e in (1, k)]))
     return reshaped(product, [i * j for i, j in zip(a.shape, b.shape, strict=True)])
+
+
+def _axis_last(x: Any, axis: int) -> Any:
+    n = len(x.shape)
+    return transposed(x, [i for i in range(n) if i != axis_of(axis, n)] + [axis_of(axis, n)])
 
 
 @records(np.cross, np.linalg.cross)
@@ -184,10 +192,10 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
     if axis is not None:
         axisa = axisb = axisc = axis
     a, b = array(a), array(b)
-    a, b = (transposed(x, [i for i in range(len(x.shape)) if i != axis_of(s, len(x.shape))] + [axis_of(s, len(x.shape))])
-            for x, s in ((a, axisa), (b, axisb)))
+    a, b = _axis_last(a, axisa), _axis_last(b, axisb)
     if a.shape[-1] != 3 or b.shape[-1] != 3:
-        raise ShapeError.of(f"the cross product of vectors of {a.shape[-1]} and {b.shape[-1]} numbers", "three each", "")
+        raise ShapeError.of(f"the cross product of vectors of {a.shape[-1]} and {b.shape[-1]} numbers", "three each",
+                            "")
     x, y, z = (a[..., i:i + 1] for i in range(3))
     u, v, w = (b[..., i:i + 1] for i in range(3))
     parts = [ew.sub(ew.mul(y, w), ew.mul(z, v)), ew.sub(ew.mul(z, u), ew.mul(x, w)), ew.sub(ew.mul(x, v), ew.mul(y, u))]

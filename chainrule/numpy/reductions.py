@@ -45,7 +45,8 @@ def _accumulator(dtype: np.dtype, given: Any) -> np.dtype:
 
 
 @records(np.sum, (np.add, "reduce"))
-def sum_(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
+def sum_(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False,
+         initial: Any = None) -> Any:
     """The sum of the elements along axes."""
     no_out("np.sum", out)
     a = array(a)
@@ -54,7 +55,8 @@ def sum_(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
 
 
 @records(np.prod, (np.multiply, "reduce"))
-def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
+def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False,
+         initial: Any = None) -> Any:
     """The product of the elements along axes."""
     no_out("np.prod", out)
     a = array(a)
@@ -166,7 +168,8 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     else:
         weights = array(weights)
         if weights.shape != a.shape:
-            weights = reduce.expand(reshaped(weights, tuple(n if i in axes else 1 for i, n in enumerate(a.shape))), a.shape)
+            weights = reduce.expand(reshaped(weights, tuple(n if i in axes else 1 for i, n in enumerate(a.shape))),
+                                    a.shape)
         total = sum_(weights, axes, keepdims=keepdims)
         result = ew.div(sum_(ew.mul(a, weights), axes, keepdims=keepdims), total)
     return (result, total) if returned else result
@@ -250,7 +253,8 @@ def _position(op: Op, a: Any, axis: Any, keepdims: bool) -> Any:
     if a.dtype.kind == "f":
         hit = ew.bit_or(hit, ew.is_nan(a))
     first = reduce.min_(ew.select(hit, positions(a, a.shape, axes[0], _INDEX), np.asarray(n, _INDEX)), axes=axes)
-    return kept(ew.cast(first, dtype=dtypes.INT64), axes if axis is not None else tuple(range(len(shape))), shape, keepdims)
+    return kept(ew.cast(first, dtype=dtypes.INT64), axes if axis is not None else tuple(range(len(shape))), shape,
+                keepdims)
 
 
 @records(np.argmax)

@@ -89,7 +89,8 @@ def compress(condition: Any, a: Any, axis: int | None = None, out: Any = None) -
     """The entries of an axis where a plain (not traced) condition holds."""
     no_out("np.compress", out)
     if isinstance(condition, Traced):
-        raise ChainruleTypeError.of("the shape of np.compress would depend on a traced condition", "a plain array of bools", "")
+        raise ChainruleTypeError.of("the shape of np.compress would depend on a traced condition",
+                                    "a plain array of bools", "")
     return take(a, np.flatnonzero(condition), axis)
 
 

@@ -46,7 +46,8 @@ def reshape(a: Any, /, shape: Any = None, order: str = "C", *, copy: bool | None
 def _completed(old: tuple[int, ...], new: Any) -> tuple[int, ...]:
     new = (int(new),) if isinstance(new, int | np.integer) else tuple(int(n) for n in new)
     if new.count(-1) > 1 or any(n < -1 for n in new):
-        raise ArgumentError.of(f"cannot reshape to {new}", "extents of 0 or more, one of them may be -1", "x.reshape(-1, 4)")
+        raise ArgumentError.of(f"cannot reshape to {new}", "extents of 0 or more, one of them may be -1",
+                               "x.reshape(-1, 4)")
     if -1 in new:
         rest, total = math.prod(n for n in new if n != -1), math.prod(old)
         if rest == 0 or total % rest:
@@ -58,7 +59,8 @@ def _completed(old: tuple[int, ...], new: Any) -> tuple[int, ...]:
 
 def _check_order(order: str) -> None:
     if order not in ("C", "K", "A"):
-        raise ArgumentError.of(f"order={order!r}", "'C' (the last axis varies fastest) or 'F'", "np.reshape(x, shape, order='C')")
+        raise ArgumentError.of(f"order={order!r}", "'C' (the last axis varies fastest) or 'F'",
+                               "np.reshape(x, shape, order='C')")
 
 
 def _reversed(a: Any) -> Any:
@@ -80,7 +82,8 @@ def transpose(a: Any, axes: Any = None) -> Any:
         return _reversed(a)
     order = tuple(axis_of(x, n) for x in axes)
     if sorted(order) != list(range(n)):
-        raise ArgumentError.of(f"cannot transpose an array of {n} axes with axes={tuple(axes)}", "each axis once", "x.T")
+        raise ArgumentError.of(f"cannot transpose an array of {n} axes with axes={tuple(axes)}", "each axis once",
+                               "x.T")
     return transposed(a, order)
 
 
@@ -139,7 +142,8 @@ def squeeze(a: Any, axis: Any = None) -> Any:
     a = array(a)
     axes = [i for i, n in enumerate(a.shape) if n == 1] if axis is None else axes_of(axis, len(a.shape))
     if any(a.shape[i] != 1 for i in axes):
-        raise ShapeError.of(f"cannot squeeze axis {axis} of an array of shape {a.shape}", "axes of extent 1", "np.squeeze(x)")
+        raise ShapeError.of(f"cannot squeeze axis {axis} of an array of shape {a.shape}", "axes of extent 1",
+                            "np.squeeze(x)")
     return reshaped(a, [n for i, n in enumerate(a.shape) if i not in axes])
 
 

@@ -96,7 +96,7 @@ def loop(model: Any, training: Training, first: int, epochs: int, callbacks: Seq
     """Train from epoch ``first`` to before ``epochs``; what was learned stays in the model whatever happens."""
     history = History()
     columns = history.history = {name: [] for name, _, _ in training.readings}
-    record = Record(first, epochs, training.steps, columns, training.state)
+    record = Record(first, epochs, training.steps, training.batch, columns, training.state)
     model.history, model.stop_training = history, False
     began = int(training.state["step"])
     for callback in callbacks:

@@ -16,9 +16,9 @@ _WIDTH = 20
 class Record:
     """What the loop over epochs appends to and the drawing thread reads: an epoch is there when its time is."""
 
-    def __init__(self, first: int, epochs: int, steps: int, columns: dict[str, list[float]],
+    def __init__(self, first: int, epochs: int, steps: int, batch: int, columns: dict[str, list[float]],
                  state: dict[str, Any]) -> None:
-        self.first, self.epochs, self.steps = first, epochs, steps
+        self.first, self.epochs, self.steps, self.batch = first, epochs, steps, batch
         self.columns = columns
         self.seconds: list[float] = []
         self.state = state
@@ -94,10 +94,13 @@ class Progress:
         at = min(max(int(record.state["step"]) - record.first_step - done * steps, 0), steps)
         filled = at * _WIDTH // steps
         bar = "━" * filled + "─" * (_WIDTH - filled)
+        line = f"Epoch {record.first + done + 1}/{record.epochs} {at}/{steps} {bar}"
+        if not at:
+            return line
         made, wanted = done * steps + at, (record.epochs - record.first) * steps
-        left = (wanted - made) * (time.perf_counter() - self._begun) / max(made, 1)
-        remaining = f" {duration(left)} left" if made else ""
-        return f"Epoch {record.first + done + 1}/{record.epochs} {at}/{steps} {bar}{remaining}"
+        left = (wanted - made) * (time.perf_counter() - self._begun) / made
+        so_far = {name: float(total) / (at * record.batch) for name, total in record.state["sums"].items()}
+        return f"{line} {duration(left)} left - {numbers(so_far)}"
 
 
 def numbers(values: dict[str, float]) -> str:

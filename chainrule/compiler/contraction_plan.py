@@ -1,0 +1,274 @@
+"""What a contraction is, and what a plan for it says: axes, register tile, loops, packed operands, scratch memory.
+
+``compiler/contraction.py`` finds the plan; ``llvm/contraction.py`` writes the loops that it describes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil, prod
+
+import numpy as np
+
+A, B, OUT = 0, 1, 2
+FMA_RATE, LOAD_RATE, FMA_LATENCY = 2, 2, 4  # vector instructions a cycle; cycles
+
+
+@dataclass(frozen=True)
+class ContractAxis:
+    """One index of a contraction: its extent and the strides (in elements) of A, B and the output along it."""
+
+    extent: int
+    a: int
+    b: int
+    out: int
+    reduce: bool
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """``accesses``: further stride vectors over the axes by which the epilogue will address memory."""
+
+    axes: tuple[ContractAxis, ...]
+    dtype: np.dtype
+    accesses: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis of the plan: one axis of the contraction, or several that every operand sees as one.
+
+    ``parts`` are the numbers of the merged axes, outermost first; the strides are those of the last.
+    """
+
+    extent: int
+    strides: tuple[int, ...]  # A, B, out, accesses…
+    reduce: bool
+    parts: tuple[int, ...]
+
+    @property
+    def origin(self) -> int:
+        return self.parts[-1]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The tiles of ``size`` from ``start`` to ``stop`` along an axis."""
+
+    start: int
+    stop: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """A loop of the nest: over blocks of ``size``, or over the register tiles of ``axis``."""
+
+    axis: int
+    size: int
+    block: bool = False
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Copy an operand to scratch, as far as the loops around have settled what is read of it.
+
+    Tile form: one panel for each tile along ``axis``; in it the elements of the tile lie together for each step of the
+    reduction. Dot form: rows along ``axis``; in them the lanes' axis is contiguous. Padding is zero.
+    """
+
+    operand: int
+    axis: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one contraction is computed. ``str(plan)`` shows the loop nest."""
+
+    contraction: Contraction
+    axes: tuple[Axis, ...]
+    lanes: int  # of a full vector
+    vector: int | None  # axis of the lanes; a reduced one in the dot form; None if nothing is left to vectorise
+    tile: tuple[int, ...]  # elements of each axis in the register tile (1 for reduced axes)
+    nest: tuple[Step | Pack, ...]  # loops outside of the tile
+    inner: tuple[int, ...]  # reduced axes looped over inside the tile, innermost last
+    unroll: int  # steps of the innermost one in a turn of its loop
+    cycles: float  # the model's estimate
+
+    @property
+    def dot(self) -> bool:
+        return self.vector is not None and self.axes[self.vector].reduce
+
+    @cached_property
+    def lane_axis(self) -> int | None:
+        """The axis (of the plan) along which the accumulators' lanes run when the epilogue sees them."""
+        if not self.dot:
+            return self.vector
+        rows = [i for i, t in enumerate(self.tile) if t > 1]
+        return min(rows, key=lambda i: (self.axes[i].strides[OUT] != 1, -self.tile[i]), default=None)
+
+    @property
+    def vector_axis(self) -> int | None:
+        """The same as a number of the contraction's axes (None if the epilogue sees scalars only)."""
+        return None if self.lane_axis is None else self.axes[self.lane_axis].origin
+
+    @cached_property
+    def steps(self) -> int:
+        """Elements of the reduction."""
+        return prod(x.extent for x in self.contraction.axes if x.reduce)
+
+    def pieces(self, i: int) -> tuple[Piece, ...]:
+        """The register tiles along axis ``i``: full ones, then at most one kind of smaller ones."""
+        return pieces(self.axes[i].extent, self.tile[i], self.lanes if i == self.vector else 1)
+
+    def chains(self, registers: int) -> int:
+        """Independent sums for each of a tile's registers, so that the multiply-adds do not wait for each other."""
+        return chains(registers, self.unroll)
+
+    # -- blocks
+
+    @cached_property
+    def blocks(self) -> dict[int, int]:
+        return self.blocks_around(len(self.nest))
+
+    def blocks_around(self, depth: int) -> dict[int, int]:
+        """Block sizes of the axes that are cut outside of step ``depth`` of the nest."""
+        return {s.axis: s.size for s in self.nest[:depth] if isinstance(s, Step) and s.block}
+
+    def longest(self, i: int, blocks: dict[int, int]) -> int:
+        """The longest block of axis ``i``, padded to full vectors; the last block takes the odd tiles along."""
+        extent = self.axes[i].extent
+        if i in blocks:
+            odd = 0 if self.axes[i].reduce else extent - self.pieces(i)[0].stop
+            extent = min(extent, blocks[i] + odd)
+        return self.padded(i, extent)
+
+    def padded(self, i: int, extent: int) -> int:
+        return ceil(extent / self.lanes) * self.lanes if i == self.vector else extent
+
+    # -- scratch memory: the packed operands, then the partial sums
+
+    @cached_property
+    def scratch(self) -> int:
+        """Elements of scratch memory."""
+        return sum(self.pack_size(p) for p in self.packs) + self.partial_size
+
+    @cached_property
+    def packs(self) -> tuple[Pack, ...]:
+        return tuple(s for s in self.nest if isinstance(s, Pack))
+
+    def pack_layout(self, pack: Pack, size: int) -> tuple[tuple[int, ...], int]:
+        """Strides inside a panel of ``size`` (or inside the rows), and how far apart panels are for a step along the axis."""
+        blocks = self.blocks_around(self.nest.index(pack))
+        lanes = self.vector if self.dot else pack.axis
+        assert lanes is not None
+        strides, panel = [0] * len(self.axes), 1
+        strides[lanes] = 1
+        width = self.longest(lanes, {}) if self.dot else self.padded(lanes, size)
+        for i in reversed(self.inner):
+            if i != lanes:
+                strides[i] = width * panel
+                panel *= self.longest(i, blocks)
+        if self.dot:
+            panel *= width
+            strides[pack.axis] = panel
+        return tuple(strides), panel
+
+    def pack_size(self, pack: Pack) -> int:
+        return self.longest(pack.axis, self.blocks_around(self.nest.index(pack))) * self.pack_layout(pack, 1)[1]
+
+    @cached_property
+    def cut_depth(self) -> int | None:
+        """The outermost loop over blocks of the reduction, if it is cut."""
+        cuts = (n for n, s in enumerate(self.nest) if isinstance(s, Step) and self.axes[s.axis].reduce)
+        return next(cuts, None)
+
+    @cached_property
+    def partial(self) -> dict[int, int]:
+        """Strides of the buffer of partial sums: all outputs that the loops inside of the outermost cut sweep over."""
+        strides, size = {}, 1
+        if self.cut_depth is not None:
+            within = {s.axis for s in self.nest[self.cut_depth:] if isinstance(s, Step)}
+            for i in sorted(within, key=lambda i: i != self.vector):
+                if not self.axes[i].reduce:
+                    strides[i] = size
+                    size *= self.longest(i, self.blocks_around(self.cut_depth))
+        return strides
+
+    @cached_property
+    def partial_size(self) -> int:
+        if self.cut_depth is None:
+            return 0
+        return prod(self.longest(i, self.blocks_around(self.cut_depth)) for i in self.partial)
+
+    # -- for the reader
+
+    def name(self, i: int) -> str:
+        x = self.axes[i]
+        kind = "k" if x.reduce else "m" if not x.strides[B] else "n" if not x.strides[A] else "b"
+        return f"{kind}{''.join(map(str, x.parts))}"
+
+    def __str__(self) -> str:
+        axes = [f"{self.name(i)}:{x.extent}(a{x.strides[A]},b{x.strides[B]},o{x.strides[OUT]})"
+                for i, x in enumerate(self.axes)]
+        lines = [f"{' '.join(axes)} {self.contraction.dtype}"]
+        for step in self.nest:
+            if isinstance(step, Pack):
+                text = f"pack {'AB'[step.operand]} along {self.name(step.axis)}"
+            elif step.block:
+                text = f"for {self.name(step.axis)} in blocks of {step.size}"
+            else:
+                sizes = " + ".join(f"{(p.stop - p.start) // p.size}×{p.size}" for p in self.pieces(step.axis))
+                text = f"for {self.name(step.axis)} in {sizes}"
+            lines.append("  " * len(lines) + text)
+        tile = "×".join(f"{t}{self.name(i)}" for i, t in enumerate(self.tile) if t > 1) or "1"
+        lanes = f"{self.lanes} lanes along {self.name(self.vector)}" if self.vector is not None else "scalars"
+        inner = ", ".join(self.name(i) for i in self.inner) or "nothing"
+        lines.append("  " * len(lines)
+                     + f"{'dot' if self.dot else 'tile'} {tile}, {lanes}, sum over {inner}, unroll {self.unroll}")
+        return "\n".join([*lines, f"scratch {self.scratch}, about {self.cycles:.0f} cycles"])
+
+
+def merge(c: Contraction) -> tuple[Axis, ...]:
+    """The axes without those of extent 1, and with neighbours joined that every access sees as one axis."""
+    axes = [Axis(x.extent, (x.a, x.b, 0) if x.reduce else (x.a, x.b, x.out, *(s[i] for s in c.accesses)), x.reduce, (i,))
+            for i, x in enumerate(c.axes) if x.extent != 1]
+    while (pair := next(((o, i) for o in axes for i in axes if o is not i and _mergeable(o, i)), None)) is not None:
+        o, i = pair
+        axes[axes.index(i)] = Axis(o.extent * i.extent, i.strides, i.reduce, o.parts + i.parts)
+        axes.remove(o)
+    return tuple(axes)
+
+
+def _mergeable(outer: Axis, inner: Axis) -> bool:
+    if outer.reduce != inner.reduce:
+        return False
+    return all(o == i * inner.extent for o, i in zip(outer.strides, inner.strides, strict=True))
+
+
+def pieces(extent: int, tile: int, unit: int = 1) -> tuple[Piece, ...]:
+    """Tiles of size ``tile``, then at most one kind of smaller tiles, as large and as few as can be.
+
+    >>> pieces(128, 6)
+    (Piece(start=0, stop=108, size=6), Piece(start=108, stop=128, size=5))
+    """
+    if extent <= tile:
+        return (Piece(0, extent, extent),)
+    if extent % tile == 0:
+        return (Piece(0, extent, tile),)
+    for small in range(tile - unit, unit - 1, -unit):
+        for count in range(1, min(tile // unit, extent // small) + 1):
+            if (extent - count * small) % tile == 0 and extent % unit == 0:
+                cut = extent - count * small
+                return (Piece(0, cut, tile), Piece(cut, extent, small)) if cut else (Piece(0, extent, small),)
+    cut = extent // tile * tile
+    return Piece(0, cut, tile), Piece(cut, extent, extent - cut)
+
+
+def chains(registers: int, unroll: int) -> int:
+    """Independent sums a register needs to hide the latency of multiply-adds."""
+    count = 1
+    while registers * count < FMA_RATE * FMA_LATENCY and count * 2 <= unroll and registers * count * 2 <= 12:
+        count *= 2
+    return count
