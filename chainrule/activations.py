@@ -163,7 +163,7 @@ def get(identifier: str | Activation | None) -> Activation:
         raise unknown_name("activation", identifier, _BY_NAME)
     if callable(identifier):
         return identifier
-    raise ArgumentError.of(f"activation={identifier!r}", "a name or a function of an array", "activation='relu'")
+    raise ArgumentError.of(f"got activation={identifier!r}", "a name or a function of an array", "activation='relu'")
 
 
 # ---------------------------------------------------------------- for the losses

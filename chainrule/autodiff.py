@@ -31,10 +31,10 @@ def push_forward(outputs: Sequence[Node], tangents: Mapping[Node, Any], separate
     With ``separate`` every node's tangent is a node of its own, so that its cotangent can be told apart.
     """
     known: dict[Node, Any] = dict(tangents)
-    with derived() as source:
+    with derived() as origin:
         for node in topological(outputs, stop=tangents):
             if node not in known and not known.keys().isdisjoint(node.inputs):
-                source[0] = node.source
+                origin.source = node.source
                 tangent = _tangent(node, known)
                 if tangent is not None:
                     known[node] = ew.copy(tangent) if separate else tangent
@@ -68,11 +68,11 @@ def pull_back(tangents: Sequence[Any], cotangents: Sequence[Any], placeholders: 
     for node, ct in roots:
         if node in linear:
             accumulate(node, ct)
-    with derived() as source:
+    with derived() as origin:
         for node in reversed(order):
             if node not in total:
                 continue
-            source[0] = node.source
+            origin.source = node.source
             inputs = [Linear(i.shape, i.dtype) if i in linear else Tracer(i) for i in node.inputs]
             for i, ct in zip(node.inputs, _transposed(node, total[node], inputs), strict=True):
                 if ct is not None and i in linear:
@@ -197,7 +197,7 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
     Example:
         >>> import chainrule as cr, numpy as np
         >>> cr.value_and_grad(lambda x: np.sum(x ** 2))(np.array([1.0, 2.0]))
-        (5.0, array([2., 4.]))
+        (np.float64(5.0), array([2., 4.]))
     """
     def run(*args: Any, **options: Any) -> Any:
         recording = _Recording(function, args, _positions(argnums, len(args)), options, has_aux)

@@ -32,17 +32,17 @@ def share(name: str, value: Any, one: bool = False) -> float:
 def whole(name: str, value: Any, least: int = 1) -> int:
     """``value`` as a whole number of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ArgumentError.of(f"{name}={value!r}", f"a whole number, {least} or more", f"{name}={max(least, 32)}")
+        raise ArgumentError.of(f"got {name}={value!r}", f"a whole number, {least} or more", f"{name}={max(least, 32)}")
     return int(value)
 
 
 def _number(name: str, value: Any) -> float:
     if isinstance(value, bool | str) or not (np.isscalar(value) or getattr(value, "shape", None) == ()):
-        raise ArgumentError.of(f"{name}={value!r}", "a number", f"{name}=0.01")
+        raise ArgumentError.of(f"got {name}={value!r}", "a number", f"{name}=0.01")
     return float(value)
 
 
 def _fitting(fit: bool, name: str, value: Any, number: float, fits: str, corrected: str) -> float:
     if not fit:
-        raise ArgumentError.of(f"{name}={value!r}", fits, f"{name}={corrected}")
+        raise ArgumentError.of(f"got {name}={value!r}", fits, f"{name}={corrected}")
     return number

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -30,23 +31,29 @@ class Source(NamedTuple):
         return f"{Path(self.file).name}:{self.line}"
 
 
+class _Origin(threading.local):
+    """The line that derivatives are booked under while they are recorded: that of what they are derived from."""
+
+    source: Source | None = None
+
+
+_ORIGIN = _Origin()
+
+
 @contextmanager
-def derived() -> Iterator[list[Source | None]]:
-    """Book what is recorded under the source put into the list: derivatives belong to the line of the original."""
-    before = _ORIGIN[0]
+def derived() -> Iterator[_Origin]:
+    """Book what is recorded under the ``source`` that is set, instead of the calling line."""
+    before = _ORIGIN.source
     try:
         yield _ORIGIN
     finally:
-        _ORIGIN[0] = before
-
-
-_ORIGIN: list[Source | None] = [None]
+        _ORIGIN.source = before
 
 
 def user_source() -> Source | None:
     """The innermost line outside the package that led here."""
-    if _ORIGIN[0] is not None:
-        return _ORIGIN[0]
+    if _ORIGIN.source is not None:
+        return _ORIGIN.source
     frame: Any = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename

@@ -46,7 +46,7 @@ def _plain(key: Any) -> list[Any]:
         return [key]
     if isinstance(key, int | np.integer) and not isinstance(key, bool):
         return [int(key)]
-    array = key if isinstance(key, Traced) else np.asarray(key)
+    array: Any = key if isinstance(key, Traced) else np.asarray(key)
     if array.dtype == dtypes.BOOL:
         if isinstance(key, Traced):
             source = user_source()

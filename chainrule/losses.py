@@ -289,7 +289,7 @@ def get(identifier: str | Loss | Callable[[Any, Any], Any]) -> Loss:
         return _OF_FUNCTION[identifier]()
     if callable(identifier):
         return FunctionLoss(identifier)
-    raise ArgumentError.of(f"loss={identifier!r}", "a name, a Loss, or a function of (y_true, y_pred)",
+    raise ArgumentError.of(f"got loss={identifier!r}", "a name, a Loss, or a function of (y_true, y_pred)",
                            "loss='binary_crossentropy'")
 
 

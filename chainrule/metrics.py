@@ -61,7 +61,7 @@ class BinaryAccuracy(Metric):
     def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5) -> None:
         super().__init__(name)
         if not 0 < threshold < 1:
-            raise ArgumentError.of(f"threshold={threshold}", "a number between 0 and 1", "threshold=0.5")
+            raise ArgumentError.of(f"got threshold={threshold}", "a number between 0 and 1", "threshold=0.5")
         self.threshold = threshold
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

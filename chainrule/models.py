@@ -321,7 +321,7 @@ class Sequential(Layer):
                                + (f" of {len(given)}" if isinstance(given, tuple | list) else ""),
                                "a pair (x, y)", "validation_data=(x_val, y_val)")
         x, y = given
-        return self._data(x, y, loss, ("validation x", "validation y"))
+        return self._data(x, y, loss, ("x_val", "y_val"))
 
     def _fitting_metrics(self, y: np.ndarray) -> tuple[metrics.Metric, ...]:
         assert self.output_shape is not None

@@ -71,6 +71,7 @@ class Tracer(Traced):
             raise unsupported(name)
         if method == "__call__":
             dtype = options.pop("dtype", None)
+            options = {k: v for k, v in options.items() if k not in ("casting", "order", "subok")}
             if dtype is not None:
                 inputs = tuple(ew.cast(a, dtype=np.dtype(dtype)) if isinstance(a, Traced) else a for a in inputs)
         return apply(rule, name, inputs, options)
@@ -86,7 +87,7 @@ class Tracer(Traced):
         raise TracedValueError.of(
             f"a plain NumPy array was asked for, but {self!r} is being recorded{_where()}",
             "functions that record: np.* on the tracer itself, or cr.stop_gradient for a constant",
-            "np.sum(x)   # not np.sum(np.asarray(x))")
+            "np.stack([x, y])   # not np.array([x, y]); and np.sum(x), not np.sum(np.asarray(x))")
 
     # -- concrete values
 

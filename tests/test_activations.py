@@ -73,7 +73,7 @@ def test_logits_are_found_behind_sigmoid_and_softmax_only():
 def test_names():
     assert activations.get(None) is activations.linear and activations.get(np.tanh) is np.tanh
     assert activations.get("swish") is activations.silu
-    with pytest.raises(ArgumentError, match=r"unknown activation 'rleu'[\s\S]*activation='relu'"):
+    with pytest.raises(ArgumentError, match=r"Unknown activation 'rleu'[\s\S]*activation='relu'"):
         activations.get("rleu")
     with pytest.raises(ArgumentError):
         activations.get(3)
@@ -87,7 +87,8 @@ SPREAD = {  # standard deviation and largest absolute value
     "he_uniform": (math.sqrt(2 / 300), math.sqrt(6 / 300)), "he_normal": (math.sqrt(2 / 300), None),
     "lecun_uniform": (math.sqrt(1 / 300), math.sqrt(3 / 300)), "lecun_normal": (math.sqrt(1 / 300), None),
     "random_normal": (0.05, None), "random_uniform": (0.1 / math.sqrt(12), 0.05),
-    "truncated_normal": (0.05 * 0.8796, 0.1), "zeros": (0, 0), "ones": (0, 1), "variance_scaling": (math.sqrt(1 / 300), None),
+    "truncated_normal": (0.05 * 0.8796, 0.1), "zeros": (0, 0), "ones": (0, 1),
+    "variance_scaling": (math.sqrt(1 / 300), None),
 }
 
 

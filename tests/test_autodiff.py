@@ -197,6 +197,13 @@ def test_large_fan_in_of_reused_values():
     np.testing.assert_array_equal(grad(g)(X), np.full(5, 2.0**30))
 
 
+def test_compiled_functions_inside_others():
+    inner = runtime.jit(lambda x: np.sin(x) * x)
+    expected = grad(lambda x: np.sum(np.sin(x) * x))(X)
+    np.testing.assert_allclose(grad(lambda x: np.sum(inner(x)))(X), expected)
+    np.testing.assert_allclose(runtime.jit(grad(lambda x: np.sum(inner(x))))(X), expected, rtol=1e-13)
+
+
 def test_gradients_carry_the_line_of_what_they_are_derived_from():
     def g(x):
         y = np.sin(x)

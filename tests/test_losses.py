@@ -82,7 +82,8 @@ EXTREME = np.array([[1000.0, -1000.0, 0.0, 500.0]])
 @pytest.mark.parametrize(("loss", "y", "activation"), [
     (losses.BinaryCrossentropy(), np.array([[0.0, 1.0, 1.0, 1.0]]), activations.sigmoid),
     (losses.CategoricalCrossentropy(), np.array([[0.0, 1.0, 0.0, 0.0]]), activations.softmax),
-    (losses.SparseCategoricalCrossentropy(), np.array([1]), activations.softmax)], ids=["binary", "categorical", "sparse"])
+    (losses.SparseCategoricalCrossentropy(), np.array([1]), activations.softmax)],
+    ids=["binary", "categorical", "sparse"])
 def test_hopeless_predictions_have_a_finite_loss_and_a_useful_gradient(loss, y, activation):
     f = jit(lambda z: loss(y, activation(z)))
     assert 400 < float(f(EXTREME)) <= 2000
@@ -113,9 +114,9 @@ def test_targets_without_the_last_axis_do_not_broadcast():
     y, p = np.arange(5.0), np.arange(5.0)[:, None]
     for name in ("mse", "mae", "huber"):
         assert float(losses.get(name)(y, p)) == 0.0
-    with pytest.raises(ShapeError, match="targets of shape"):
+    with pytest.raises(ShapeError, match="Targets of shape"):
         losses.mean_squared_error(np.zeros(5), np.zeros((5, 3)))
-    with pytest.raises(ShapeError, match="class labels"):
+    with pytest.raises(ShapeError, match="Class labels"):
         losses.sparse_categorical_crossentropy(np.zeros((5, 2), int), np.zeros((5, 3)))
 
 
@@ -124,7 +125,7 @@ def test_names():
                        ("MeanAbsoluteError", losses.MeanAbsoluteError), (losses.huber, losses.Huber),
                        (losses.Huber, losses.Huber)):
         assert type(losses.get(name)) is kind
-    with pytest.raises(ArgumentError, match=r"unknown loss 'binary_crossentropi'[\s\S]*loss='binary_crossentropy'"):
+    with pytest.raises(ArgumentError, match=r"Unknown loss 'binary_crossentropi'[\s\S]*loss='binary_crossentropy'"):
         losses.get("binary_crossentropi")
     for wrong in (dict(delta=0), dict(delta=-1)):
         with pytest.raises(ArgumentError):
@@ -179,7 +180,7 @@ def test_sums_and_counts_of_batches_make_the_whole():
 
 
 def test_metric_names():
-    with pytest.raises(ArgumentError, match=r"unknown metric 'acuracy'[\s\S]*metrics='accuracy'"):
+    with pytest.raises(ArgumentError, match=r"Unknown metric 'acuracy'[\s\S]*metrics='accuracy'"):
         metrics.get("acuracy")
     assert metrics.get(lambda y, p: np.abs(y - p)).call(1.0, np.ones(3)).shape == (3,)
     assert float(metrics.get("binary_crossentropy")(BITS, sigmoid(Z))) == pytest.approx(BCE.mean(), rel=1e-6)

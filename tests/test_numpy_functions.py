@@ -415,6 +415,22 @@ def test_compiled_is_what_numpy_gives(family):
         assert_same(result, plain(function, args), limit=16, scale=64, what=f"{family} {i}")
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_compiled_derivatives_are_reference(family):
+    cases = [(f, args) for f, args, grads in (c.values for c in FAMILIES[family]) if grads]
+
+    def weighted(function, args):
+        out = function(*args)
+        return np.sum(out * np.cos(np.arange(np.size(out))).reshape(np.shape(out)))
+
+    def everything(all_args):
+        return [grad(lambda args, f=f: weighted(f, args))(args) for (f, _), args in zip(cases, all_args, strict=True)]
+    args = [args for _, args in cases]
+    for (function, _), compiled, wanted in zip(cases, runtime.jit(everything)(args), everything(args), strict=True):
+        for c, w in zip(compiled, wanted, strict=True):
+            assert_same(c, w, limit=256, scale=256, what=f"line {function.__code__.co_firstlineno}")
+
+
 @pytest.mark.parametrize("name", [n for n in cnp.__all__ if n not in ("linalg",)])
 def test_names_are_numpys(name):
     ours = getattr(cnp, name)
@@ -466,6 +482,13 @@ def test_shapes_are_plain_python_under_recording():
 def test_what_cannot_be_recorded_says_so(function, message):
     with pytest.raises((ChainruleTypeError, AttributeError), match=f"(?i){message}"):
         trace(function, M)
+
+
+def test_arrays_of_traced_elements_say_how():
+    with pytest.raises(TracedValueError, match=r"np\.stack"):
+        trace(lambda x: np.array([x[0], x[1]]), M)
+    with pytest.raises(TracedValueError, match="not np.sum"):
+        grad(lambda x: np.sum(np.asarray(x)))(M)
 
 
 def test_changing_an_array_in_place_says_so():

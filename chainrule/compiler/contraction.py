@@ -167,16 +167,23 @@ class _Search:
         registers, steps, dot = prod(counts.values()), self.steps, v in self.reduced
         if dot:
             steps = steps // self.axes[v].extent * ceil(self.axes[v].extent / self.lanes)
-        loads = sum(prod(n for i, n in counts.items() if self.stride(o, i)) for o in (A, B))
+        each = [prod(n for i, n in counts.items() if self.stride(o, i)) for o in (A, B)]
+        loads = sum(each)
         latency = FMA_LATENCY / chains(registers, max(1, min(steps, 8)))
         step = max(registers / FMA_RATE, loads / LOAD_RATE, latency, (registers + loads) / 5) + 0.03 * loads
-        if dot:
-            return 14 + registers * (2.5 if registers > 1 else 0) + steps * (step + max(0, loads - STREAMS))
+        if dot:  # without blocks: an operand that is swept for each row of the other comes from where it fits
+            step += max(0, loads - STREAMS) + sum(n * self.far(o) for n, o in zip(each, (A, B), strict=True))
+            return 14 + registers * (2.5 if registers > 1 else 0) + steps * step
         if self.block_steps(v, tile) * counts[v] * self.machine.vector_bytes > self.machine.l1_bytes // 2:
             step = max(step, 1.2 * counts[v]) + 0.05 * counts[v]  # panels come from the second-level cache
         step += 0.02 * sum(n for i, n in counts.items() for o in (A, B)
                            if abs(self.stride(o, i)) * self.item >= MEMORY_PAGE)
         return 8 + registers * (1 if self.stride(OUT, v) == 1 else 2 * self.lanes) + steps * step
+
+    def far(self, operand: int) -> float:
+        """Cycles that a vector takes longer to load for the operand's size."""
+        half = self.sizes[operand] * 2
+        return 0.0 if half <= self.machine.l1_bytes else 0.2 if half <= self.machine.l2_bytes else 1.0
 
     def direct_cycles(self, operand: int, v: int, tile: dict[int, int], counts: dict[int, int], sweeps: int) -> float:
         """What one step takes beyond that if the operand is not packed, on the average of all sweeps over it."""

@@ -207,7 +207,7 @@ def _given_shape(input_shape: Any, input_dim: Any) -> tuple[int, ...] | None:
         return None
     extents = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
     if any(not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1 for n in extents):
-        raise ArgumentError.of(f"input_shape={input_shape!r}", "the extents of one sample, whole numbers above 0, "
+        raise ArgumentError.of(f"got input_shape={input_shape!r}", "the extents of one sample, whole numbers above 0, "
                                "without the batch", "input_shape=(28, 28)")
     return tuple(int(n) for n in extents)
 

@@ -16,11 +16,11 @@ from itertools import product
 import llvmlite.ir as ir
 import numpy as np
 
-from chainrule.compiler.contraction import Pack, Piece, Plan, Step, pieces
+from chainrule.compiler.contraction_plan import Pack, Piece, Plan, Step, pieces
 from chainrule.llvm.emitter import PTR, Emitter, Loop, Val
 from chainrule.llvm.lanes import gather, load_columns, load_first, power_of_two, resize, square, store_first, sum_lanes
+from chainrule.llvm.place import Index, Place, Tile, affine, value
 
-Index = Val | int
 Epilogue = Callable[[Emitter, "Place", Val], None]
 
 
@@ -34,49 +34,6 @@ def emit_contraction(e: Emitter, plan: Plan, a: ir.Value, b: ir.Value, scratch: 
         _Nest(e, plan, (a, b), scratch, epilogue).descend(0, {})
 
 
-class Place:
-    """The outputs in one register: ``lanes`` of them, along ``plan.vector_axis``.
-
-    Memory is addressed by stride vectors over the axes of the contraction (elements; reduced axes are ignored), which
-    must be those of the output or among ``Contraction.accesses``.
-    """
-
-    def __init__(self, tile: _Tile, at: dict[int, int], lanes: int) -> None:
-        self._tile, self._at, self.lanes = tile, at, lanes
-
-    def offset(self, strides: Sequence[int]) -> Val:
-        """The offset in elements of the first lane."""
-        e, own = self._tile.e, self._tile.own(strides)
-        return _plus(e, self._tile.offset(own), sum(n * own[i] for i, n in self._at.items()))
-
-    def lane_stride(self, strides: Sequence[int]) -> int:
-        """How far apart neighbouring lanes lie."""
-        axis = self._tile.plan.lane_axis
-        return 0 if axis is None else self._tile.own(strides)[axis]
-
-    def pointer(self, base: ir.Value, strides: Sequence[int], dtype: np.dtype) -> ir.Value:
-        """The address of the first lane's element of an array at ``base``."""
-        e, own = self._tile.e, self._tile.own(strides)
-        return e.at(self._tile.pointer(base, own, dtype), sum(n * own[i] for i, n in self._at.items()), dtype)
-
-    def load(self, base: ir.Value, strides: Sequence[int], dtype: np.dtype) -> Val:
-        """The elements of an array at ``base`` that belong to the lanes."""
-        e, pointer, stride = self._tile.e, self.pointer(base, strides, dtype), self.lane_stride(strides)
-        if self.lanes == 1 or stride == 0:
-            return e.splat(e.load(pointer, dtype), self.lanes)
-        if stride == 1:
-            return resize(e, load_first(e, pointer, dtype, self.lanes, power_of_two(self.lanes)), self.lanes)
-        return gather(e, lambda i: e.load(e.at(pointer, i * stride, dtype), dtype), self.lanes, self.lanes)
-
-    def store(self, x: Val, base: ir.Value, strides: Sequence[int]) -> None:
-        """Write the lanes of ``x`` to their elements of an array at ``base``."""
-        e, pointer, stride = self._tile.e, self.pointer(base, strides, x.dtype), self.lane_stride(strides)
-        if self.lanes == 1 or stride == 1:
-            return store_first(e, x, pointer, self.lanes)
-        for i in range(self.lanes):
-            e.store(e.extract(x, i), e.at(pointer, i * stride, x.dtype))
-
-
 @dataclass(frozen=True)
 class _Span:
     """The part of an axis that the loops around have settled on: a block, or a tile of ``size`` in a block."""
@@ -85,6 +42,11 @@ class _Span:
     stop: Index
     size: int = 0
     block: Index = 0  # where the block starts
+
+    @property
+    def whole(self) -> bool:
+        """Whether this is a block."""
+        return not self.size
 
 
 @dataclass(frozen=True)
@@ -104,36 +66,6 @@ class _Register:
         return next(iter(self.at.values()), 0)
 
 
-class _Tile:
-    """What the places of one register tile share: offsets and addresses of its first element."""
-
-    def __init__(self, e: Emitter, plan: Plan, spans: dict[int, _Span]) -> None:
-        self.e, self.plan = e, plan
-        self.start = {i: s.start for i, s in spans.items() if not plan.axes[i].reduce}
-        self._offsets: dict[tuple[int, ...], Index] = {}
-        self._pointers: dict[tuple, ir.Value] = {}
-
-    def own(self, strides: Sequence[int]) -> tuple[int, ...]:
-        """Strides over the contraction's axes as strides over the plan's."""
-        axes = self.plan.contraction.axes
-        for x in self.plan.axes:
-            for outer, inner in zip(x.parts, x.parts[1:]):
-                if not x.reduce and strides[outer] != strides[inner] * axes[inner].extent:
-                    raise ValueError(f"strides {tuple(strides)} are not among the accesses that the contraction was planned for")
-        return tuple(0 if x.reduce else strides[x.origin] for x in self.plan.axes)
-
-    def offset(self, own: tuple[int, ...]) -> Index:
-        if own not in self._offsets:
-            self._offsets[own] = _affine(self.e, ((start, own[i]) for i, start in self.start.items()))
-        return self._offsets[own]
-
-    def pointer(self, base: ir.Value, own: tuple[int, ...], dtype: np.dtype) -> ir.Value:
-        key = (id(base), own, dtype)
-        if key not in self._pointers:
-            self._pointers[key] = self.e.at(base, self.offset(own), dtype)
-        return self._pointers[key]
-
-
 @dataclass(frozen=True)
 class _View:
     """How one operand is read inside a tile: the address of the tile's first element and the strides."""
@@ -143,7 +75,7 @@ class _View:
     padded: bool = False  # whole registers may be read
 
     def move(self, e: Emitter, dtype: np.dtype, axis: int, by: Index) -> _View:
-        offset = _affine(e, [(by, self.strides[axis])])
+        offset = affine(e, [(by, self.strides[axis])])
         return self if isinstance(offset, int) and offset == 0 else _View(e.at(self.pointer, offset, dtype), self.strides, self.padded)
 
 
@@ -159,7 +91,7 @@ class _Nest:
         for pack in plan.packs:
             self.packed[pack.operand] = pack, e.at(scratch, used, self.dtype)
             used += plan.pack_size(pack)
-        self.partial = e.at(scratch, used, self.dtype) if plan.partial else None
+        self.partial = e.at(scratch, used, self.dtype) if plan.partial_size else None
 
     # -- the loops outside of the tile
 
@@ -199,7 +131,7 @@ class _Nest:
             return
         start, stop, block = e.index(piece.start), e.index(piece.stop), 0
         if around is not None:
-            block, low, high = around.start, _val(e, around.start), _val(e, around.stop)
+            block, low, high = around.start, value(e, around.start), value(e, around.stop)
             start, stop = e.select(e.gt(low, start), low, start), e.select(e.lt(high, stop), high, stop)
         with e.loop(start, stop, size) as loop:
             yield _Span(loop.index, e.add(loop.index, e.index(size)), size, block)
@@ -218,7 +150,7 @@ class _Nest:
         if not order:
             return self.copy_block(pack, around, spans)
         for piece in self.copied(pack, order[0]):
-            with self.over(piece, around.get(pack.axis) if order[0] == pack.axis else None) as span:
+            with self.over(piece, around.get(order[0])) as span:
                 self.copy(order[1:], pack, around, spans | {order[0]: span})
 
     def copied(self, pack: Pack, axis: int) -> Sequence[Piece]:
@@ -254,25 +186,20 @@ class _Nest:
     def packed_view(self, pack: Pack, span: _Span, spans: dict[int, _Span]) -> _View:
         """The panel, or the rows, of a packed operand at ``span`` of the packed axis."""
         e, plan = self.e, self.plan
-        strides = [0] * len(self.axes)
-        lanes = plan.vector if plan.dot else pack.axis
-        strides[lanes] = 1
-        width = plan.padded(lanes, self.axes[lanes].extent if plan.dot else span.size)
-        for i in reversed(plan.inner):
-            if i != plan.vector:
-                strides[i], width = width, width * self.axes[i].extent
-        if plan.dot:
-            strides[pack.axis] = width
-        terms = [(span.start, width if plan.dot else plan.steps), (span.block, -(width if plan.dot else plan.steps))]
-        terms += [(spans[i].start, strides[i]) for i in plan.inner if i in spans]
-        return _View(e.at(self.packed[pack.operand][1], _affine(e, terms), self.dtype), tuple(strides), True)
+        strides, panel = plan.pack_layout(pack, span.size)
+        around = plan.blocks_around(plan.nest.index(pack))
+        terms = [(span.start, panel), (span.block, -panel)]
+        for i in plan.inner:
+            if i in spans and not (i in around and spans[i].whole):  # only the block that the loops are in is packed
+                terms += [(spans[i].start, strides[i]), (spans[i].block, -strides[i])]
+        return _View(e.at(self.packed[pack.operand][1], affine(e, terms), self.dtype), strides, True)
 
     # -- the register tile
 
     def start(self, operand: int, spans: dict[int, _Span]) -> ir.Value:
         """The operand's address at the start of all spans."""
         strides = [(s.start, self.axes[i].strides[operand]) for i, s in spans.items()]
-        return self.e.at(self.operands[operand], _affine(self.e, strides), self.dtype)
+        return self.e.at(self.operands[operand], affine(self.e, strides), self.dtype)
 
     def view(self, operand: int, spans: dict[int, _Span]) -> _View:
         """How the tile at ``spans`` reads an operand."""
@@ -287,12 +214,12 @@ class _Nest:
         views = [_View(_hidden(self.e, v.pointer), v.strides, v.padded) for v in (self.view(o, spans) for o in (0, 1))]
         if not self.plan.steps:
             return self.finish(spans, registers, self.zeros(registers))
-        if not self.plan.partial:
+        if self.plan.cut_depth is None:
             return self.finish(spans, registers, self.accumulate(0, views, registers, self.zeros(registers), spans))
         e, memory = self.e, self.partial_view(spans)
         blocks = [(s, self.axes[i].extent) for i, s in spans.items() if self.axes[i].reduce]
-        first = _all(e, [e.eq(_val(e, s.start), e.index(0)) for s, _ in blocks])
-        last = _all(e, [e.eq(_val(e, s.stop), e.index(extent)) for s, extent in blocks])
+        first = _all(e, [e.eq(value(e, s.start), e.index(0)) for s, _ in blocks])
+        last = _all(e, [e.eq(value(e, s.stop), e.index(extent)) for s, extent in blocks])
         sums = self.accumulate(0, views, registers, self.resume(first, memory, registers), spans)
         with e.b.if_else(last.ir) as (then, otherwise):
             with then:
@@ -324,7 +251,7 @@ class _Nest:
         axis = plan.inner[depth]
         count: Index = self.axes[axis].extent
         if axis in spans:
-            count = e.sub(_val(e, spans[axis].stop), _val(e, spans[axis].start))
+            count = e.sub(value(e, spans[axis].stop), value(e, spans[axis].start))
         if depth == len(plan.inner) - 1:
             return self.innermost(views, registers, sums, count)
         with self.carrying(registers, sums, count, 1) as loop:
@@ -411,7 +338,7 @@ class _Nest:
         return [total(chain) for chain in sums]
 
     def finish(self, spans: dict[int, _Span], registers: list[_Register], sums: Sums) -> None:
-        tile = _Tile(self.e, self.plan, spans)
+        tile = Tile(self.e, self.plan, {i: s.start for i, s in spans.items()})
         totals = [self.e.const(0, self.dtype, r.width) if x is None else x for r, x in zip(registers, self.totals(sums), strict=True)]
         for r, x in self.across(registers, totals) if self.plan.dot else zip(registers, totals, strict=True):
             self.epilogue(self.e, Place(tile, r.at, r.lanes), resize(self.e, x, r.lanes))
@@ -433,9 +360,11 @@ class _Nest:
     # -- partial sums in memory, where the reduction is cut into blocks
 
     def partial_view(self, spans: dict[int, _Span]) -> _View:
-        strides = self.plan.partial
-        terms = [(s.start, strides[i]) for i, s in spans.items()] + [(s.block, -strides[i]) for i, s in spans.items()]
-        return _View(self.e.at(self.partial, _affine(self.e, terms), self.dtype), strides)
+        e, plan = self.e, self.plan
+        terms = [(spans[i].start, stride) for i, stride in plan.partial.items()]
+        around = plan.blocks_around(plan.cut_depth)
+        terms += [(spans[i].block, -stride) for i, stride in plan.partial.items() if i in around]
+        return _View(e.at(self.partial, affine(e, terms), self.dtype), tuple(plan.partial.get(i, 0) for i in range(len(self.axes))))
 
     def address(self, memory: _View, r: _Register) -> ir.Value:
         return self.e.at(memory.pointer, sum(n * memory.strides[i] for i, n in r.at.items()), self.dtype)
@@ -462,26 +391,6 @@ class _Nest:
 def _hidden(e: Emitter, pointer: ir.Value) -> ir.Value:
     """The same address by a way that the optimiser cannot see through, so that it does not load whole panels ahead of a loop."""
     return e.b.asm(ir.FunctionType(PTR, [PTR]), "", "=r,0", [pointer], side_effect=True)
-
-
-def _val(e: Emitter, x: Index) -> Val:
-    return e.index(x) if isinstance(x, int) else x
-
-
-def _plus(e: Emitter, x: Index, n: int) -> Val:
-    return e.index(x + n) if isinstance(x, int) else x if n == 0 else e.add(x, e.index(n))
-
-
-def _affine(e: Emitter, terms: Iterable[tuple[Index, int]]) -> Index:
-    """Σ index · stride; constants are folded."""
-    fixed, total = 0, None
-    for index, stride in terms:
-        if isinstance(index, int):
-            fixed += index * stride
-        elif stride:
-            term = index if stride == 1 else e.mul(index, e.index(stride))
-            total = term if total is None else e.add(total, term)
-    return fixed if total is None else _plus(e, total, fixed)
 
 
 def _all(e: Emitter, conditions: list[Val]) -> Val:

@@ -291,13 +291,13 @@ class Emitter:
         return Val(out, dtype)
 
     def _float_to_int(self, x: Val, dtype: np.dtype) -> ir.Value:
-        # Through int64, as C compilers do for narrow types, so that out-of-range values wrap and are not poison;
-        # freeze keeps the unrepresentable ones from becoming undefined behaviour further on.
-        if dtype.itemsize == 8:
-            convert = self.b.fptosi if dtype.kind == "i" else self.b.fptoui
-            return self.b.freeze(convert(x.ir, lane_type(dtype, x.lanes)))
-        wide = self.b.freeze(self.b.fptosi(x.ir, lane_type(INT64, x.lanes)))
-        return self.b.trunc(wide, lane_type(dtype, x.lanes))
+        """Truncated; what no integer can hold saturates (LLVM's plain conversion leaves it undefined)."""
+        wide = dtype if dtype.itemsize == 8 else INT64  # narrow types wrap around, as in NumPy
+        target = lane_type(wide, x.lanes)
+        suffix = f"i64.{_suffix(x)}" if x.lanes == 1 else f"v{x.lanes}i64.{_suffix(x)}"
+        name = f"llvm.fpto{'u' if wide.kind == 'u' else 's'}i.sat.{suffix}"
+        converted = self.b.call(self._declare(name, target, [x.ir.type]), [x.ir])
+        return converted if wide is dtype else self.b.trunc(converted, lane_type(dtype, x.lanes))
 
     def math(self, name: str, *args: Val) -> Val:
         """A function of the vector mathematics (``llvm/math.py``) by name."""

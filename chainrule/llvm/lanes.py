@@ -32,6 +32,8 @@ def load_first(e: Emitter, pointer: ir.Value, dtype: np.dtype, lanes: int, width
         return e.load(pointer, dtype, lanes)
     if lanes == power_of_two(lanes):
         return resize(e, e.load(pointer, dtype, lanes), width)
+    if dtype.itemsize < 4:  # vector units mask whole words only
+        return gather(e, lambda i: e.load(e.at(pointer, i, dtype), dtype), lanes, width)
     kind = lane_type(dtype, width)
     name = f"llvm.masked.load.v{width}{_suffix(dtype)}.p0"
     function = _declare(e, name, kind, [PTR, I32, ir.VectorType(I1, width), kind])

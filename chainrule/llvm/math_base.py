@@ -16,7 +16,7 @@ F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 class Format:
     """Constants of one IEEE binary format, as Python numbers."""
 
-    int: np.dtype  # the signed integer of the same width
+    integer: np.dtype  # the signed integer of the same width
     fraction: int  # stored bits of the significand
     bias: int
     sign: int  # the sign bit, as a signed integer
@@ -68,7 +68,7 @@ def at_most(e: Emitter, x: Val, high: float) -> Val:
 
 def integer(e: Emitter, x: Val) -> Val:
     """The bits of a float as a signed integer."""
-    return e.bitcast(x, FORMATS[x.dtype].int)
+    return e.bitcast(x, FORMATS[x.dtype].integer)
 
 
 def round_scaled(e: Emitter, x: Val, scale: float, offset: int = 0) -> tuple[Val, Val]:

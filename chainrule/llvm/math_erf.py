@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chainrule.llvm.emitter import Emitter, Val
 from chainrule.llvm.math_base import F32, F64, Table, at_most, flip_sign, halved, is_negative, polynomial, split_sign
-from chainrule.llvm.math_exp import LIFT, expm1_parts
+from chainrule.llvm.math_exp import LIFT, exp_of_minus, expm1_parts
 
 # erf(x)/x - 1 in powers of x^2 on |x| <= 1. Relative error of the whole 2^-24.6 / 2^-55.
 ERF: Table = {
@@ -39,8 +39,8 @@ ERFC: Table = {
 def erfc_positive(e: Emitter, x: Val) -> Val:
     """erfc(x) for 0.5 <= x <= ERFC_ZERO: R(u)·e^(-x²)/(x + c), u = (x - c)/(x + c), what is lost in u and R kept."""
     centre, one = e.like(x, ERFC_CENTRE[x.dtype]), e.like(x, 1)
-    first, *others = ERFC[x.dtype]
-    first = e.like(x, first)
+    constant, *others = ERFC[x.dtype]
+    first = e.like(x, constant)
     with e.exact():
         bottom, top = e.add(x, centre), e.sub(x, centre)
         inverse = e.div(one, bottom)
@@ -82,7 +82,11 @@ def erf(e: Emitter, x: Val) -> Val:
         distance = e.sub(at_most(e, size, 3.94), e.like(x, ERF_FAR_CENTRE))
         far = halved(e, distance, e.mul(distance, distance), ERF_FAR)
     else:
-        far = e.sub(e.like(x, 1), erfc_positive(e, at_most(e, size, 6.0)))
+        bounded, centre, one = at_most(e, size, 6.0), e.like(x, ERFC_CENTRE[F64]), e.like(x, 1)
+        inverse = e.div(one, e.add(bounded, centre))
+        u = e.mul(e.sub(bounded, centre), inverse)
+        slow = e.mul(inverse, halved(e, u, e.mul(u, u), ERFC[F64]))
+        far = e.fma(e.neg(slow), exp_of_minus(e, e.mul(bounded, bounded)), one)
     return flip_sign(e, e.select(e.lt(size, e.like(x, 1)), erf_near(e, size), far), sign)
 
 

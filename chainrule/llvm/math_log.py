@@ -98,7 +98,8 @@ def split_any(e: Emitter, x: Val) -> tuple[Val, Val]:
 def log_fraction(e: Emitter, f: Val, unit: bool = False) -> Val:
     """log(1 + f) for f in [√½ - 1, √2 - 1], or in [0, 1] if ``unit``; keeps the sign of a zero."""
     if f.dtype == F32:
-        return e.fma(e.mul(f, f), polynomial(e, f, LOG_UNIT if unit else LOG), f)
+        square = e.mul(f, f)
+        return e.fma(square, polynomial(e, f, LOG_UNIT) if unit else halved(e, f, square, LOG), f)
     # s = f/(2 + f): log(1 + f) = 2s + s³·R = f - (f²/2 - s·(f²/2 + s²·R))
     s = e.div(f, e.add(f, e.like(f, 2)))
     square = e.mul(s, s)

@@ -244,8 +244,8 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
                     for n, v in zip((before, after), values[axis], strict=True)]
             a = structure.concatenate(ends[0], a, ends[1], axis=axis)
         else:
-            a = take(a, np.pad(np.arange(a.shape[axis]), (before, after), mode=mode),
-                     axis=axis)  # type: ignore[call-overload]
+            copied: Any = np.pad(np.arange(a.shape[axis]), (before, after), mode)  # type: ignore[call-overload]
+            a = take(a, copied, axis=axis)
     return a
 
 

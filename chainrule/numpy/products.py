@@ -77,8 +77,8 @@ def matmul(a: Any, b: Any) -> Any:
     if a.shape[-1] != inner:
         hint = "a @ b.T" if a.shape[-1] == b.shape[-1] else "a.T @ b" if a.shape[0] == inner else ""
         raise ShapeError.of(f"cannot multiply matrices of shapes {a.shape} and {b.shape}: {a.shape[-1]} columns "
-                            f"against {inner} rows", "the last axis of the first as long as the second-to-last of the second",
-                            hint)
+                            f"against {inner} rows",
+                            "the last axis of the first as long as the second-to-last of the second", hint)
     a_axes = (*_stacked(a), _M, _K) if len(a.shape) > 1 else (_K,)
     b_axes = (*_stacked(b), _K, _N) if len(b.shape) > 1 else (_K,)
     lead = broadcast_shapes(a.shape[:-2], b.shape[:-2])

@@ -110,7 +110,8 @@ def close(inputs: Sequence[Node], outputs: Sequence[Node]) -> tuple[Graph, list[
             inside.add(node)
         elif node in open_ or any(i in outside for i in node.inputs):
             outside.add(node)
-    captured = [n for n in order if n in outside and (n in outputs or any(n in u.inputs for u in order if u in inside))]
+    used = {*outputs, *(i for node in order if node in inside for i in node.inputs)}
+    captured = [n for n in order if n in outside and n in used]
     replacement = {c: input_node(c.shape, c.dtype) for c in captured}
     new: dict[Node, Node] = {}
     for node in order:

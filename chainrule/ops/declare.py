@@ -42,7 +42,7 @@ class Traced:
         return self.node.dtype
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Linear:
     """Stands for a linear operand in a transpose rule: its value is unknown, its shape and dtype are not."""
 

@@ -28,9 +28,9 @@ def get(identifier: str | Optimizer) -> Optimizer:
             return _CLASSES[identifier.lower()]()
         raise unknown_name("optimizer", identifier, _CLASSES)
     if isinstance(identifier, type) and issubclass(identifier, Optimizer):
-        raise ArgumentError.of(f"optimizer={identifier.__name__}, a class", "an optimizer made from it",
+        raise ArgumentError.of(f"got optimizer={identifier.__name__}, a class", "an optimizer made from it",
                                f"optimizer={identifier.__name__}(learning_rate=0.01)")
-    raise ArgumentError.of(f"optimizer={identifier!r}", "a name or an Optimizer", "optimizer='adam'")
+    raise ArgumentError.of(f"got optimizer={identifier!r}", "a name or an Optimizer", "optimizer='adam'")
 
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get"]

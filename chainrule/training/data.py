@@ -26,10 +26,10 @@ def inputs(x: Any, layer: Layer | None = None, name: str = "x") -> np.ndarray:
     """
     array = numbers(x, name)
     if array.ndim == 0:
-        raise DataError.of(f"{name} is a single number", "an array whose first axis counts the samples",
+        raise DataError.of(f"the data {name} is a single number", "an array whose first axis counts the samples",
                            f"{name} = np.array([[{array}]])")
     if len(array) == 0:
-        raise DataError.of(f"{name} is empty (shape {array.shape})", "at least one sample", "")
+        raise DataError.of(f"the data {name} is empty (shape {array.shape})", "at least one sample", "")
     if layer is not None and layer.input_shape is not None:
         if array.ndim == 1 and layer.input_shape == (None, 1):
             array = array[:, None]
@@ -48,7 +48,7 @@ def targets(y: Any, loss: Loss, output_shape: tuple[int | None, ...], name: str 
     """
     array = numbers(y, name)
     if array.ndim == 0 or len(array) == 0:
-        raise DataError.of(f"{name} is empty (shape {array.shape})", "one target per sample", "")
+        raise DataError.of(f"the data {name} is empty (shape {array.shape})", "one target per sample", "")
     if loss.labels == "classes":
         return _labels(array, output_shape, name)
     if loss.labels == "anything":
@@ -62,14 +62,14 @@ def targets(y: Any, loss: Loss, output_shape: tuple[int | None, ...], name: str 
 def numbers(x: Any, name: str) -> np.ndarray:
     """``x`` as an array of numbers or bools."""
     if isinstance(x, Traced):
-        raise DataError.of(f"{name} is being recorded", "concrete arrays",
+        raise DataError.of(f"the data {name} is being recorded", "concrete arrays",
                            f"model({name})   # inside of recorded functions")
     if x is None:
-        raise DataError.of(f"{name} is None", "an array with one entry per sample", "model.fit(x, y)")
+        raise DataError.of(f"the data {name} is None", "an array with one entry per sample", "model.fit(x, y)")
     try:
         array = np.asarray(x)
     except ValueError as error:
-        raise DataError.of(f"{name} cannot be made an array: {error}", "samples of one shape",
+        raise DataError.of(f"the data {name} cannot be made an array: {error}", "samples of one shape",
                            f"{name} = np.stack([...])") from None
     if array.dtype.kind in "fiub":
         return array
@@ -78,7 +78,7 @@ def numbers(x: Any, name: str) -> np.ndarray:
     fix = f"{name} = np.asarray({name}, dtype=float)"
     if array.dtype.kind in "US" and array.ndim == 1:
         fix = f"labels, {name} = np.unique({name}, return_inverse=True)"
-    raise DataError.of(f"{name} holds {kind} (dtype {array.dtype})", "numbers or bools", fix)
+    raise DataError.of(f"the data {name} holds {kind} (dtype {array.dtype})", "numbers or bools", fix)
 
 
 def finite(array: np.ndarray, name: str) -> np.ndarray:
@@ -93,11 +93,11 @@ def finite(array: np.ndarray, name: str) -> np.ndarray:
         return converted
     where, value = _first(array, ~right)
     if np.isfinite(value):
-        raise DataError.of(f"{name}{where} is {value}, too large for float32", "numbers up to 3.4e38",
+        raise DataError.of(f"the value {name}{where} is {value}, too large for float32", "numbers up to 3.4e38",
                            f"{name} = {name} / {name}.max()")
     many = int(converted.size - right.sum())
     others = f", the first of {many:,} such values" if many > 1 else ""
-    raise DataError.of(f"{name}{where} is {value}{others}", "finite numbers",
+    raise DataError.of(f"the value {name}{where} is {value}{others}", "finite numbers",
                        f"{name} = np.nan_to_num({name})   # or leave out these samples")
 
 
@@ -106,7 +106,7 @@ def same_length(x: np.ndarray, y: np.ndarray, names: tuple[str, str] = ("x", "y"
     if len(x) != len(y):
         (a, b), n = names, min(len(x), len(y))
         fix = f"{a} = {a}[:{n}]" if len(x) > n else f"{b} = {b}[:{n}]"
-        raise DataError.of(f"{a} has {len(x)} samples and {b} has {len(y)}", "one target per sample", fix)
+        raise DataError.of(f"the data {a} has {len(x)} samples and {b} has {len(y)}", "one target per sample", fix)
 
 
 def split(x: Any, y: Any, fraction: float) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
@@ -130,11 +130,11 @@ def _check_samples(array: np.ndarray, layer: Layer, fits: Shape, name: str) -> N
     if len(given) == len(fits) == 2:
         cut = given[1] > (fits[1] or 0)
         fix = f"{name} = {name}[:, :{fits[1]}]" if cut else f"{type(layer).__name__}(..., input_dim={given[1]})"
-        raise ShapeError.of(f"{name} has {given[1]} features per sample (shape {given}), and layer {kind} was built "
-                            f"for {fits[1]}", f"{name} of shape {_shape(fits)}", fix)
+        raise ShapeError.of(f"the data {name} has {given[1]} features per sample (shape {given}), and layer {kind} was "
+                            f"built for {fits[1]}", f"{name} of shape {_shape(fits)}", fix)
     wanted = ", ".join(str(n) for n in fits[1:])
-    raise ShapeError.of(f"{name} has shape {given}, and layer {kind} was built for samples of shape {fits[1:]}",
-                        f"{name} of shape {_shape(fits)}", f"{name} = {name}.reshape(-1, {wanted})")
+    raise ShapeError.of(f"the data {name} has shape {given}, and layer {kind} was built for samples of shape "
+                        f"{fits[1:]}", f"{name} of shape {_shape(fits)}", f"{name} = {name}.reshape(-1, {wanted})")
 
 
 def _labels(array: np.ndarray, output_shape: Shape, name: str) -> np.ndarray:
@@ -144,23 +144,23 @@ def _labels(array: np.ndarray, output_shape: Shape, name: str) -> np.ndarray:
         array = array[..., 0]
     if array.shape[1:] != inner:
         if array.shape[1:] == output_shape[1:]:
-            raise DataError.of(f"{name} has shape {array.shape}, as if one-hot, but the loss takes class labels",
-                               "one whole number per sample",
+            raise DataError.of(f"the data {name} has shape {array.shape}, as if one-hot, but the loss takes labels",
+                               "one whole number, the class, per sample",
                                "loss='categorical_crossentropy'   # or y.argmax(axis=-1)")
-        raise DataError.of(f"{name} has shape {array.shape} for outputs of shape {_shape(output_shape)}",
+        raise DataError.of(f"the data {name} has shape {array.shape} for outputs of shape {_shape(output_shape)}",
                            f"class labels of shape {_shape((None, *inner))}", f"{name} = {name}.reshape(-1)")
     if array.dtype.kind == "f":
         wrong = ~((array == np.floor(array)) & np.isfinite(array))
         if wrong.any():
             where, value = _first(array, wrong)
-            raise DataError.of(f"{name}{where} is {value}, which is no class label",
+            raise DataError.of(f"the value {name}{where} is {value}, which is no class label",
                                f"whole numbers from 0 to {classes - 1}", "loss='mse'   # for numbers")
     outside = (array < 0) | (array >= classes)
     if outside.any():
         where, value = _first(array, outside)
         low, high = int(array.min()), int(array.max())
         fix = f"{name} = {name} - {low}" if high - low < classes else f"Dense({high + 1}, activation='softmax')"
-        raise DataError.of(f"{name}{where} is {value}, out of range for {classes} classes",
+        raise DataError.of(f"the value {name}{where} is {value}, out of range for {classes} classes",
                            f"labels from 0 to {classes - 1}", fix)
     return np.ascontiguousarray(array, LABEL)
 
@@ -179,7 +179,7 @@ def _shaped(array: np.ndarray, loss: Loss, output_shape: Shape, name: str) -> np
         fix = "loss='sparse_categorical_crossentropy'   # for class labels"
     elif isinstance(loss, BinaryCrossentropy) and array.shape[1:] in ((), (1,)):
         fix = "Dense(1, activation='sigmoid')   # as the last layer"
-    raise ShapeError.of(f"{name} has shape {array.shape} for outputs of shape {_shape(output_shape)} "
+    raise ShapeError.of(f"the data {name} has shape {array.shape} for outputs of shape {_shape(output_shape)} "
                         f"(loss {loss.name})", f"{name} of shape {_shape(output_shape)}", fix)
 
 
@@ -194,7 +194,7 @@ def _check_probabilities(array: np.ndarray, loss: Loss, name: str) -> None:
             fix = f"{name} = ({name} + 1) / 2"
         elif low >= 0:
             fix = f"Dense({int(high) + 1}, activation='softmax') and loss='sparse_categorical_crossentropy'"
-    raise DataError.of(f"{name}{where} is {value}, out of range for {loss.name}", "targets from 0 to 1", fix)
+    raise DataError.of(f"the value {name}{where} is {value}, out of range for {loss.name}", "targets from 0 to 1", fix)
 
 
 def _first(array: np.ndarray, mask: np.ndarray) -> tuple[list[int], Any]:

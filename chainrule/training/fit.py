@@ -152,7 +152,7 @@ def _epochs(model: Any, training: Training, record: Record, history: History, ca
             _warn(loss, epoch)
         if callbacks:
             interrupt.native = False
-            progress.draw()
+            progress.draw()  # before what the callbacks print
             _each(callbacks, "on_epoch_end", {name: column[-1] for name, column in history.history.items()}, epoch)
         if interrupt.pending is not None or model.stop_training:
             return

@@ -31,7 +31,7 @@ def verbosity(verbose: Any) -> int:
         return 1
     if verbose in (0, 1, 2):
         return int(verbose)
-    raise ArgumentError.of(f"verbose={verbose!r}", "0 (silent), 1 (progress), 2 (a line per epoch) or 'auto'",
+    raise ArgumentError.of(f"got verbose={verbose!r}", "0 (silent), 1 (progress), 2 (a line per epoch) or 'auto'",
                            "verbose=1")
 
 
@@ -66,6 +66,8 @@ class Progress:
 
     def draw(self, last: bool = False) -> None:
         """Print the epochs that ended since the last drawing, and in a terminal the one that runs."""
+        if not self.verbose:
+            return
         with self._lock:
             record, done = self.record, len(self.record.seconds)
             text = "".join(self._epoch(i) for i in range(self._drawn, done))
