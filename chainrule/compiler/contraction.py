@@ -119,8 +119,9 @@ class _Search:
     def grid(self, high: int, wide: int, temporaries: int) -> Iterator[tuple[int, int]]:
         """Rows × columns of registers that fit and are worth a trial: the smallest with as many turns."""
         registers = self.machine.vector_registers
-        sides = [{ceil(n / ceil(n / size)) for size in range(1, most + 1)} for n, most in ((high, registers - 2), (wide, 8))]
-        fitting = [(r, c) for r, c in product(*sides)
+        tall, broad = ({ceil(n / ceil(n / size)) for size in range(1, most + 1)}
+                       for n, most in ((high, registers - 2), (wide, 8)))
+        fitting = [(r, c) for r, c in product(tall, broad)
                    if r * c + max(temporaries, min(r, c) * (max(r, c) > 1) + 1) <= registers]
         enough = min(FMA_RATE * FMA_LATENCY, max(r * c for r, c in fitting))
         yield from ((r, c) for r, c in fitting if r * c >= enough)
@@ -133,7 +134,8 @@ class _Search:
         cycles, direct = 0.0, [0.0, 0.0]
         combinations = list(product(*(self.pieces(i, n, v) for i, n in tile.items())))
         for combination in combinations:
-            counts = {i: ceil(p.size / self.lanes) if i == v else p.size for i, p in zip(tile, combination, strict=True)}
+            sizes = {i: p.size for i, p in zip(tile, combination, strict=True)}
+            counts = {i: ceil(n / self.lanes) if i == v else n for i, n in sizes.items()}
             turns = outside * prod((p.stop - p.start) // p.size for p in combination)
             looped = self.steps * prod(counts.values()) * len(combinations) > FULL_UNROLL
             one = self.tile_cycles(v, tile, counts) + 4 * looped
@@ -185,7 +187,9 @@ class _Search:
         half = self.sizes[operand] * 2
         return 0.0 if half <= self.machine.l1_bytes else 0.2 if half <= self.machine.l2_bytes else 1.0
 
-    def direct_cycles(self, operand: int, v: int, tile: dict[int, int], counts: dict[int, int], sweeps: int) -> float:
+    def direct_cycles(
+        self, operand: int, v: int, tile: dict[int, int], counts: dict[int, int], sweeps: int
+    ) -> float:
         """What one step takes beyond that if the operand is not packed, on the average of all sweeps over it."""
         along, count = self.stride(operand, v), prod(n for i, n in counts.items() if self.stride(operand, i))
         if v in self.reduced:
@@ -215,8 +219,8 @@ class _Search:
         transposable = any(x.strides[operand] == 1 for x in self.axes)
         return 20 + vectors * (spread + 0.25 * width / self.quad if transposable else 1.5 * width)
 
-    # -- blocks: of the reduction where a panel outgrows half of the second-level cache, of rows where those of one sweep
-    #    do, of panels where all of them outgrow it by far
+    # -- blocks: of the reduction where a panel outgrows half of the second-level cache, of rows where those of one
+    #    sweep do, of panels where all of them outgrow it by far
 
     def block_steps(self, v: int | None, tile: dict[int, int]) -> int:
         """About how many steps of the reduction are done at a time."""
@@ -280,12 +284,14 @@ class _Search:
         return Plan(self.c, self.axes, self.lanes, v, sizes, tuple(nest), inner, unroll, cycles)
 
     def tile_order(self, v: int | None, tile: dict[int, int]) -> list[int]:
-        """Tile loops, outermost first: panels with the lanes are kept while the rows are swept, unless all are small."""
+        """Tile loops, outermost first: a panel with the lanes is kept while rows are swept, unless all are small."""
         order = sorted(tile, key=lambda i: i != v)
         small = all(self.sizes[o] <= self.machine.l1_bytes // 2 for o in (A, B) if self.stride(o, v))
         return order[::-1] if small else order
 
-    def unroll(self, v: int | None, tile: dict[int, int], packs: Packs, inner: Sequence[int], cuts: dict[int, int]) -> int:
+    def unroll(
+        self, v: int | None, tile: dict[int, int], packs: Packs, inner: Sequence[int], cuts: dict[int, int]
+    ) -> int:
         """Steps of the innermost reduced axis that one turn of its loop takes."""
         if not inner:
             return 1

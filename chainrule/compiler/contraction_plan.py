@@ -159,7 +159,7 @@ class Plan:
         return tuple(s for s in self.nest if isinstance(s, Pack))
 
     def pack_layout(self, pack: Pack, size: int) -> tuple[tuple[int, ...], int]:
-        """Strides inside a panel of ``size`` (or inside the rows), and how far apart panels are for a step along the axis."""
+        """Strides inside a panel of ``size`` (or the rows), and how far apart panels are for a step along the axis."""
         blocks = self.blocks_around(self.nest.index(pack))
         lanes = self.vector if self.dot else pack.axis
         assert lanes is not None
@@ -232,8 +232,8 @@ class Plan:
 
 def merge(c: Contraction) -> tuple[Axis, ...]:
     """The axes without those of extent 1, and with neighbours joined that every access sees as one axis."""
-    axes = [Axis(x.extent, (x.a, x.b, 0) if x.reduce else (x.a, x.b, x.out, *(s[i] for s in c.accesses)), x.reduce, (i,))
-            for i, x in enumerate(c.axes) if x.extent != 1]
+    strides = [(x.a, x.b, 0) if x.reduce else (x.a, x.b, x.out, *(s[i] for s in c.accesses)) for i, x in enumerate(c.axes)]
+    axes = [Axis(x.extent, strides[i], x.reduce, (i,)) for i, x in enumerate(c.axes) if x.extent != 1]
     while (pair := next(((o, i) for o in axes for i in axes if o is not i and _mergeable(o, i)), None)) is not None:
         o, i = pair
         axes[axes.index(i)] = Axis(o.extent * i.extent, i.strides, i.reduce, o.parts + i.parts)

@@ -7,9 +7,9 @@ the fused kernel needs. It is called as ``epilogue(e, place, sums)``, once for e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import product
 
@@ -21,10 +21,12 @@ from chainrule.llvm.emitter import PTR, Emitter, Loop, Val
 from chainrule.llvm.lanes import gather, load_columns, load_first, power_of_two, resize, square, store_first, sum_lanes
 from chainrule.llvm.place import Index, Place, Tile, affine, value
 
-Epilogue = Callable[[Emitter, "Place", Val], None]
+Epilogue = Callable[[Emitter, Place, Val], None]
 
 
-def emit_contraction(e: Emitter, plan: Plan, a: ir.Value, b: ir.Value, scratch: ir.Value | None, epilogue: Epilogue) -> None:
+def emit_contraction(
+    e: Emitter, plan: Plan, a: ir.Value, b: ir.Value, scratch: ir.Value | None, epilogue: Epilogue
+) -> None:
     """Emit the whole contraction at the end of the current block.
 
     ``a`` and ``b`` point to the operands' element of index zero; ``scratch`` to ``plan.scratch`` elements (best aligned
@@ -75,15 +77,20 @@ class _View:
     padded: bool = False  # whole registers may be read
 
     def move(self, e: Emitter, dtype: np.dtype, axis: int, by: Index) -> _View:
+        """The view from ``by`` places further along an axis."""
         offset = affine(e, [(by, self.strides[axis])])
-        return self if isinstance(offset, int) and offset == 0 else _View(e.at(self.pointer, offset, dtype), self.strides, self.padded)
+        if isinstance(offset, int) and offset == 0:
+            return self
+        return replace(self, pointer=e.at(self.pointer, offset, dtype))
 
 
 Sums = list[list[Val | None]]  # for each register its chains; None is zero
 
 
 class _Nest:
-    def __init__(self, e: Emitter, plan: Plan, operands: tuple[ir.Value, ir.Value], scratch: ir.Value | None, epilogue: Epilogue) -> None:
+    """Writes one contraction, from the outermost loop to the epilogue."""
+
+    def __init__(self, e: Emitter, plan: Plan, operands: tuple, scratch: ir.Value | None, epilogue: Epilogue) -> None:
         self.e, self.plan, self.operands, self.epilogue = e, plan, operands, epilogue
         self.axes, self.dtype = plan.axes, plan.contraction.dtype
         self.packed: dict[int, tuple[Pack, ir.Value]] = {}
@@ -136,8 +143,7 @@ class _Nest:
         with e.loop(start, stop, size) as loop:
             yield _Span(loop.index, e.add(loop.index, e.index(size)), size, block)
 
-    # -- packing: panels of one tile's width, inside of them the lanes, then the reduced axes (tile form);
-    #    or rows of reduced axes with the lanes' axis innermost (dot form). Padding is zero.
+    # -- packing
 
     def pack(self, pack: Pack, around: dict[int, _Span]) -> None:
         """Copy the part of an operand that lies in the block to scratch memory, reading it in the order of memory."""
@@ -171,8 +177,9 @@ class _Nest:
             here, there = (v.move(self.e, self.dtype, along, first) for v in (source, target))
             used = min(plan.lanes, spans[along].size - first)
             width = plan.lanes if along == plan.vector else power_of_two(used)
+            kept = plan.lanes if along == plan.vector else used
             for n, x in enumerate(self.columns(here, along, across, used, spans[across].size, width)):
-                store_first(self.e, x, there.move(self.e, self.dtype, across, n).pointer, width if along == plan.vector else used)
+                store_first(self.e, x, there.move(self.e, self.dtype, across, n).pointer, kept)
 
     def columns(self, view: _View, along: int, across: int, lanes: int, count: int, width: int) -> list[Val]:
         """Registers with lanes along one axis, for ``count`` places of another one."""
@@ -180,8 +187,8 @@ class _Nest:
         if s == 1:
             return [load_first(e, e.at(view.pointer, n * t, dtype), dtype, lanes, width) for n in range(count)]
         if t == 1 and count <= square(dtype):
-            return load_columns(e, lambda i: e.at(view.pointer, i * s, dtype), dtype, lanes, count, width)
-        return [gather(e, lambda i, n=n: e.load(e.at(view.pointer, i * s + n * t, dtype), dtype), lanes, width) for n in range(count)]
+            return load_columns(e, view.pointer, s, dtype, lanes, count, width)
+        return [gather(e, view.pointer, n * t, s, dtype, lanes, width) for n in range(count)]
 
     def packed_view(self, pack: Pack, span: _Span, spans: dict[int, _Span]) -> _View:
         """The panel, or the rows, of a packed operand at ``span`` of the packed axis."""
@@ -211,7 +218,7 @@ class _Nest:
     def tile(self, spans: dict[int, _Span]) -> None:
         """One register tile: all its sums, then the epilogue (or memory, if more blocks of the reduction follow)."""
         registers = list(self.registers({i: s.size for i, s in spans.items() if s.size and not self.axes[i].reduce}))
-        views = [_View(_hidden(self.e, v.pointer), v.strides, v.padded) for v in (self.view(o, spans) for o in (0, 1))]
+        views = [replace(v, pointer=_hidden(self.e, v.pointer)) for v in (self.view(o, spans) for o in (0, 1))]
         if not self.plan.steps:
             return self.finish(spans, registers, self.zeros(registers))
         if self.plan.cut_depth is None:
@@ -229,21 +236,25 @@ class _Nest:
                     e.store(x, self.address(memory, r))
 
     def registers(self, size: dict[int, int]) -> Iterator[_Register]:
-        plan = self.plan
-        lanes = plan.lanes if not plan.dot else power_of_two(min(plan.lanes, self.axes[plan.vector].extent))
-        steps = {i: range(0, n, plan.lanes if i == plan.vector else 1) for i, n in size.items()}
-        size = dict(sorted(size.items(), key=lambda item: (-len(steps[item[0]]), item[0] == plan.vector)))
-        steps = [steps[i] for i in size]
-        for at in product(*steps):
-            place = dict(zip(size, at, strict=True))
-            yield _Register(place, min(lanes, size[plan.vector] - place[plan.vector]) if plan.vector in size else lanes if plan.dot else 1)
+        """The registers of a tile, row by row; rows are short, as what a row multiplies with stays in registers."""
+        plan, v = self.plan, self.plan.vector
+        steps = {i: range(0, n, plan.lanes if i == v else 1) for i, n in size.items()}
+        order = sorted(size, key=lambda i: (-len(steps[i]), i == v))
+        for at in product(*(steps[i] for i in order)):
+            place = dict(zip(order, at, strict=True))
+            if plan.dot:
+                yield _Register(place, power_of_two(min(plan.lanes, self.axes[v].extent)))
+            else:
+                yield _Register(place, 1 if v is None else min(plan.lanes, size[v] - place[v]))
 
     def zeros(self, registers: list[_Register]) -> Sums:
         return [[None] * self.plan.chains(len(registers)) for _ in registers]
 
     # -- sums
 
-    def accumulate(self, depth: int, views: list[_View], registers: list[_Register], sums: Sums, spans: dict[int, _Span]) -> Sums:
+    def accumulate(
+        self, depth: int, views: list[_View], registers: list[_Register], sums: Sums, spans: dict[int, _Span]
+    ) -> Sums:
         """Emit the reduced loops inside the tile from ``depth`` on; returns the sums after them."""
         e, plan = self.e, self.plan
         if depth == len(plan.inner):  # nothing is reduced: one product
@@ -276,8 +287,11 @@ class _Nest:
 
     def carrying(self, registers: list[_Register], sums: Sums, count: Index, step: int) -> AbstractContextManager[Loop]:
         """A loop that carries the sums."""
-        zeros = [self.e.const(0, self.dtype, r.width) for r in registers]
-        return self.e.loop(0, count, step, [z if x is None else x for z, chain in zip(zeros, sums, strict=True) for x in chain])
+        start = [self.sum_of(x, r) for r, chain in zip(registers, sums, strict=True) for x in chain]
+        return self.e.loop(0, count, step, start)
+
+    def sum_of(self, x: Val | None, r: _Register) -> Val:
+        return self.e.const(0, self.dtype, r.width) if x is None else x
 
     def turn(self, views: list[_View], registers: list[_Register], sums: Sums, count: int) -> Sums:
         """``count`` elements of the innermost reduced axis, without a loop."""
@@ -288,10 +302,10 @@ class _Nest:
             values: dict[tuple, Val] = {}
             for n, (r, chain) in enumerate(zip(registers, sums, strict=True)):
                 if n and r.row != registers[n - 1].row:
-                    self.e.b.fence("acq_rel", "singlethread")
-                x, y = (self.read(n, v, r, first, count, values, columns) for n, v in enumerate(views))
-                n = step % len(chain)
-                chain[n] = self.multiply_add(x, y, chain[n])
+                    self.e.b.fence("acq_rel", "singlethread")  # no instruction; LLVM would load all rows first and spill
+                x, y = (self.read(o, v, r, first, count, values, columns) for o, v in enumerate(views))
+                place = step % len(chain)
+                chain[place] = self.multiply_add(x, y, chain[place])
         return sums
 
     def multiply_add(self, x: Val, y: Val, total: Val | None) -> Val:
@@ -311,18 +325,17 @@ class _Nest:
         if key in values:
             return values[key]
         lanes = r.width if view.padded else min(plan.lanes, count - first) if plan.dot else r.lanes
-        pointer = e.at(view.pointer, at + first * step, dtype)
-        if along == 0:
-            x = resize(e, e.splat(e.load(pointer, dtype), lanes), r.width) if plan.dot else e.splat(e.load(pointer, dtype), r.width)
+        here = replace(view, pointer=e.at(view.pointer, at + first * step, dtype))
+        if along == 0:  # zero beyond the end in the dot form, where lanes are added up
+            x = resize(e, e.splat(e.load(here.pointer, dtype), lanes if plan.dot else r.width), r.width)
         elif along == 1 or plan.dot or step != 1:
-            x = self.columns(_View(pointer, view.strides), plan.vector, plan.vector, lanes, 1, r.width)[0]
+            x = self.columns(here, plan.vector, plan.vector, lanes, 1, r.width)[0]
         else:
-            quad = square(dtype)
-            block = key + (first // quad,)
+            block = (*key, first // square(dtype))
             if block not in columns:
-                row = _View(e.at(view.pointer, at + first * step, dtype), view.strides)
-                columns[block] = self.columns(row, plan.vector, inner, lanes, min(quad, count - first), r.width)
-            x = columns[block][first % quad]
+                taken = min(square(dtype), count - first)
+                columns[block] = self.columns(here, plan.vector, inner, lanes, taken, r.width)
+            x = columns[block][first % square(dtype)]
         values[key] = x
         return x
 
@@ -339,7 +352,7 @@ class _Nest:
 
     def finish(self, spans: dict[int, _Span], registers: list[_Register], sums: Sums) -> None:
         tile = Tile(self.e, self.plan, {i: s.start for i, s in spans.items()})
-        totals = [self.e.const(0, self.dtype, r.width) if x is None else x for r, x in zip(registers, self.totals(sums), strict=True)]
+        totals = [self.sum_of(x, r) for r, x in zip(registers, self.totals(sums), strict=True)]
         for r, x in self.across(registers, totals) if self.plan.dot else zip(registers, totals, strict=True):
             self.epilogue(self.e, Place(tile, r.at, r.lanes), resize(self.e, x, r.lanes))
 
@@ -364,7 +377,8 @@ class _Nest:
         terms = [(spans[i].start, stride) for i, stride in plan.partial.items()]
         around = plan.blocks_around(plan.cut_depth)
         terms += [(spans[i].block, -stride) for i, stride in plan.partial.items() if i in around]
-        return _View(e.at(self.partial, affine(e, terms), self.dtype), tuple(plan.partial.get(i, 0) for i in range(len(self.axes))))
+        strides = tuple(plan.partial.get(i, 0) for i in range(len(self.axes)))
+        return _View(e.at(self.partial, affine(e, terms), self.dtype), strides)
 
     def address(self, memory: _View, r: _Register) -> ir.Value:
         return self.e.at(memory.pointer, sum(n * memory.strides[i] for i, n in r.at.items()), self.dtype)
@@ -372,7 +386,7 @@ class _Nest:
     def resume(self, first: Val, memory: _View, registers: list[_Register]) -> Sums:
         """Zero in the first block of the reduction, else what the block before left."""
         e, before = self.e, self.e.b.block
-        zeros = [e.const(0, self.dtype, r.width) for r in registers]
+        zeros = [self.sum_of(None, r) for r in registers]
         with e.b.if_then(e.b.not_(first.ir)):
             loads = [e.load(self.address(memory, r), self.dtype, r.width) for r in registers]
             loaded = e.b.block
@@ -389,7 +403,7 @@ class _Nest:
 
 
 def _hidden(e: Emitter, pointer: ir.Value) -> ir.Value:
-    """The same address by a way that the optimiser cannot see through, so that it does not load whole panels ahead of a loop."""
+    """The same address in a way that LLVM cannot see through, lest it load whole panels ahead of a loop, and spill."""
     return e.b.asm(ir.FunctionType(PTR, [PTR]), "", "=r,0", [pointer], side_effect=True)
 
 

@@ -138,7 +138,10 @@ class Evaluator:
         stride = access.at.stride(vector) if vector is not None else 0
         if varying and width > 1:
             offsets = e.splat(self.position(access.at, vector, width), width)
-            return gather(e, lambda i: e.load(e.at(base, e.extract(offsets, i), dtype), dtype), lanes, width)
+            value = e.const(0, dtype, width)
+            for i in range(lanes):
+                value = e.insert(value, e.load(e.at(base, e.extract(offsets, i), dtype), dtype), i)
+            return value
         pointer = e.at(base, self.position(Affine(access.at.offset, access.at.terms, access.at.dynamic), None, 1), dtype)
         if stride == 0 or width == 1:
             value = e.load(pointer, dtype)
@@ -147,7 +150,7 @@ class Evaluator:
             return value
         if stride == 1:
             return load_first(e, pointer, dtype, lanes, width)
-        return gather(e, lambda i: e.load(e.at(pointer, i * stride, dtype), dtype), lanes, width)
+        return gather(e, pointer, 0, stride, dtype, lanes, width)
 
     def store(self, store: Store, lanes: int, vector: Axis | None, width: int) -> None:
         e, access = self.frame.e, store.access

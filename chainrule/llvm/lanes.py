@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import llvmlite.ir as ir
 import numpy as np
 
-from chainrule.llvm.emitter import I1, I32, PTR, Emitter, Val, element_type, lane_type
+from chainrule.llvm.emitter import I1, I32, PTR, Emitter, Val, lane_type
 
 
 def power_of_two(n: int) -> int:
@@ -33,7 +33,7 @@ def load_first(e: Emitter, pointer: ir.Value, dtype: np.dtype, lanes: int, width
     if lanes == power_of_two(lanes):
         return resize(e, e.load(pointer, dtype, lanes), width)
     if dtype.itemsize < 4:  # vector units mask whole words only
-        return gather(e, lambda i: e.load(e.at(pointer, i, dtype), dtype), lanes, width)
+        return gather(e, pointer, 0, 1, dtype, lanes, width)
     kind = lane_type(dtype, width)
     name = f"llvm.masked.load.v{width}{_suffix(dtype)}.p0"
     function = _declare(e, name, kind, [PTR, I32, ir.VectorType(I1, width), kind])
@@ -68,29 +68,30 @@ def join(e: Emitter, parts: Sequence[Val]) -> Val:
     return e.shuffle(low, high, range(2 * low.lanes))
 
 
-def gather(e: Emitter, element: Callable[[int], Val], lanes: int, width: int) -> Val:
-    """``element(i)`` in lane i, for the first ``lanes`` of ``width`` lanes; zero in the others."""
-    if width == 1:
-        return element(0)
-    x = e.const(0, element(0).dtype, width) if lanes < width else None
+def gather(e: Emitter, pointer: ir.Value, start: int, step: int, dtype: np.dtype, lanes: int, width: int) -> Val:
+    """Elements ``start``, ``start + step``, … in the first ``lanes`` of ``width`` lanes; zero in the others."""
+    x = e.const(0, dtype, width)
     for lane in range(lanes):
-        one = element(lane)
-        x = e.insert(Val(ir.Constant(lane_type(one.dtype, width), ir.Undefined), one.dtype) if x is None else x, one, lane)
+        x = e.insert(x, e.load(e.at(pointer, start + lane * step, dtype), dtype), lane)
     return x
 
 
-def load_columns(e: Emitter, row: Callable[[int], ir.Value], dtype: np.dtype, rows: int, columns: int, width: int) -> list[Val]:
-    """A matrix of ``rows`` rows as one register of ``width`` lanes for each column; ``row(i)`` points to row i.
+def load_columns(
+    e: Emitter, pointer: ir.Value, apart: int, dtype: np.dtype, rows: int, columns: int, width: int
+) -> list[Val]:
+    """A matrix of ``rows`` rows that lie ``apart`` as one register of ``width`` lanes for each column.
 
     Takes at most 128 bits of a row and transposes blocks of 4 × 4 (or 2 × 2) in registers: two shuffles a column.
     """
     quad = square(dtype)
     if width < quad or columns > quad:
-        return [gather(e, lambda i, c=c: e.load(e.at(row(i), c, dtype), dtype), rows, width) for c in range(columns)]
-    blank = e.const(0, dtype, quad)
-    stacked = [join(e, [load_first(e, row(i), dtype, columns, quad) if i < rows else blank for i in range(r, width, quad)])
-               for r in range(quad)]  # stacked[r]: rows r, quad + r, 2 quad + r, … side by side
-    return _transpose_blocks(e, stacked)[:columns]
+        return [gather(e, pointer, c, apart, dtype, rows, width) for c in range(columns)]
+
+    def row(i: int) -> Val:
+        return load_first(e, e.at(pointer, i * apart, dtype), dtype, columns, quad) if i < rows else e.const(0, dtype, quad)
+
+    # In each register: rows r, quad + r, 2 quad + r, … side by side.
+    return _transpose_blocks(e, [join(e, [row(i) for i in range(r, width, quad)]) for r in range(quad)])[:columns]
 
 
 def square(dtype: np.dtype) -> int:
@@ -125,7 +126,7 @@ def sum_lanes(e: Emitter, x: Sequence[Val]) -> Val:
         x = [e.add(pick(e, v, range(v.lanes // 2)), pick(e, v, range(v.lanes // 2, v.lanes))) for v in x]
     block = min(4, 16 // x[0].dtype.itemsize, len(x))
     segment = len(x)
-    while len(x) > block:  # whole blocks move between registers: block b of register q becomes the sum of x[q + b · block]
+    while len(x) > block:  # whole blocks move: block b of register q becomes the sum of x[q + b · block]
         half = len(x) // 2
         x = [_add_halves(e, x[i], x[i + half], segment) for i in range(half)]
         segment //= 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import llvmlite.ir as ir
 import numpy as np
@@ -46,7 +47,7 @@ class Place:
             return e.splat(e.load(pointer, dtype), self.lanes)
         if stride == 1:
             return resize(e, load_first(e, pointer, dtype, self.lanes, power_of_two(self.lanes)), self.lanes)
-        return gather(e, lambda i: e.load(e.at(pointer, i * stride, dtype), dtype), self.lanes, self.lanes)
+        return gather(e, pointer, 0, stride, dtype, self.lanes, self.lanes)
 
     def store(self, x: Val, base: ir.Value, strides: Sequence[int]) -> None:
         """Write the lanes of ``x`` to their elements of an array at ``base``."""
@@ -70,9 +71,9 @@ class Tile:
         """Strides over the contraction's axes as strides over the plan's."""
         axes = self.plan.contraction.axes
         for x in self.plan.axes:
-            for outer, inner in zip(x.parts, x.parts[1:]):
+            for outer, inner in pairwise(x.parts):
                 if not x.reduce and strides[outer] != strides[inner] * axes[inner].extent:
-                    raise ValueError(f"strides {tuple(strides)} are not among the accesses that the contraction was planned for")
+                    raise ValueError(f"the contraction was planned without an access by the strides {tuple(strides)}")
         return tuple(0 if x.reduce else strides[x.origin] for x in self.plan.axes)
 
     def offset(self, own: tuple[int, ...]) -> Index:
