@@ -11,6 +11,9 @@ import ctypes
 import os
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -22,12 +25,18 @@ from chainrule.llvm import jit
 from chainrule.llvm.contraction import emit_contraction
 from chainrule.llvm.emitter import I64, PTR, Emitter
 
-SMALL = [("NN", 10, 10, 32), ("NN", 10, 32, 16), ("NN", 10, 16, 1), ("TN", 32, 10, 16), ("TN", 10, 10, 32), ("TN", 16, 10, 1),
-         ("NT", 10, 1, 16), ("NT", 10, 16, 32)]
-LARGE = [("NN", 128, 784, 512), ("NN", 128, 512, 512), ("NN", 128, 512, 10), ("TN", 784, 128, 512), ("TN", 512, 128, 512), ("NT", 128, 512, 512),
-         ("NT", 128, 10, 512), ("TT", 128, 512, 512), ("NN", 480, 480, 480), ("NN", 960, 960, 960), ("NN", 1024, 1024, 1024),
-         ("NN", 1920, 1920, 1920), ("NT", 960, 960, 960), ("TN", 960, 960, 960), ("NN", 100, 33, 17), ("NN", 333, 222, 111),
-         ("NN", 1, 512, 512), ("NN", 512, 512, 1), ("NT", 512, 512, 2), ("NN", 512, 512, 2), ("NN", 1, 4096, 1), ("NN", 512, 1, 512)]
+SMALL = [  # m, k, n: the products of a training step of a 10-32-16-1 network
+    ("NN", 10, 10, 32), ("NN", 10, 32, 16), ("NN", 10, 16, 1), ("TN", 32, 10, 16), ("TN", 10, 10, 32),
+    ("TN", 16, 10, 1), ("NT", 10, 1, 16), ("NT", 10, 16, 32),
+]
+LARGE = [
+    ("NN", 128, 784, 512), ("NN", 128, 512, 512), ("NN", 128, 512, 10), ("TN", 784, 128, 512), ("TN", 512, 128, 512),
+    ("NT", 128, 512, 512), ("NT", 128, 10, 512), ("TT", 128, 512, 512), ("NN", 480, 480, 480), ("NN", 960, 960, 960),
+    ("NN", 1024, 1024, 1024), ("NN", 1920, 1920, 1920), ("NT", 960, 960, 960), ("TN", 960, 960, 960),
+    ("NN", 100, 33, 17), ("NN", 333, 222, 111), ("NN", 1, 512, 512), ("NN", 512, 512, 1), ("NT", 512, 512, 2),
+    ("NN", 512, 512, 2), ("NN", 1, 4096, 1), ("NN", 512, 1, 512),
+]
+F4 = np.dtype("f4")
 TARGET_SECONDS = 0.05  # of one timed sample
 
 
@@ -39,7 +48,7 @@ def matrix_product(kind: str, m: int, k: int, n: int, dtype: str = "f4") -> Cont
 
 
 def compile_kernel(c: Contraction, target: jit.Target) -> tuple:
-    """A native ``repeat(times, a, b, out, scratch)``, the plan, milliseconds to plan, emit and compile, the assembly."""
+    """A native ``repeat(times, a, b, out, scratch)``, the plan, the milliseconds spent, the module."""
     times = [time.perf_counter()]
     p = plan(c, target)
     times.append(time.perf_counter())
@@ -61,7 +70,7 @@ def compile_kernel(c: Contraction, target: jit.Target) -> tuple:
     times.append(time.perf_counter())
     loaded = jit.Loaded(code, target)
     call = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 4)(loaded.address("repeat"))
-    spent = [1e3 * (t - s) for s, t in zip(times, times[1:])]
+    spent = [1e3 * (t - s) for s, t in pairwise(times)]
     return call, p, spent, parsed, loaded
 
 
@@ -83,7 +92,7 @@ def repeat(module: ir.Module, kernel: ir.Function) -> None:
     e.b.ret_void()
 
 
-def peak(target: jit.Target, dtype: np.dtype = np.dtype("f4")) -> float:
+def peak(target: jit.Target, dtype: np.dtype = F4) -> float:
     """GFLOP/s of multiply-adds between registers."""
     lanes, turns = target.vector_bytes // dtype.itemsize, 100_000
     module = ir.Module()
@@ -114,13 +123,16 @@ def aligned(size: int, dtype: np.dtype) -> np.ndarray:
     return raw[-raw.ctypes.data % 64:][:size * dtype.itemsize].view(dtype)
 
 
+def turns(f: Callable[[int], None], seconds: float) -> int:
+    """How often to call ``f`` for a sample of about so many seconds."""
+    some = max(1, int(seconds / 50 / max(timed(lambda: f(1)), 1e-7)))
+    return max(1, int(seconds / max(timed(lambda: f(some)) / some, 1e-9)))
+
+
 def compare(functions: list, seconds: float, rounds: int) -> list[float]:
     """Median seconds of one call of each ``f(times)``; rounds take turns, so that a busy machine troubles all alike."""
-    times = []
-    for f in functions:
-        first = max(1, int(seconds / 50 / max(timed(lambda: f(1)), 1e-7)))
-        times.append(max(1, int(seconds / max(timed(lambda: f(first)) / first, 1e-9))))
-    samples = [[timed(lambda: f(n)) / n for f, n in zip(functions, times, strict=True)] for _ in range(rounds)]
+    times = [turns(f, seconds) for f in functions]
+    samples = [[timed(partial(f, n)) / n for f, n in zip(functions, times, strict=True)] for _ in range(rounds)]
     return [statistics.median(s) for s in zip(*samples, strict=True)]
 
 
@@ -144,16 +156,16 @@ def measure(kind: str, m: int, k: int, n: int, target: jit.Target, best: float, 
 
     ours, theirs = compare([lambda t: call(t, *addresses), numpy], TARGET_SECONDS, rounds)
     work = 2 * m * k * n / 1e9
-    lines = str(target_machine_assembly(parsed, target)).count("\n")
-    print(f"{kind} {m}×{k}×{n}".ljust(19), f"{ours * 1e9:11,.0f} ns {work / ours:7.1f} GFLOP/s {100 * work / ours / best:5.1f} %",
-          f"NumPy {work / theirs:6.1f} ({theirs / ours:5.2f}×)  error {error:.0e}",
-          f" plan {spent[0]:4.1f} emit {spent[1]:4.1f} optimize {spent[2]:5.1f} code {spent[3]:5.1f} ms, {lines} lines", flush=True)
+    lines = jit.target_machine(target).emit_assembly(parsed).count("\n")
+    print(
+        f"{kind} {m}×{k}×{n}".ljust(19),
+        f"{ours * 1e9:11,.0f} ns {work / ours:7.1f} GFLOP/s {100 * work / ours / best:5.1f} %",
+        f"NumPy {work / theirs:6.1f} ({theirs / ours:5.2f}×)  error {error:.0e}",
+        f" plan {spent[0]:4.1f} emit {spent[1]:4.1f} optimize {spent[2]:5.1f} code {spent[3]:5.1f} ms, {lines} lines",
+        flush=True,
+    )
     if show:
         print(p)
-
-
-def target_machine_assembly(parsed, target: jit.Target) -> str:
-    return jit.target_machine(target).emit_assembly(parsed)
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from chainrule.training import data
 from chainrule.training.callbacks import Callback, History, checked
 from chainrule.training.epoch import Task, prediction_program
 from chainrule.training.fit import Programs, Training, bound_evaluation, loop
+from chainrule.training.interrupt import Interrupt
 from chainrule.training.progress import duration, numbers, verbosity
 
 BATCH = 32
@@ -205,6 +206,9 @@ class Sequential(Layer):
         held_out = None if validation_data is None else self._validation(validation_data, loss)
         task = Task(self, loss, self._fitting_metrics(y), optimizer)
         params = self.adopt()
+        if not params.size:
+            raise UsageError.of("fit of a model without weights", "at least one layer that learns",
+                                "model.add(Dense(1))")
         if self._held is None:
             self._held = optimizer.init(params), np.zeros((), np.int64)
         training = Training(task, self._programs, (params, *self._held), (x, y), held_out, batch, bool(shuffle))
@@ -222,9 +226,13 @@ class Sequential(Layer):
         level = verbosity(verbose)
         x, y = self._data(x, y, loss)
         task = Task(self, loss, self._fitting_metrics(y), optimizer)
-        run = bound_evaluation(task, self._programs, self._current(), (x, y), batch)
-        begin = time.perf_counter()
-        run()
+        with Interrupt() as interrupt:
+            run = bound_evaluation(task, self._programs, self._current(), (x, y), batch, interrupt)
+            begin = time.perf_counter()
+            interrupt.native = True
+            interrupt.run(run)
+        if interrupt.pending is not None:
+            raise interrupt.pending
         values = {name: run.result[name].item() / len(x) for name in task.names}
         if level:
             steps = -(-len(x) // batch)

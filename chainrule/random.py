@@ -74,10 +74,20 @@ def bits(key: Any, shape: tuple[int, ...], stream: int = 0) -> Any:
 
 def uniform(key: Any, shape: tuple[int, ...], dtype: Any = np.float32, low: float = 0.0, high: float = 1.0) -> Any:
     """Numbers in [low, high)."""
-    words = bits(key, shape)
-    # 24 bits fill a float32's significand: every value is exact and below 1
-    unit = ew.mul(ew.cast(ew.shift_right(words, np.uint32(8)), dtype=np.dtype(dtype)), np.asarray(2.0**-24, dtype))
-    return unit if (low, high) == (0.0, 1.0) else ew.add(ew.mul(unit, np.asarray(high - low, dtype)), np.asarray(low, dtype))
+    unit = _unit(key, tuple(shape), np.dtype(dtype))
+    if (low, high) == (0.0, 1.0):
+        return unit
+    return ew.add(ew.mul(unit, np.asarray(high - low, dtype)), np.asarray(low, dtype))
+
+
+def _unit(key: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    """Numbers in [0, 1) with as many random bits as the dtype's significand holds: each is exact and below 1."""
+    top = ew.shift_right(bits(key, shape), np.uint32(8 if dtype.itemsize == 4 else 5))
+    if dtype.itemsize == 4:
+        return ew.mul(ew.cast(top, dtype=dtype), np.asarray(2.0**-24, dtype))
+    low = ew.shift_right(bits(key, shape, stream=1), np.uint32(6))
+    whole = ew.add(ew.mul(ew.cast(top, dtype=dtype), 2.0**26), ew.cast(low, dtype=dtype))
+    return ew.mul(whole, np.asarray(2.0**-53, dtype))
 
 
 def bernoulli(key: Any, probability: float, shape: tuple[int, ...]) -> Any:

@@ -102,6 +102,7 @@ class Compiled:
         self.taken = {j: k for k, j in self.donated}
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
+        """Run on the flattened arguments; the result in its containers."""
         arrays = [_fitting(x, shape, dtype) for x, (shape, dtype) in zip(leaves, self.inputs, strict=True)]
         for k, _ in self.donated:
             if not arrays[k].flags.writeable:
@@ -112,6 +113,7 @@ class Compiled:
         return tree.unflatten(self.structure, [o if o.ndim else o[()] for o in outputs])
 
     def bind(self, leaves: Sequence[np.ndarray]) -> Bound:
+        """Tie the program to these very arrays."""
         return Bound(self, leaves)
 
 
@@ -125,8 +127,11 @@ class Bound:
     def __init__(self, compiled: Compiled, leaves: Sequence[np.ndarray]) -> None:
         for x, (shape, dtype) in zip(leaves, compiled.inputs, strict=True):
             if _fitting(x, shape, dtype) is not x:
-                raise ArgumentError.of(f"an argument of type {type(x).__name__} cannot be bound",
-                                       f"a C-contiguous array of shape {shape} and dtype {dtype}", "np.ascontiguousarray(x)")
+                raise ArgumentError.of(
+                    f"an argument of type {type(x).__name__} cannot be bound",
+                    f"a C-contiguous array of shape {shape} and dtype {dtype}",
+                    "np.ascontiguousarray(x)",
+                )
         executable = compiled.executable
         outputs = [leaves[compiled.taken[j]] if j in compiled.taken else np.empty(shape, dtype)
                    for j, (shape, dtype) in enumerate(compiled.outputs)]
@@ -138,6 +143,7 @@ class Bound:
         self.result = tree.unflatten(compiled.structure, outputs)
 
     def __call__(self) -> None:
+        """Run on what the bound arrays hold now."""
         self._function(self._address, self._work)
 
 
@@ -151,9 +157,10 @@ class Jitted:
         self.__wrapped__ = function
 
     def __call__(self, *args: Any) -> Any:
+        """Run compiled; inside another recording, become part of it."""
         leaves, structure = tree.flatten(args)
         if any(isinstance(leaf, Traced) for leaf in leaves):
-            return self.function(*args)  # inside another recording: become part of it
+            return self.function(*args)
         return self._compiled(leaves, structure, args)(leaves)
 
     def _compiled(self, leaves: list[Any], structure: tree.Structure, args: tuple[Any, ...]) -> Compiled:
@@ -213,7 +220,10 @@ def _pairs(graph: Graph, args: tuple[Any, ...], donate: tuple[int, ...]) -> list
         if number in donate:
             for k in range(position, position + count):
                 node = graph.inputs[k]
-                fit = next((j for j in free if (graph.outputs[j].shape, graph.outputs[j].dtype) == (node.shape, node.dtype)), None)
+                fit = next(
+                    (j for j in free if (graph.outputs[j].shape, graph.outputs[j].dtype) == (node.shape, node.dtype)),
+                    None,
+                )
                 if fit is not None:
                     free.remove(fit)
                     pairs.append((k, fit))

@@ -42,8 +42,10 @@ def test_a_program_is_compiled_once_and_then_loaded(fresh, monkeypatch):
     assert call() == (1, 0)
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:-7], lambda b: b[:200], lambda b: b"", lambda b: b[:-1] + bytes([b[-1] ^ 1]),
-                                    lambda b: b"[]\n" + b])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda b: b[:-7], lambda b: b[:200], lambda b: b"", lambda b: b[:-1] + bytes([b[-1] ^ 1]), lambda b: b"[]\n" + b],
+)
 def test_a_damaged_entry_is_compiled_again(fresh, monkeypatch, damage):
     call()
     file = next(fresh.iterdir())
@@ -79,6 +81,10 @@ def test_another_process_loads_it(fresh):
     program = ("import numpy as np; from chainrule.runtime import jit, Counters; from chainrule.trace import trace\n"
                "jit(lambda x: np.exp(x) * 7)(np.ones(5)); print(Counters.compiled, Counters.loaded)")
     environment = {**os.environ, "CHAINRULE_CACHE_DIR": str(fresh)}
-    out = [subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True).stdout
-           for _ in range(2)]
+    out = [
+        subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    ]
     assert [o.split() for o in out] == [["1", "0"], ["0", "1"]]

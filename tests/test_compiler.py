@@ -61,13 +61,18 @@ CASES = {
     "column sums": (lambda x: sum_(x * x, axes=(0,)), (RNG.normal(size=(37, 19)),)),
     "middle sums": (lambda x: sum_(x, axes=(1,)), (RNG.normal(size=(3, 16, 7)),)),
     "gather": (lambda x, i: take(x, i, axis=0) * 2, (RNG.normal(size=(10, 3)), np.array([1, 2, 3, 9, 9]))),
-    "gather's gradient": (value_and_grad(lambda x: sum_(take(x, np.array([1, 1, 4]), axis=0) ** 2, axes=(0, 1))),
-                          (RNG.normal(size=(10, 3)),)),
+    "gather's gradient": (
+        value_and_grad(lambda x: sum_(take(x, np.array([1, 1, 4]), axis=0) ** 2, axes=(0, 1))),
+        (RNG.normal(size=(10, 3)),),
+    ),
     "slices' gradient": (value_and_grad(lambda x: sum_(x[1:] * x[:-1:1], axes=(0,))), (RNG.normal(size=9),)),
     "network's gradient": (value_and_grad(network), (parameters(), RNG.normal(size=(10, 7)), RNG.normal(size=(10, 1)))),
     "constants": (lambda x: x + np.arange(33.0) * 2, (RNG.normal(size=33),)),
     "reshape": (lambda x: reshape(reshape(x + 1, shape=(6, 4)).T, shape=(3, 8)), (RNG.normal(size=(2, 12)),)),
-    "swapped carries": (lambda a, b: scan(lambda c, _: ((c[1], c[0] + 1), None), (a, b), length=5)[0], (np.ones(3), np.zeros(3))),
+    "swapped carries": (
+        lambda a, b: scan(lambda c, _: ((c[1], c[0] + 1), None), (a, b), length=5)[0],
+        (np.ones(3), np.zeros(3)),
+    ),
     "empty": (lambda x: (x * 2, sum_(x, axes=(0,))), (np.zeros((0, 4)),)),
 }
 

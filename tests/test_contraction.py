@@ -80,7 +80,9 @@ def strides_of(order: str, sizes: dict[str, int]) -> dict[str, int]:
     return found
 
 
-def einsum(spec: str, dtype: str = "f4", memory: tuple[str, str, str] | None = None, bias: str = "", **sizes: int) -> Contraction:
+def einsum(
+    spec: str, dtype: str = "f4", memory: tuple[str, ...] | None = None, bias: str = "", **sizes: int
+) -> Contraction:
     """The contraction of an einsum; ``memory`` gives the order of the indices where it differs from the spec's."""
     out = spec.split("->")[1]
     a, b, c = (strides_of(order, sizes) for order in memory or (*spec.split("->")[0].split(","), out))
@@ -98,7 +100,7 @@ def span(c: Contraction, strides: list[int]) -> int:
 
 
 def view(c: Contraction, array: np.ndarray, strides: list[int]) -> np.ndarray:
-    wide = array.astype(np.float64 if c.dtype.kind == "f" else c.dtype)
+    wide = array.astype(np.float64 if c.dtype.kind == "f" else c.dtype, copy=False)
     return np.lib.stride_tricks.as_strided(wide, [x.extent for x in c.axes], [s * wide.itemsize for s in strides])
 
 
@@ -106,7 +108,8 @@ def check(c: Contraction, vector_bytes: int, at_end: bool = True, **caches: int)
     """Run a contraction between guard pages; ``out`` starts from 1, so what is stored twice or never shows."""
     rng = np.random.default_rng(7)
     call, p, _keep = compiled(c, machine(vector_bytes, **caches))
-    strides = [[x.a for x in c.axes], [x.b for x in c.axes], [x.out for x in c.axes], list(c.accesses[0]) if c.accesses else [0] * len(c.axes)]
+    strides = [[x.a for x in c.axes], [x.b for x in c.axes], [x.out for x in c.axes]]
+    strides.append(list(c.accesses[0]) if c.accesses else [0] * len(c.axes))
     memory = [Guarded(span(c, s), c.dtype, at_end) for s in strides]
     memory.append(Guarded(-(-p.scratch // 16) * 16, c.dtype, True))
     for x in memory:
@@ -114,13 +117,11 @@ def check(c: Contraction, vector_bytes: int, at_end: bool = True, **caches: int)
     a, b, out, bias, scratch = (x.array for x in memory)
     out[:], scratch[:] = 1, np.nan if c.dtype.kind == "f" else 77
     reduced = tuple(i for i, x in enumerate(c.axes) if x.reduce)
-    with np.errstate(all="raise"):
-        sums = np.sum(view(c, a, strides[0]) * view(c, b, strides[1]), axis=reduced, keepdims=True)
-        if c.accesses:
-            sums = sums + view(replace(c, axes=tuple(replace(x, extent=1) if x.reduce else x for x in c.axes)), bias, strides[3])
+    kept = replace(c, axes=tuple(replace(x, extent=1) if x.reduce else x for x in c.axes))
+    sums = np.sum(view(c, a, strides[0]) * view(c, b, strides[1]), axis=reduced, keepdims=True)
+    sums = sums + (view(kept, bias, strides[3]) if c.accesses else 0)
     want = np.ones(out.size, sums.dtype)
-    where = [np.arange(n).reshape([-1 if i == j else 1 for j in range(len(c.axes))]) * x.out for (i, x), n in zip(enumerate(c.axes), sums.shape)]
-    want[sum(where, np.zeros(sums.shape, np.int64))] += sums
+    view(kept, want, strides[2])[...] += sums
     call(*(x.address for x in memory))
     if c.dtype.kind == "f":
         limit = {4: 2e-6, 8: 4e-15}[c.dtype.itemsize] * (8 + p.steps)
@@ -133,9 +134,11 @@ def check(c: Contraction, vector_bytes: int, at_end: bool = True, **caches: int)
 
 
 PRODUCTS = {"NN": ("mk", "kn"), "TN": ("km", "kn"), "NT": ("mk", "nk"), "TT": ("km", "nk")}
-SIZES = [(10, 32, 10), (10, 16, 32), (10, 1, 16), (32, 16, 10), (10, 32, 16), (16, 1, 10), (1, 1, 100), (1, 100, 33), (100, 1, 33), (1, 1, 1),
-         (33, 17, 100), (16, 16, 16), (7, 100, 2), (100, 2, 17), (100, 10, 64), (100, 13, 33), (2, 100, 7), (17, 33, 0), (0, 7, 7), (7, 0, 7),
-         (16, 7, 1), (33, 100, 1), (64, 64, 64), (128, 96, 200), (1, 40, 1000), (40, 1, 1000), (2, 1, 1000)]
+SIZES = [  # m, n, k
+    (10, 32, 10), (10, 16, 32), (10, 1, 16), (32, 16, 10), (10, 32, 16), (16, 1, 10), (1, 1, 100), (1, 100, 33),
+    (100, 1, 33), (1, 1, 1), (33, 17, 100), (16, 16, 16), (7, 100, 2), (100, 2, 17), (100, 10, 64), (100, 13, 33),
+    (2, 100, 7), (17, 33, 0), (0, 7, 7), (7, 0, 7), (16, 7, 1), (33, 100, 1), (128, 96, 200), (1, 40, 1000), (2, 1, 1000),
+]
 
 
 def product_of(kind: str, m: int, n: int, k: int, dtype: str = "f4") -> Contraction:
@@ -169,8 +172,11 @@ def test_blocks(vector_bytes: int) -> None:
     assert len(cut) == 3
 
 
-BATCHED = ["bmk,bkn->bmn", "bmk,bnk->bmn", "bkm,bkn->bmn", "bmk,kn->bmn", "mk,bkn->bmn", "bk,bk->b", "bhqd,bhkd->bhqk", "bhqk,bhkd->bhqd",
-           "bqhd,bkhd->bhqk", "abm,abn->mn", "ambk,kn->ambn", "mab,abn->mn", "mab,ban->mn", "m,n->mn", "ab,ab->", "abc,acd->bd", "c,abc->abc"]
+BATCHED = [
+    "bmk,bkn->bmn", "bmk,bnk->bmn", "bkm,bkn->bmn", "bmk,kn->bmn", "mk,bkn->bmn", "bk,bk->b", "bhqd,bhkd->bhqk",
+    "bhqk,bhkd->bhqd", "bqhd,bkhd->bhqk", "abm,abn->mn", "ambk,kn->ambn", "mab,abn->mn", "mab,ban->mn", "m,n->mn",
+    "ab,ab->", "abc,acd->bd", "c,abc->abc",
+]
 
 
 @pytest.mark.parametrize("vector_bytes", WIDTHS)
@@ -178,22 +184,24 @@ BATCHED = ["bmk,bkn->bmn", "bmk,bnk->bmn", "bkm,bkn->bmn", "bmk,kn->bmn", "mk,bk
 def test_einsums(spec: str, vector_bytes: int) -> None:
     names = sorted(set(spec) - set(",->"))
     for sizes in ([5, 3, 6, 4, 7], [2, 17, 3, 33, 9], [1, 8, 16, 2, 1]):
-        check(einsum(spec, **dict(zip(names, sizes))), vector_bytes)
+        check(einsum(spec, **dict(zip(names, sizes, strict=False))), vector_bytes)
 
 
-def convolution(kind: str, n: int, h: int, w: int, c: int, o: int, k: int, step: int = 1, groups: int = 1) -> Contraction:
-    """A k × k convolution of n × h × w × c images with o filters, or its derivative by the filters or (stride 1) by the images."""
+def convolution(
+    kind: str, n: int, h: int, w: int, c: int, o: int, k: int, step: int = 1, depthwise: bool = False
+) -> Contraction:
+    """A k × k convolution of n × h × w × c images with o filters, or its derivative by the filters."""
     y, x = (h - k) // step + 1, (w - k) // step + 1
     image = {"n": h * w * c, "y": step * w * c, "x": step * c, "i": w * c, "j": c, "c": 1}
     filters = {"i": k * c * o, "j": c * o, "c": o, "o": 1}
     result = {"n": y * x * o, "y": x * o, "x": o, "o": 1}
     sizes = {"n": n, "y": y, "x": x, "i": k, "j": k, "c": c, "o": o}
     a, b, out = {"forward": (image, filters, result), "filters": (image, result, filters)}[kind]
-    if groups > 1:  # depthwise: every channel has its own filter
-        a, b, out = {**image, "o": 0}, {"i": k * c, "j": c, "c": 1}, {"n": y * x * c, "y": x * c, "x": c, "c": 1}
-        sizes.pop("o")
-    names = [*(i for i in sizes if i in out), *(i for i in sizes if i not in out)]
-    return Contraction(tuple(ContractAxis(sizes[i], a.get(i, 0), b.get(i, 0), out.get(i, 0), i not in out) for i in names), F4)
+    if depthwise:  # every channel has its own filter
+        a, b, out = image, {"i": k * c, "j": c, "c": 1}, {"n": y * x * c, "y": x * c, "x": c, "c": 1}
+        del sizes["o"]
+    axes = [ContractAxis(size, a.get(i, 0), b.get(i, 0), out.get(i, 0), i not in out) for i, size in sizes.items()]
+    return Contraction(tuple(axes), F4)
 
 
 @pytest.mark.parametrize("vector_bytes", WIDTHS)
@@ -203,7 +211,7 @@ def test_convolutions(vector_bytes: int) -> None:
             for caches in ({}, SMALL_CACHES):
                 check(convolution(kind, *shape), vector_bytes, **caches)
         check(convolution(kind, 2, 11, 9, 4, 8, 3, step=2), vector_bytes)
-    check(convolution("forward", 2, 9, 11, 20, 1, 3, groups=20), vector_bytes)
+    check(convolution("forward", 2, 9, 11, 20, 1, 3, depthwise=True), vector_bytes)
 
 
 def random_contraction(rng: random.Random) -> Contraction:
@@ -212,7 +220,7 @@ def random_contraction(rng: random.Random) -> Contraction:
     kinds = {"a": "ao", "b": "ao", "m": "bo", "n": "bo", "x": "abo", "k": "ab", "l": "ab", "r": "a"}
     chosen = [i for i in kinds if rng.random() < (0.2 if i == "r" else 0.6)] or ["k"]
     sizes = {i: rng.choice(extents[0 if rng.random() < 0.03 else 1:]) for i in chosen}
-    while math.prod(sizes.values()) > 200_000:
+    while math.prod(sizes.values()) > 100_000:
         sizes = {i: max(1, n // 2) for i, n in sizes.items()}
     orders = []
     for operand in "abo":
@@ -221,13 +229,14 @@ def random_contraction(rng: random.Random) -> Contraction:
         orders.append("".join(order))
     bias = [i for i in orders[2] if rng.random() < 0.5]
     out = "".join(i for i in chosen if "o" in kinds[i])
-    return einsum(f"{orders[0]},{orders[1]}->{out}", rng.choice(["f4", "f4", "f4", "f8", "i4"]), memory=tuple(orders), bias="".join(bias), **sizes)
+    dtype = rng.choice(["f4", "f4", "f4", "f8", "i4"])
+    return einsum(f"{orders[0]},{orders[1]}->{out}", dtype, memory=tuple(orders), bias="".join(bias), **sizes)
 
 
 @pytest.mark.parametrize("vector_bytes", WIDTHS)
 def test_random(vector_bytes: int) -> None:
     rng = random.Random(vector_bytes)
-    for n in range(80):
+    for n in range(60):
         c = random_contraction(rng)
         check(c, vector_bytes, at_end=bool(n % 2), **(SMALL_CACHES if n % 3 == 0 else {}))
 
@@ -239,11 +248,14 @@ def test_plan_is_readable_and_repeatable() -> None:
     assert "pack B along" in text and "tile" in text and "scratch" in text
 
 
-def test_a_foreign_access_is_refused() -> None:
-    c = product_of("NN", 8, 8, 8)  # the outputs are one axis only if (8, 1) is all that is asked for
-    flat = Contraction(tuple(replace(x, b=0, reduce=False) if not x.reduce and x.b else x for x in c.axes), F4)
-    p = plan(flat, machine(32))
-    e = Emitter(ir.IRBuilder(ir.Function(ir.Module(), ir.FunctionType(ir.VoidType(), [PTR] * 4), "f").append_basic_block()))
-    if any(len(x.parts) > 1 for x in p.axes):
-        with pytest.raises(ValueError, match="accesses"):
-            emit_contraction(e, p, *e.b.function.args[:2], None, lambda e, place, sums: place.offset((1, 8, 0)))
+def test_merged_axes_take_declared_accesses_only() -> None:
+    """An output of 6 × 8 is one axis of 48; a bias of 8 can be added only if the plan knows of it."""
+    axes = ContractAxis(6, 8, 0, 8, False), ContractAxis(8, 1, 0, 1, False), ContractAxis(5, 48, 1, 0, True)
+    assert [x.parts for x in plan(Contraction(axes, F4), machine(32)).axes] == [(0, 1), (2,)]
+    with_bias = Contraction(axes, F4, ((0, 1, 0),))
+    assert len(plan(with_bias, machine(32)).axes) == 3
+    check(with_bias, 32)
+    e = Emitter(ir.IRBuilder(ir.Function(ir.Module(), ir.FunctionType(ir.VoidType(), [PTR] * 2), "f").append_basic_block()))
+    with pytest.raises(ValueError, match="planned without an access"):
+        emit_contraction(e, plan(Contraction(axes, F4), machine(32)), *e.b.function.args, None,
+                         lambda e, place, sums: place.offset((0, 1, 0)))

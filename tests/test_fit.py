@@ -385,6 +385,22 @@ def test_interrupt_of_many_short_epochs(capsys):
     assert text.startswith("Interrupted") and len(model.history.epoch) == len(model.history.history["loss"]) > 10
 
 
+def test_interrupt_of_an_evaluation():
+    x = np.zeros((3_000_000, 6), np.float32)
+    model = two_layers()
+    model.compile("adam", "binary_crossentropy")
+    model.evaluate(x, x[:, 0], batch_size=1, verbose=0)
+    begin = time.perf_counter()
+    model.evaluate(x, x[:, 0], batch_size=1, verbose=0)
+    whole = time.perf_counter() - begin
+    timer = threading.Timer(whole / 3, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        model.evaluate(x, x[:, 0], batch_size=1, verbose=0)
+        time.sleep(10)  # where the machine was so fast that the timer comes late
+    timer.join()
+
+
 def test_a_handler_of_ones_own_is_heard():
     heard = []
     before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))

@@ -232,8 +232,10 @@ class Plan:
 
 def merge(c: Contraction) -> tuple[Axis, ...]:
     """The axes without those of extent 1, and with neighbours joined that every access sees as one axis."""
-    strides = [(x.a, x.b, 0) if x.reduce else (x.a, x.b, x.out, *(s[i] for s in c.accesses)) for i, x in enumerate(c.axes)]
-    axes = [Axis(x.extent, strides[i], x.reduce, (i,)) for i, x in enumerate(c.axes) if x.extent != 1]
+    axes = []
+    for i, x in enumerate(c.axes):
+        extra = () if x.reduce else tuple(s[i] for s in c.accesses)
+        axes += [Axis(x.extent, (x.a, x.b, 0 if x.reduce else x.out, *extra), x.reduce, (i,))] if x.extent != 1 else []
     while (pair := next(((o, i) for o in axes for i in axes if o is not i and _mergeable(o, i)), None)) is not None:
         o, i = pair
         axes[axes.index(i)] = Axis(o.extent * i.extent, i.strides, i.reduce, o.parts + i.parts)

@@ -1,7 +1,7 @@
 """Graph → groups of nodes that one loop nest will compute together.
 
-A group has one iteration space. It is led by a contraction, a reduction or an elementwise node; further elementwise nodes
-join the group that made their latest input, if they use it element for element, so that a bias, an
+A group has one iteration space. It is led by a contraction, a reduction or an elementwise node; further elementwise
+nodes join the group that made their latest input, if they use it element for element, so that a bias, an
 activation and its derivative end up in the contraction's nest and a whole optimizer step in one loop. A node whose
 value is used outside of its group is *stored*; all others live in registers.
 
@@ -19,8 +19,9 @@ from chainrule.ops.declare import CONSTANT
 
 ANCHORS = frozenset(("contract", "reduce", "custom", "scan", "concatenate", "pad", "scatter_add", "project"))
 # Operations of many instructions: worth a vector loop of their own rather than a place in every register tile.
-COSTLY = frozenset(("exp exp2 expm1 log log2 log10 log1p pow sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh arcsinh "
-                    "arccosh arctanh sigmoid softplus erf threefry floor_divide remainder").split())
+COSTLY = frozenset((
+    "exp exp2 expm1 log log2 log10 log1p pow sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh arcsinh arccosh "
+    "arctanh sigmoid softplus erf threefry floor_divide remainder").split())
 
 
 @dataclass(eq=False)
@@ -100,7 +101,12 @@ class _Fusion:
     def _memory(self, node: Node, contiguous: bool = False) -> None:
         """Make sure that ``node`` is memory, seen through views; ``contiguous`` if its user counts elements."""
         where = layout(node, self.roots | self.inputs)
-        if where is None or (contiguous and not is_dense(node.shape, where.strides)) or (where.base.op.kind in ("iota", "take")) or _is_scalar_constant(where.base):
+        if (
+            where is None
+            or (contiguous and not is_dense(node.shape, where.strides))
+            or (where.base.op.kind in ("iota", "take"))
+            or _is_scalar_constant(where.base)
+        ):
             self.roots.add(node)
         else:
             self.forced.add(where.base)

@@ -250,12 +250,17 @@ class Program:
     arena: int = 0
 
     def __str__(self) -> str:
-        lines = [f"program({', '.join(_declared(b) for b in self.inputs)}) -> {', '.join(_declared(b) for b in self.outputs)}"]
+        lines = [f"program({_listed(self.inputs)}) -> {_listed(self.outputs)}"]
         if self.arena:
-            lines.append(f"  arena {self.arena} bytes: " + ", ".join(f"{_declared(b)} at {b.offset}" for b in self.temps))
+            places = (f"{_declared(b)} at {b.offset}" for b in self.temps)
+            lines.append(f"  arena {self.arena} bytes: {', '.join(places)}")
         for s in self.statements:
             lines += _print(s, "  ")
         return "\n".join(lines)
+
+
+def _listed(buffers: Sequence[Buffer]) -> str:
+    return ", ".join(_declared(b) for b in buffers)
 
 
 def _declared(b: Buffer) -> str:
@@ -392,8 +397,14 @@ def _run(s: Statement, memory: dict[Buffer, np.ndarray], point: dict[Axis, Any])
         body = np.broadcast_to(_value(s.body, memory, inside, cache), shape)
         cache[0] = _COMBINE[s.combine].reduce(body, axis=reduced, dtype=s.body.dtype, keepdims=True) if body.size or \
             s.combine in ("add", "mul") else body
-    results = [(store, np.broadcast_to(_value(store.value, memory, inside, cache), shape[:len(s.axes)] + (1,) * len(reduced)),
-                _index(store.access.at, memory, inside, cache)) for store in s.stores]
+    results = [
+        (
+            store,
+            np.broadcast_to(_value(store.value, memory, inside, cache), shape[: len(s.axes)] + (1,) * len(reduced)),
+            _index(store.access.at, memory, inside, cache),
+        )
+        for store in s.stores
+    ]
     for store, value, index in results:
         cells = _cells(memory, store.access.buffer)
         index = np.broadcast_to(index, value.shape)

@@ -13,8 +13,25 @@ import numpy as np
 
 from chainrule.compiler.fuse import Group, Plan, plan_fusion
 from chainrule.compiler.layout import View, dense, input_index, is_dense, layout, reads_through, regroups, row_major
-from chainrule.compiler.loops import (Access, Affine, Apply, Axis, Buffer, Clamp, Const, Contract, Custom, Load, Loop, Nest,
-                                      Position, Program, Reduced, Statement, Store)
+from chainrule.compiler.loops import (
+    Access,
+    Affine,
+    Apply,
+    Axis,
+    Buffer,
+    Clamp,
+    Const,
+    Contract,
+    Custom,
+    Load,
+    Loop,
+    Nest,
+    Position,
+    Program,
+    Reduced,
+    Statement,
+    Store,
+)
 from chainrule.dtypes import INT64
 from chainrule.graph import Graph, Node
 from chainrule.ops.declare import CONSTANT
@@ -198,7 +215,9 @@ class _Block:
         assert node is not None
         inputs = [Access(v.buffer, v.base) for v in map(self._memory_of, node.inputs)]
         out = self.views[node]
-        self.statements.append(Custom(node.op, node.params, inputs, Access(out.buffer, out.base), node.shape, node.op.name))
+        self.statements.append(
+            Custom(node.op, node.params, inputs, Access(out.buffer, out.base), node.shape, node.op.name)
+        )
 
     def _emit_scan(self, group: Group) -> None:
         node = group.lead

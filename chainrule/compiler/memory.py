@@ -9,8 +9,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeGuard
 
-from chainrule.compiler.loops import (Access, Affine, Axis, Buffer, Contract, Custom, Load, Loop, Nest, Program, Statement,
-                                      Store, expressions, reads, roots, writes)
+from chainrule.compiler.loops import (
+    Access,
+    Affine,
+    Axis,
+    Buffer,
+    Contract,
+    Custom,
+    Load,
+    Loop,
+    Nest,
+    Program,
+    Statement,
+    Store,
+    expressions,
+    reads,
+    roots,
+    writes,
+)
 
 ALIGN = 64  # bytes: a cache line, and the widest vector
 
@@ -96,8 +112,13 @@ def _is_whole_copy(s: Statement) -> TypeGuard[Nest]:
     if not (isinstance(s, Nest) and s.combine is None and len(s.stores) == 1 and isinstance(s.stores[0].value, Load)):
         return False
     load, store = s.stores[0].value.access, s.stores[0]
-    return (not store.accumulate and load.at.key == store.access.at.key and load.at.offset == 0
-            and {a for a, _ in load.at.terms} <= set(s.axes) and _points(s) == load.buffer.size == store.access.buffer.size)
+    return (
+        not store.accumulate
+        and load.at.key == store.access.at.key
+        and load.at.offset == 0
+        and {a for a, _ in load.at.terms} <= set(s.axes)
+        and _points(s) == load.buffer.size == store.access.buffer.size
+    )
 
 
 def _points(s: Nest) -> int:

@@ -30,7 +30,7 @@ def table(title: str, layers: Sequence[Layer], shapes: Sequence[Shape | None], w
         shown = "?" if shape is None else "(" + ", ".join(str(n) for n in shape) + ")"
         count = f"{layer.count_params():,}" if layer.built else "?"
         rows.add_row(f"{layer.name} ({type(layer).__name__})", shown, count)
-    total = sum(layer.count_params() for layer in layers)
+    total = sum(w.array.size for w in dict.fromkeys(w for layer in layers for w in layer.weights))
     console = Console(width=width, highlight=False)
     with console.capture() as capture:
         console.print(rows)

@@ -301,8 +301,8 @@ class _Nest:
         for step, first in enumerate(range(0, count, unit)):
             values: dict[tuple, Val] = {}
             for n, (r, chain) in enumerate(zip(registers, sums, strict=True)):
-                if n and r.row != registers[n - 1].row:
-                    self.e.b.fence("acq_rel", "singlethread")  # no instruction; LLVM would load all rows first and spill
+                if n and r.row != registers[n - 1].row:  # no instruction; LLVM would load all rows first, and spill
+                    self.e.b.fence("acq_rel", "singlethread")
                 x, y = (self.read(o, v, r, first, count, values, columns) for o, v in enumerate(views))
                 place = step % len(chain)
                 chain[place] = self.multiply_add(x, y, chain[place])

@@ -13,8 +13,20 @@ import llvmlite.ir as ir
 import numpy as np
 
 from chainrule.compiler.contraction import ContractAxis, Contraction, plan
-from chainrule.compiler.loops import (Access, Axis, Buffer, Contract, Custom, Load, Loop, Nest, Program, Statement, expressions,
-                                      roots)
+from chainrule.compiler.loops import (
+    Access,
+    Axis,
+    Buffer,
+    Contract,
+    Custom,
+    Load,
+    Loop,
+    Nest,
+    Program,
+    Statement,
+    expressions,
+    roots,
+)
 from chainrule.compiler.schedule import schedule
 from chainrule.dtypes import BOOL, INT64
 from chainrule.llvm.contraction import Place, emit_contraction
@@ -178,7 +190,9 @@ class _Epilogue:
                 work.values[id(x)] = work.compute(x, acc.lanes, None, acc.lanes)
         work.finish([store.value for store in self.s.stores], acc)
         for store in self.s.stores:
-            place.store(work.value(store.value, acc.lanes), self.bases[id(store.access)], _strides(store.access, self.axes))
+            place.store(
+                work.value(store.value, acc.lanes), self.bases[id(store.access)], _strides(store.access, self.axes)
+            )
 
 
 def _strides(access: Access, axes: Sequence[Axis]) -> tuple[int, ...]:

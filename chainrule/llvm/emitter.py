@@ -51,7 +51,7 @@ def lane_type(dtype: np.dtype, lanes: int) -> ir.Type:
 
 def python_value(dtype: np.dtype, value: object) -> int | float:
     """``value`` as the Python number that llvmlite's constants take."""
-    return float(value) if dtype.kind == "f" else int(value)  # type: ignore[arg-type]
+    return float(value) if dtype.kind == "f" else int(value)  # type: ignore[call-overload,arg-type]
 
 
 class Emitter:
@@ -95,7 +95,9 @@ class Emitter:
         vector = ir.VectorType(x.ir.type, lanes)
         undefined = ir.Constant(vector, ir.Undefined)
         first = self.b.insert_element(undefined, x.ir, I32(0))
-        return Val(self.b.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)), x.dtype)
+        return Val(
+            self.b.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)), x.dtype
+        )
 
     def shuffle(self, a: Val, b: Val, lanes: Sequence[int]) -> Val:
         """Lanes picked from ``a`` (0 … n-1) and ``b`` (n … 2n-1)."""

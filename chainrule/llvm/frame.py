@@ -7,8 +7,20 @@ from typing import Any
 
 import llvmlite.ir as ir
 
-from chainrule.compiler.loops import (Access, Affine, Apply, Axis, Buffer, Clamp, Const, Load, Position, Reduced, Store,
-                                      expressions)
+from chainrule.compiler.loops import (
+    Access,
+    Affine,
+    Apply,
+    Axis,
+    Buffer,
+    Clamp,
+    Const,
+    Load,
+    Position,
+    Reduced,
+    Store,
+    expressions,
+)
 from chainrule.compiler.schedule import depends
 from chainrule.dtypes import INT64
 from chainrule.llvm.emitter import Emitter, Val
@@ -28,7 +40,7 @@ class Frame:
         return self._pointers(access.buffer.home)
 
     def index(self, at: Affine, without: Iterable[Axis] = ()) -> Val:
-        """offset + Σ coefficient·axis over the axes that are set."""
+        """The offset plus Σ coefficient·axis over the axes that are set."""
         e = self.e
         total: Val | None = None
         offset = at.offset
@@ -142,7 +154,9 @@ class Evaluator:
             for i in range(lanes):
                 value = e.insert(value, e.load(e.at(base, e.extract(offsets, i), dtype), dtype), i)
             return value
-        pointer = e.at(base, self.position(Affine(access.at.offset, access.at.terms, access.at.dynamic), None, 1), dtype)
+        pointer = e.at(
+            base, self.position(Affine(access.at.offset, access.at.terms, access.at.dynamic), None, 1), dtype
+        )
         if stride == 0 or width == 1:
             value = e.load(pointer, dtype)
             if access.buffer.home.volatile:

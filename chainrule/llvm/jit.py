@@ -28,7 +28,9 @@ def host() -> Target:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     features = llvm.get_host_cpu_features()
-    wide = bool(features.get("avx512f") and features.get("avx512vl") and features.get("avx512dq") and features.get("avx512bw"))
+    wide = bool(
+        features.get("avx512f") and features.get("avx512vl") and features.get("avx512dq") and features.get("avx512bw")
+    )
     vector = 64 if wide else 32 if features.get("avx2") and features.get("fma") else 16
     flattened = features.flatten()
     if wide:  # LLVM would otherwise keep to 256-bit registers on some processors

@@ -88,7 +88,9 @@ def load_columns(
         return [gather(e, pointer, c, apart, dtype, rows, width) for c in range(columns)]
 
     def row(i: int) -> Val:
-        return load_first(e, e.at(pointer, i * apart, dtype), dtype, columns, quad) if i < rows else e.const(0, dtype, quad)
+        if i >= rows:
+            return e.const(0, dtype, quad)
+        return load_first(e, e.at(pointer, i * apart, dtype), dtype, columns, quad)
 
     # In each register: rows r, quad + r, 2 quad + r, … side by side.
     return _transpose_blocks(e, [join(e, [row(i) for i in range(r, width, quad)]) for r in range(quad)])[:columns]

@@ -109,7 +109,7 @@ def power(e: Emitter, x: Val, y: Val) -> Val:
 
 
 def cbrt(e: Emitter, x: Val) -> Val:
-    """Cube root: x·y² for y = x^(-1/3), found from the bits of x by third-order steps."""
+    """Cube root: x·y² for y = x^(-1/3), from a guess, by steps that raise its error to the fourth power."""
     form = FORMATS[x.dtype]
     size, sign = split_sign(e, x)
     small = e.lt(size, e.like(x, form.tiny))

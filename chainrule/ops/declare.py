@@ -122,7 +122,9 @@ def make(op: Op, inputs: Sequence[Node], params: dict[str, Any]) -> Node:
         if value is None:
             known = False
             break
-    return Node(op, tuple(inputs), params, shape, dtype, op.reference(*values, **params) if known else None, user_source())
+    return Node(
+        op, tuple(inputs), params, shape, dtype, op.reference(*values, **params) if known else None, user_source()
+    )
 
 
 def constant_node(value: Any) -> Node:

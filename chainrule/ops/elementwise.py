@@ -197,8 +197,14 @@ sigmoid: Op = elementwise(
     lower=lambda e, x: e.math("sigmoid", x), partials=[lambda x, out: mul(out, sub(1.0, out))])
 
 softplus: Op = elementwise(
-    "softplus", doc="log(1 + exp(x)), without overflow.", reference=lambda x: np.logaddexp(x, x.dtype.type(0)), kinds="f",
-    onnx="Softplus", lower=lambda e, x: e.math("softplus", x), partials=[lambda x, out: sigmoid(x)])
+    "softplus",
+    doc="log(1 + exp(x)), without overflow.",
+    reference=lambda x: np.logaddexp(x, x.dtype.type(0)),
+    kinds="f",
+    onnx="Softplus",
+    lower=lambda e, x: e.math("softplus", x),
+    partials=[lambda x, out: sigmoid(x)],
+)
 
 relu: Op = elementwise(
     "relu", doc="max(x, 0); its derivative at 0 is 0.", reference=lambda x: np.maximum(x, x.dtype.type(0)),
@@ -279,7 +285,9 @@ remainder: Op = elementwise(
 
 eq: Op = elementwise("eq", doc="x == y", reference=np.equal, arity=2, result="bool", onnx="Equal",
                  lower=lambda e, x, y: e.eq(x, y))
-ne: Op = elementwise("ne", doc="x != y", reference=np.not_equal, arity=2, result="bool", lower=lambda e, x, y: e.ne(x, y))
+ne: Op = elementwise(
+    "ne", doc="x != y", reference=np.not_equal, arity=2, result="bool", lower=lambda e, x, y: e.ne(x, y)
+)
 lt: Op = elementwise("lt", doc="x < y", reference=np.less, arity=2, result="bool", onnx="Less",
                  lower=lambda e, x, y: e.lt(x, y))
 le: Op = elementwise("le", doc="x <= y", reference=np.less_equal, arity=2, result="bool", onnx="LessOrEqual",
@@ -288,12 +296,24 @@ gt: Op = elementwise("gt", doc="x > y", reference=np.greater, arity=2, result="b
                  lower=lambda e, x, y: e.gt(x, y))
 ge: Op = elementwise("ge", doc="x >= y", reference=np.greater_equal, arity=2, result="bool", onnx="GreaterOrEqual",
                  lower=lambda e, x, y: e.ge(x, y))
-bit_and: Op = elementwise("bit_and", doc="x & y: of bools the logical and.", reference=np.bitwise_and, arity=2, kinds="iub",
-                      lower=lambda e, x, y: e.and_(x, y))
+bit_and: Op = elementwise(
+    "bit_and",
+    doc="x & y: of bools the logical and.",
+    reference=np.bitwise_and,
+    arity=2,
+    kinds="iub",
+    lower=lambda e, x, y: e.and_(x, y),
+)
 bit_or: Op = elementwise("bit_or", doc="x | y: of bools the logical or.", reference=np.bitwise_or, arity=2, kinds="iub",
                      lower=lambda e, x, y: e.or_(x, y))
-bit_xor: Op = elementwise("bit_xor", doc="x ^ y: of bools the exclusive or.", reference=np.bitwise_xor, arity=2, kinds="iub",
-                      lower=lambda e, x, y: e.xor(x, y))
+bit_xor: Op = elementwise(
+    "bit_xor",
+    doc="x ^ y: of bools the exclusive or.",
+    reference=np.bitwise_xor,
+    arity=2,
+    kinds="iub",
+    lower=lambda e, x, y: e.xor(x, y),
+)
 bit_not: Op = elementwise("bit_not", doc="~x: of bools the logical not.", reference=np.invert, kinds="iub",
                       lower=lambda e, x: e.not_(x))
 
@@ -305,7 +325,9 @@ def _shift(e: Any, x: Any, y: Any, left: bool) -> Any:
     if left:
         return e.select(inside, e.shl(x, safe), e.like(x, 0))
     # shifted out entirely: 0, or -1 for a negative number
-    return e.shr(x, e.select(inside, y, bits)) if x.dtype.kind == "i" else e.select(inside, e.shr(x, safe), e.like(x, 0))
+    return (
+        e.shr(x, e.select(inside, y, bits)) if x.dtype.kind == "i" else e.select(inside, e.shr(x, safe), e.like(x, 0))
+    )
 
 
 shift_left: Op = elementwise("shift_left", doc="x << y", reference=np.left_shift, arity=2, kinds="iu",
@@ -314,10 +336,23 @@ shift_right: Op = elementwise("shift_right", doc="x >> y", reference=np.right_sh
                           lower=lambda e, x, y: _shift(e, x, y, False))
 is_nan: Op = elementwise("isnan", doc="True where the element is NaN.", reference=np.isnan, kinds="f", result="bool",
                      onnx="IsNaN", lower=lambda e, x: e.isnan(x))
-is_finite: Op = elementwise("isfinite", doc="True where the element is neither NaN nor infinite.", reference=np.isfinite,
-                        kinds="f", result="bool", lower=lambda e, x: e.lt(e.abs(x), e.like(x, np.inf)))
-is_inf: Op = elementwise("isinf", doc="True where the element is infinite.", reference=np.isinf, kinds="f", result="bool",
-                     onnx="IsInf", lower=lambda e, x: e.eq(e.abs(x), e.like(x, np.inf)))
+is_finite: Op = elementwise(
+    "isfinite",
+    doc="True where the element is neither NaN nor infinite.",
+    reference=np.isfinite,
+    kinds="f",
+    result="bool",
+    lower=lambda e, x: e.lt(e.abs(x), e.like(x, np.inf)),
+)
+is_inf: Op = elementwise(
+    "isinf",
+    doc="True where the element is infinite.",
+    reference=np.isinf,
+    kinds="f",
+    result="bool",
+    onnx="IsInf",
+    lower=lambda e, x: e.eq(e.abs(x), e.like(x, np.inf)),
+)
 signbit: Op = elementwise(
     "signbit", doc="True where the sign bit is set (also of -0).", reference=np.signbit, kinds="f", result="bool",
     lower=lambda e, x: e.lt(e.bitcast(x, f"i{x.dtype.itemsize}"), e.const(0, f"i{x.dtype.itemsize}", x.lanes)))
@@ -327,7 +362,9 @@ signbit: Op = elementwise(
 
 def _select_infer(condition: Any, x: Any, y: Any) -> Any:
     if condition[1] != dtypes.BOOL:
-        raise ChainruleTypeError.of(f"the condition of where is {condition[1]}", "a bool array", "np.where(x > 0, x, y)")
+        raise ChainruleTypeError.of(
+            f"the condition of where is {condition[1]}", "a bool array", "np.where(x > 0, x, y)"
+        )
     return x
 
 

@@ -68,8 +68,15 @@ def _prod_jvp(t: Any, x: Any, out: Any, axes: tuple[int, ...]) -> Any:
 
 prod: Op = Op("prod", "Product of the elements along axes.", "reduce", infer=_infer, reference=_reference(np.prod),
           combine="mul", jvp=_prod_jvp, kinds=("f", "i", "u"), onnx="ReduceProd")
-all_: Op = Op("all", "True where all elements along the axes are.", "reduce", infer=_infer, reference=_reference(np.all),
-          combine="mul", kinds=("b",))
+all_: Op = Op(
+    "all",
+    "True where all elements along the axes are.",
+    "reduce",
+    infer=_infer,
+    reference=_reference(np.all),
+    combine="mul",
+    kinds=("b",),
+)
 any_: Op = Op("any", "True where any element along the axes is.", "reduce", infer=_infer, reference=_reference(np.any),
           combine="add", kinds=("b",))
 

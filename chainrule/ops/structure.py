@@ -83,7 +83,9 @@ def _slice_infer(x: Any, start: tuple[int, ...], stop: tuple[int, ...], step: tu
     return tuple(len(range(a, b, s)) for a, b, s in zip(start, stop, step, strict=True)), x[1]
 
 
-def _slice_transpose(ct: Any, x: Any, start: tuple[int, ...], stop: tuple[int, ...], step: tuple[int, ...]) -> list[Any]:
+def _slice_transpose(
+    ct: Any, x: Any, start: tuple[int, ...], stop: tuple[int, ...], step: tuple[int, ...]
+) -> list[Any]:
     return [pad(ct, shape=x[0].shape, start=start, step=step)]
 
 
@@ -123,9 +125,14 @@ pad: Op = Op(
 def _concatenate_infer(*inputs: Any, axis: int) -> Any:
     first, dtype = inputs[0]
     for shape, _ in inputs[1:]:
-        if len(shape) != len(first) or any(a != b for i, (a, b) in enumerate(zip(shape, first, strict=True)) if i != axis):
-            raise ShapeError.of(f"cannot concatenate arrays of shapes {', '.join(str(s) for s, _ in inputs)} along axis {axis}",
-                                "shapes that agree on all other axes", "np.concatenate([a, b], axis=1)")
+        if len(shape) != len(first) or any(
+            a != b for i, (a, b) in enumerate(zip(shape, first, strict=True)) if i != axis
+        ):
+            raise ShapeError.of(
+                f"cannot concatenate arrays of shapes {', '.join(str(s) for s, _ in inputs)} along axis {axis}",
+                "shapes that agree on all other axes",
+                "np.concatenate([a, b], axis=1)",
+            )
     return (*first[:axis], sum(s[axis] for s, _ in inputs), *first[axis + 1:]), dtype
 
 

@@ -137,8 +137,8 @@ def tail_program(task: Task) -> Callable[..., State]:
 
 
 def evaluation_program(task: Task, batch: int) -> Callable[..., State]:
-    """``evaluate(params, x, y) -> sums`` over all rows, ``batch`` at a time."""
-    def evaluate(params: Any, x: Any, y: Any) -> State:
+    """``evaluate(params, x, y, stop) -> sums`` over all rows, ``batch`` at a time; ends early if ``stop`` is set."""
+    def evaluate(params: Any, x: Any, y: Any, stop: Any) -> State:
         n = x.shape[0]
         steps, full = n // batch, n // batch * batch
 
@@ -148,7 +148,9 @@ def evaluation_program(task: Task, batch: int) -> Callable[..., State]:
         sums: Any = {k: np.zeros((), DOUBLE) for k in task.names}
         if steps:
             rows = [reshape(a[:full], shape=(steps, batch, *a.shape[1:])) for a in (x, y)]
-            sums = scan(lambda carry, taken: (add(carry, taken), None), sums, rows)[0]
+            init = {"sums": sums, "stop": np.zeros((), np.bool_)}
+            sums = scan(lambda carry, taken: ({"sums": add(carry["sums"], taken), "stop": ew.ne(poll(stop), 0)}, None),
+                        init, rows, until=lambda carry: carry["stop"])[0]["sums"]
         return add(sums, (x[full:], y[full:])) if full < n else sums
     return evaluate
 

@@ -70,7 +70,7 @@ class Training:
         self._validate = None
         self.readings = [(name, self.state["sums"][name], self.n) for name in names]
         if validation is not None:
-            self._validate = bound_evaluation(task, programs, self.state["params"], validation, batch)
+            self._validate = bound_evaluation(task, programs, self.state["params"], validation, batch, self.interrupt)
             sums, n = self._validate.result, len(validation[0])
             self.readings += [(f"val_{name}", sums[name], n) for name in names]
 
@@ -84,11 +84,12 @@ class Training:
             self._validate()
 
 
-def bound_evaluation(task: Task, programs: Programs, params: np.ndarray, pair: Pair, batch: int) -> Any:
+def bound_evaluation(task: Task, programs: Programs, params: np.ndarray, pair: Pair, batch: int,
+                     interrupt: Interrupt) -> Any:
     """The evaluation of ``pair``, ready to be called; its ``result`` holds the sums."""
     batch = min(batch, len(pair[0]))
     program = programs.get(("evaluate", task.kind, batch), lambda: evaluation_program(task, batch))
-    return program.bind(params, *pair)
+    return program.bind(params, *pair, interrupt.stop)
 
 
 def loop(model: Any, training: Training, first: int, epochs: int, callbacks: Sequence[Callback],
@@ -125,6 +126,7 @@ def _epochs(model: Any, training: Training, record: Record, history: History, ca
     numbers, seconds = history.epoch, record.seconds
     columns = [(history.history[name].append, total.item, n) for name, total, n in training.readings]
     losses = history.history["loss"]
+    validated = len(columns) > len(training.task.names)
     bad = False
     last = LONG  # how long the epoch before took; the first may take long
     for epoch in range(record.first, record.epochs):
@@ -140,8 +142,8 @@ def _epochs(model: Any, training: Training, record: Record, history: History, ca
         else:
             interrupt.run(run)
         last = clock() - begin
-        if interrupt.pending is not None and step.item() - before < steps:
-            return
+        if interrupt.pending is not None and (validated or step.item() - before < steps):
+            return  # without the numbers of an epoch, or of a validation, that may not have come to its end
         for append, total, n in columns:
             append(total() / n)
         numbers.append(epoch)

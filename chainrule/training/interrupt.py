@@ -51,7 +51,7 @@ class Interrupt:
             self.stop[...] = 1
 
     def run(self, program: Callable[[], Any]) -> None:
-        """Call ``program`` so that signals are handled meanwhile."""
+        """Call ``program`` in a thread of its own, so that signals are handled meanwhile."""
         if self._previous is None:
             program()
             return
@@ -66,7 +66,12 @@ class Interrupt:
             finally:
                 done.set()
         threading.Thread(target=work, name="chainrule-epoch", daemon=True).start()
-        while not done.wait(0.1):
-            pass
+        try:
+            while not done.wait(0.1):
+                pass
+        except BaseException:  # from the handler of another signal: the program must not go on behind its back
+            self.stop[...] = 1
+            done.wait()
+            raise
         if errors:
             raise errors[0]
