@@ -42,6 +42,7 @@ class Progress:
         self.verbose, self.record = verbose, record
         self.out = out or sys.stdout
         self.live = verbose == 1 and self.out.isatty()
+        self._columns = sorted(record.columns.items())
         self._drawn = 0
         self._end = threading.Event()
         self._lock = threading.Lock()
@@ -70,7 +71,12 @@ class Progress:
             return
         with self._lock:
             record, done = self.record, len(self.record.seconds)
-            text = "".join(self._epoch(i) for i in range(self._drawn, done))
+            lines = []
+            for i in range(self._drawn, done):
+                lines.append(self._epoch(i))
+                if not last:
+                    time.sleep(0)  # the training thread goes first
+            text = "".join(lines)
             self._drawn = done
             if self.live:
                 running = not last and record.first + done < record.epochs
@@ -82,7 +88,7 @@ class Progress:
     def _epoch(self, i: int) -> str:
         record = self.record
         seconds, steps = record.seconds[i], record.steps
-        values = numbers({name: column[i] for name, column in record.columns.items()})
+        values = " - ".join([f"{name}: {number(column[i])}" for name, column in self._columns])
         head = f"Epoch {record.first + i + 1}/{record.epochs}\n{steps}/{steps} "
         each = f"{duration(seconds / steps)}/step"
         if self.verbose == 2:
