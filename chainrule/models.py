@@ -166,9 +166,9 @@ class Sequential(Layer):
         Example:
             >>> model.compile(loss="mse", optimizer=Adam(0.01), metrics=["mae"])   # doctest: +SKIP
         """
-        self.optimizer = optimizers.get(optimizer)
-        self.loss = None if loss is None else losses.get(loss)
-        self.metrics = _checked_metrics(metrics)
+        # everything is checked before anything is changed
+        chosen = optimizers.get(optimizer), None if loss is None else losses.get(loss), _checked_metrics(metrics)
+        self.optimizer, self.loss, self.metrics = chosen
         self._forget()
 
     def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1,

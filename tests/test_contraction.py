@@ -118,7 +118,8 @@ def check(c: Contraction, vector_bytes: int, at_end: bool = True, **caches: int)
     out[:], scratch[:] = 1, np.nan if c.dtype.kind == "f" else 77
     reduced = tuple(i for i, x in enumerate(c.axes) if x.reduce)
     kept = replace(c, axes=tuple(replace(x, extent=1) if x.reduce else x for x in c.axes))
-    sums = np.sum(view(c, a, strides[0]) * view(c, b, strides[1]), axis=reduced, keepdims=True)
+    products = view(c, a, strides[0]) * view(c, b, strides[1])
+    sums = np.sum(products, axis=reduced, keepdims=True, dtype=products.dtype)
     sums = sums + (view(kept, bias, strides[3]) if c.accesses else 0)
     want = np.ones(out.size, sums.dtype)
     view(kept, want, strides[2])[...] += sums
@@ -137,7 +138,8 @@ PRODUCTS = {"NN": ("mk", "kn"), "TN": ("km", "kn"), "NT": ("mk", "nk"), "TT": ("
 SIZES = [  # m, n, k
     (10, 32, 10), (10, 16, 32), (10, 1, 16), (32, 16, 10), (10, 32, 16), (16, 1, 10), (1, 1, 100), (1, 100, 33),
     (100, 1, 33), (1, 1, 1), (33, 17, 100), (16, 16, 16), (7, 100, 2), (100, 2, 17), (100, 10, 64), (100, 13, 33),
-    (2, 100, 7), (17, 33, 0), (0, 7, 7), (7, 0, 7), (16, 7, 1), (33, 100, 1), (128, 96, 200), (1, 40, 1000), (2, 1, 1000),
+    (2, 100, 7), (17, 33, 0), (0, 7, 7), (7, 0, 7), (16, 7, 1), (33, 100, 1), (128, 96, 200), (1, 40, 1000),
+    (2, 1, 1000),
 ]
 
 
@@ -255,7 +257,8 @@ def test_merged_axes_take_declared_accesses_only() -> None:
     with_bias = Contraction(axes, F4, ((0, 1, 0),))
     assert len(plan(with_bias, machine(32)).axes) == 3
     check(with_bias, 32)
-    e = Emitter(ir.IRBuilder(ir.Function(ir.Module(), ir.FunctionType(ir.VoidType(), [PTR] * 2), "f").append_basic_block()))
+    function = ir.Function(ir.Module(), ir.FunctionType(ir.VoidType(), [PTR] * 2), "f")
+    e = Emitter(ir.IRBuilder(function.append_basic_block()))
     with pytest.raises(ValueError, match="planned without an access"):
-        emit_contraction(e, plan(Contraction(axes, F4), machine(32)), *e.b.function.args, None,
+        emit_contraction(e, plan(Contraction(axes, F4), machine(32)), *function.args, None,
                          lambda e, place, sums: place.offset((0, 1, 0)))

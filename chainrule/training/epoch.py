@@ -21,7 +21,7 @@ import numpy as np
 
 from chainrule import random
 from chainrule.autodiff import gradients
-from chainrule.layers.base import FLOAT, Layer, Weight, apply
+from chainrule.layers.base import Layer, Weight, apply
 from chainrule.losses import Loss
 from chainrule.metrics import Metric
 from chainrule.ops import elementwise as ew
@@ -30,7 +30,7 @@ from chainrule.ops.index import take
 from chainrule.ops.reduce import sum_
 from chainrule.ops.structure import concatenate, reshape
 from chainrule.optimizers.base import Optimizer
-from chainrule.trace import Tracer, as_node
+from chainrule.trace import as_node
 
 DOUBLE = np.dtype(np.float64)
 State = dict[str, Any]
@@ -160,15 +160,10 @@ def prediction_program(model: Layer, steps: int) -> Callable[..., Any]:
     def predict(params: Any, x: Any) -> Any:
         weights = unpack(params, model.weights)
         if steps == 1:
-            return reshape_leading(apply(model, weights, x[0], False), 1)
-        return scan(lambda carry, rows: (carry, apply(model, unpack(params, model.weights), rows, False)),
-                    np.zeros((), np.int32), x)[1]
+            out = apply(model, weights, x[0], False)
+            return reshape(out, shape=(1, *out.shape))
+        return scan(lambda carry, rows: (carry, apply(model, weights, rows, False)), np.zeros((), np.int32), x)[1]
     return predict
-
-
-def reshape_leading(x: Any, n: int) -> Any:
-    """``x`` with an axis of extent ``n`` more in front."""
-    return reshape(x, shape=(n, *x.shape))
 
 
 def _measured(task: Task, sums: State, y: Any, predicted: Any) -> tuple[Any, State]:
@@ -194,5 +189,5 @@ def _without_rest(state: State) -> State:
     return {k: v for k, v in state.items() if k != "rest"}
 
 
-__all__ = ["FLOAT", "State", "Task", "Tracer", "epoch_program", "evaluation_program", "new_state", "pack",
+__all__ = ["State", "Task", "epoch_program", "evaluation_program", "new_state", "pack",
            "prediction_program", "tail_program", "train_step", "unpack"]

@@ -141,7 +141,8 @@ def _epochs(model: Any, training: Training, record: Record, history: History, ca
             run()
         else:
             interrupt.run(run)
-        last = clock() - begin
+        now = clock()
+        last = now - begin
         if interrupt.pending is not None and (validated or step.item() - before < steps):
             return  # without the numbers of an epoch, or of a validation, that may not have come to its end
         for append, total, n in columns:
@@ -152,6 +153,8 @@ def _epochs(model: Any, training: Training, record: Record, history: History, ca
         if loss - loss != 0 and not bad:
             bad = True
             _warn(loss, epoch)
+        if now > progress.due:
+            progress.draw()
         if callbacks:
             interrupt.native = False
             progress.draw()  # before what the callbacks print

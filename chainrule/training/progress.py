@@ -1,7 +1,12 @@
-"""What ``fit`` prints: drawn by a thread of its own a few times a second, from what the loop records anyway."""
+"""What ``fit`` prints: drawn a few times a second from what the loop over epochs records anyway.
+
+Between short epochs the loop itself draws when it is time to; during a long one a thread does, which sleeps otherwise:
+threads that both want to run Python cost more than the drawing.
+"""
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -14,7 +19,7 @@ _WIDTH = 20
 
 
 class Record:
-    """What the loop over epochs appends to and the drawing thread reads: an epoch is there when its time is."""
+    """What the loop over epochs appends to and :class:`Progress` reads: an epoch is there when its time is."""
 
     def __init__(self, first: int, epochs: int, steps: int, batch: int, columns: dict[str, list[float]],
                  state: dict[str, Any]) -> None:
@@ -36,7 +41,10 @@ def verbosity(verbose: Any) -> int:
 
 
 class Progress:
-    """The drawing thread of one ``fit``; a context manager that prints what is left when it ends."""
+    """What one ``fit`` prints; a context manager that prints the rest when it ends.
+
+    ``due`` is the time (of ``time.perf_counter``) from which on :meth:`draw` is worth a call.
+    """
 
     def __init__(self, verbose: int, record: Record, out: TextIO | None = None) -> None:
         self.verbose, self.record = verbose, record
@@ -48,6 +56,7 @@ class Progress:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._begun = time.perf_counter()
+        self.due = self._begun + _INTERVAL if verbose else math.inf
 
     def __enter__(self) -> Progress:
         if self.verbose:
@@ -63,7 +72,8 @@ class Progress:
 
     def _run(self) -> None:
         while not self._end.wait(_INTERVAL):
-            self.draw()
+            if time.perf_counter() > self.due + _INTERVAL / 2:  # the loop is in a long epoch
+                self.draw()
 
     def draw(self, last: bool = False) -> None:
         """Print the epochs that ended since the last drawing, and in a terminal the one that runs."""
@@ -71,13 +81,9 @@ class Progress:
             return
         with self._lock:
             record, done = self.record, len(self.record.seconds)
-            lines = []
-            for i in range(self._drawn, done):
-                lines.append(self._epoch(i))
-                if not last:
-                    time.sleep(0)  # the training thread goes first
-            text = "".join(lines)
+            text = "".join([self._epoch(i) for i in range(self._drawn, done)])
             self._drawn = done
+            self.due = time.perf_counter() + _INTERVAL
             if self.live:
                 running = not last and record.first + done < record.epochs
                 text = "\r\x1b[K" + text + (self._running(done) if running else "")
