@@ -17,14 +17,13 @@ from chainrule import (
     random,
 )
 from chainrule._version import __version__
-from chainrule.autodiff import finite_difference, grad, jvp, value_and_grad, vjp
+from chainrule.autodiff import finite_difference, grad, jvp, stop_gradient, value_and_grad, vjp
 from chainrule.check import check_grads
 from chainrule.graph import Graph
 from chainrule.minimize import minimize
 from chainrule.models import Sequential
 from chainrule.numpy import where
 from chainrule.ops.control import scan
-from chainrule.ops.elementwise import stop_gradient
 from chainrule.random import set_seed
 from chainrule.runtime import jit
 from chainrule.trace import trace

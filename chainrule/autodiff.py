@@ -275,6 +275,17 @@ def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence
     return tree.unflatten(structure, _finished(outputs)), tree.unflatten(structure, _finished(pushed))
 
 
+def stop_gradient(x: Any) -> Any:
+    """``x`` itself, taken as a constant by differentiation.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.grad(lambda x: x * cr.stop_gradient(x))(3.0)
+        np.float64(3.0)
+    """
+    return ew.stop_gradient(x)
+
+
 def finite_difference(function: Callable[..., Any], args: Sequence[Any], argnum: int = 0,
                       step: float | None = None) -> Any:
     """The gradient of a scalar function by central differences: slow, and independent of every derivative rule.

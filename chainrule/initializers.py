@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import random
-from chainrule.checks import not_negative, positive
+from chainrule.arguments import not_negative, positive
 from chainrule.errors import ArgumentError, unknown_name
 
 Shape = Sequence[int]

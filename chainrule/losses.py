@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.activations import logits_of, shifted
-from chainrule.checks import positive, share
+from chainrule.arguments import positive, share
 from chainrule.errors import ArgumentError, ShapeError, unknown_name
 from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import Traced, make

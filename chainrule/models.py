@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import losses, metrics, optimizers
-from chainrule.checks import whole
+from chainrule.arguments import whole
 from chainrule.errors import ArgumentError, ChainruleError, DataError, UsageError
 from chainrule.graph import Graph
 from chainrule.layers.base import FLOAT, Layer, Shape, Weight, assign

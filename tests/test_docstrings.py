@@ -1,8 +1,10 @@
-"""The examples in the docstrings of what users train with do what they say."""
+"""The examples in docstrings and in the README do what they say."""
 
 import doctest
 import importlib
 import pkgutil
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,20 +14,38 @@ import chainrule.layers
 import chainrule.optimizers
 import chainrule.training
 
-MODULES = ["activations", "checks", "initializers", "losses", "metrics", "models"] + [
-    f"{package.__name__.removeprefix('chainrule.')}.{module.name}"
-    for package in (chainrule.layers, chainrule.optimizers, chainrule.training)
-    for module in pkgutil.iter_modules(package.__path__)]
+MODULES = [module.name for module in pkgutil.walk_packages(chainrule.__path__, "chainrule.")]
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
-    module = importlib.import_module(f"chainrule.{name}")
+    module = importlib.import_module(name)
     public = {"np": np, **vars(chainrule.layers), **vars(chainrule.optimizers), **vars(chainrule.training)}
     names = {**public, **vars(module)}
     finder = doctest.DocTestFinder(exclude_empty=True)
     failures = []
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
-    for example in finder.find(module, f"chainrule.{name}", extraglobs=names):
+    for example in finder.find(module, name, extraglobs=names):
         runner.run(example, out=failures.append)
     assert not runner.failures, "".join(failures)
+
+
+def test_the_readme_runs(capsys):
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", README, re.S):
+        exec(compile(block, "README.md", "exec"), names)
+    assert "-12.0 -3.0 -3.0 4.0 -3.0" in capsys.readouterr().out
+
+
+def public_names():
+    for name in chainrule.__all__:
+        yield name, getattr(chainrule, name)
+    for package in (chainrule.layers, chainrule.optimizers, chainrule.losses, chainrule.metrics, chainrule.initializers):
+        for name in getattr(package, "__all__", []):
+            yield f"{package.__name__}.{name}", getattr(package, name)
+
+
+def test_every_public_name_is_documented():
+    missing = [name for name, value in public_names() if not isinstance(value, str | dict) and not value.__doc__]
+    assert not missing

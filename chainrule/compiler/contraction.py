@@ -101,13 +101,14 @@ class _Search:
 
     def tiles(self) -> Iterator[tuple[int, dict[int, int]]]:
         """The lanes' axis, and the elements of each axis in the tile."""
-        for v in self.outer:
+        smooth = [i for i, x in enumerate(self.axes) if 1 in x.strides[:3]] or range(len(self.axes))
+        for v in [i for i in self.outer if i in smooth]:
             extent = self.axes[v].extent
             for r in [i for i in self.outer if i != v] or [None]:
                 for rows, vectors in self.grid(self.extent(r), ceil(extent / self.lanes), self.temporaries(v)):
                     yield v, {v: min(extent, vectors * self.lanes)} | ({r: rows} if r is not None else {})
         pairs = [(i, j) for i in self.outer for j in self.outer if i < j]
-        for v in self.reduced:
+        for v in [i for i in self.reduced if i in smooth]:
             for i, j in pairs or [(i, None) for i in self.outer] or [(None, None)]:
                 for rows, columns in self.grid(self.extent(i), self.extent(j), 0):
                     yield v, {axis: n for axis, n in ((i, rows), (j, columns)) if axis is not None}

@@ -9,7 +9,7 @@ import numpy as np
 
 import chainrule.numpy  # noqa: F401  from here on NumPy functions record themselves
 from chainrule import initializers, random
-from chainrule.checks import whole
+from chainrule.arguments import whole
 from chainrule.errors import ArgumentError, ShapeError
 from chainrule.losses import snake_case
 from chainrule.ops.declare import Traced

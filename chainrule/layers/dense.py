@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule import activations, initializers
-from chainrule.checks import whole
+from chainrule.arguments import whole
 from chainrule.errors import ShapeError
 from chainrule.layers.base import Layer, Shape
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule import random
-from chainrule.checks import share
+from chainrule.arguments import share
 from chainrule.layers.base import Layer
 from chainrule.ops import elementwise as ew
 

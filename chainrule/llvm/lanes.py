@@ -9,6 +9,8 @@ import numpy as np
 
 from chainrule.llvm.emitter import I1, I32, PTR, Emitter, Val, lane_type
 
+MASKED_BYTES = 64  # registers of this width (AVX-512) store a part of them as fast as the whole
+
 
 def power_of_two(n: int) -> int:
     """The smallest power of two that is at least ``n``."""
@@ -42,7 +44,14 @@ def load_first(e: Emitter, pointer: ir.Value, dtype: np.dtype, lanes: int, width
 
 
 def store_first(e: Emitter, x: Val, pointer: ir.Value, lanes: int) -> None:
-    """Write the first ``lanes`` lanes of ``x``, in pieces of powers of two."""
+    """Write the first ``lanes`` lanes of ``x``: in pieces of powers of two, or masked where registers are that wide."""
+    width = power_of_two(lanes)
+    if lanes < width and width * x.dtype.itemsize == MASKED_BYTES:
+        x = resize(e, x, width)
+        name = f"llvm.masked.store.v{width}{_suffix(x.dtype)}.p0"
+        function = _declare(e, name, ir.VoidType(), [x.ir.type, PTR, I32, ir.VectorType(I1, width)])
+        e.b.call(function, [x.ir, pointer, I32(x.dtype.itemsize), _mask(lanes, width)])
+        return
     start = 0
     while start < lanes:
         size = 1 << ((lanes - start).bit_length() - 1)

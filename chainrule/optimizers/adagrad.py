@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.checks import not_negative, positive
+from chainrule.arguments import not_negative, positive
 from chainrule.optimizers.base import Optimizer, State, as_dtype
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.checks import not_negative
+from chainrule.arguments import not_negative
 
 State = dict[str, Any]
 

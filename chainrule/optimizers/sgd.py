@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.checks import share
+from chainrule.arguments import share
 from chainrule.optimizers.base import Optimizer, State, as_dtype
 
 

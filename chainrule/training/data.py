@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.checks import share
+from chainrule.arguments import share
 from chainrule.errors import ArgumentError, DataError, ShapeError
 from chainrule.layers.base import FLOAT, Layer, Shape
 from chainrule.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss
