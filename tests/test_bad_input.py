@@ -153,6 +153,17 @@ def test_unknown_names_when_compiling():
         model.fit(X, BITS, verbose=0)
 
 
+def test_a_refused_compile_changes_nothing():
+    model = compiled(metrics=["mae"])
+    before = model.optimizer, model.loss, model.metrics
+    for options in (dict(optimizer="adam", loss="msee"), dict(optimizer="adan", loss="mse"),
+                    dict(optimizer="adam", loss="mse", metrics=["acuracy"])):
+        with pytest.raises(ArgumentError):
+            model.compile(**options)
+    assert (model.optimizer, model.loss, model.metrics) == before
+    model.fit(X, BITS, verbose=0)
+
+
 def test_what_is_unusual_but_right():
     model = compiled()
     model.fit(X, BITS, batch_size=1000, verbose=0)  # larger than the data
