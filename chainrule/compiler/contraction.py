@@ -41,7 +41,7 @@ from chainrule.compiler.contraction_plan import (
 
 __all__ = ["ContractAxis", "Contraction", "Machine", "Plan", "plan"]
 
-FULL_UNROLL = 160  # multiply-adds of all tiles that are written without a loop
+FULL_UNROLL = 128  # multiply-adds of all tiles that are written without a loop
 COPY_PRICE = 0.02  # what another copy of the innermost loop, for tiles of another size, must gain
 STREAMS = 8  # rows read side by side before they get into each other's way
 TURN = 32  # multiply-adds that one turn of the innermost loop may grow to

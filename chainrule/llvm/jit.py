@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import llvmlite.binding as llvm
 import llvmlite.ir as ir
@@ -18,8 +19,20 @@ class Target:
     features: str
     vector_bytes: int  # width of a vector register
     vector_registers: int
-    l1_bytes: int = 32 * 1024
-    l2_bytes: int = 512 * 1024
+    l1_bytes: int
+    l2_bytes: int
+
+
+def _data_cache(level: int, otherwise: int) -> int:
+    """Bytes of the data cache of one core (Linux tells them in sysfs)."""
+    for folder in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        try:
+            if int((folder / "level").read_text()) == level and "Instruction" not in (folder / "type").read_text():
+                size = (folder / "size").read_text().strip()
+                return int(size.rstrip("KM")) * {"K": 1024, "M": 1024**2}.get(size[-1], 1)
+        except (OSError, ValueError):
+            continue
+    return otherwise
 
 
 @cache
@@ -36,7 +49,8 @@ def host() -> Target:
     if wide:  # LLVM would otherwise keep to 256-bit registers on some processors
         flattened += ",-prefer-256-bit"
     arm = llvm.get_default_triple().startswith(("aarch64", "arm64"))
-    return Target(llvm.get_default_triple(), llvm.get_host_cpu_name(), flattened, vector, 32 if wide or arm else 16)
+    return Target(llvm.get_default_triple(), llvm.get_host_cpu_name(), flattened, vector, 32 if wide or arm else 16,
+                  _data_cache(1, 32 * 1024), _data_cache(2, 512 * 1024))
 
 
 @cache
