@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import losses, metrics, optimizers
+from chainrule import losses, metrics, optimizers, tree
 from chainrule.arguments import whole
 from chainrule.errors import ArgumentError, ChainruleError, DataError, UsageError
 from chainrule.graph import Graph
@@ -18,6 +18,7 @@ from chainrule.layers.core import Input
 from chainrule.layers.summary import table
 from chainrule.losses import Loss
 from chainrule.optimizers.base import Optimizer
+from chainrule.runtime import aligned
 from chainrule.trace import trace
 from chainrule.training import data
 from chainrule.training.callbacks import Callback, History, checked
@@ -129,7 +130,7 @@ class Sequential(Layer):
         weights = self.weights
         size = sum(w.array.size for w in weights)
         if self._params.size != size:
-            self._params = np.zeros(size, FLOAT)
+            self._params = aligned(np.zeros(size, FLOAT))
         if not self._owns(weights):
             self._params[...] = self._gathered(weights)
             at = 0
@@ -140,7 +141,8 @@ class Sequential(Layer):
         return self._params
 
     def _owns(self, weights: Sequence[Weight]) -> bool:
-        return all(w.array.base is self._params for w in weights)
+        owner = self._params.base if self._params.base is not None else self._params
+        return all(w.array.base is owner for w in weights)
 
     @staticmethod
     def _gathered(weights: Sequence[Weight]) -> np.ndarray:
@@ -210,7 +212,7 @@ class Sequential(Layer):
             raise UsageError.of("fit of a model without weights", "at least one layer that learns",
                                 "model.add(Dense(1))")
         if self._held is None:
-            self._held = optimizer.init(params), np.zeros((), np.int64)
+            self._held = tree.map_leaves(aligned, optimizer.init(params)), np.zeros((), np.int64)
         training = Training(task, self._programs, (params, *self._held), (x, y), held_out, batch, bool(shuffle))
         return loop(self, training, first, epochs, calls, level)
 

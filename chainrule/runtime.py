@@ -31,6 +31,15 @@ class Counters:
     reused = 0
 
 
+def aligned(array: np.ndarray) -> np.ndarray:
+    """A copy of ``array`` that begins at a cache line, so that vector loads from it straddle none."""
+    raw = np.empty(array.nbytes + ALIGN, np.uint8)
+    start = -raw.ctypes.data % ALIGN
+    out = raw[start:start + array.nbytes].view(array.dtype).reshape(array.shape)
+    out[...] = array
+    return out
+
+
 class Executable:
     """Native code of a graph with the memory it works in. Thread-safe: every call has an arena of its own."""
 
@@ -43,9 +52,7 @@ class Executable:
 
     def arena(self) -> np.ndarray:
         """Aligned working memory."""
-        raw = np.empty(self.arena_bytes + ALIGN, np.uint8)
-        start = -raw.ctypes.data % ALIGN
-        return raw[start:start + self.arena_bytes]
+        return aligned(np.empty(self.arena_bytes, np.uint8))
 
     def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
         """One call. All arrays are C-contiguous and of the graph's shapes and dtypes."""
@@ -247,4 +254,4 @@ def jit(function: Callable[..., Any], donate: Sequence[int] = ()) -> Jitted:
     return Jitted(function, tuple(donate))
 
 
-__all__ = ["Bound", "Compiled", "Counters", "Executable", "Jitted", "Tracer", "compile_graph", "jit"]
+__all__ = ["Bound", "Compiled", "Counters", "Executable", "Jitted", "Tracer", "aligned", "compile_graph", "jit"]
