@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from chainrule import optimizers, runtime, tree
-from chainrule.autodiff import value_and_grad
 from chainrule.arguments import whole
+from chainrule.autodiff import value_and_grad
 from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
 from chainrule.ops import elementwise as ew
 from chainrule.ops.control import scan

@@ -41,7 +41,7 @@ def test_the_readme_runs(capsys):
 def public_names():
     for name in chainrule.__all__:
         yield name, getattr(chainrule, name)
-    for package in (chainrule.layers, chainrule.optimizers, chainrule.losses, chainrule.metrics, chainrule.initializers):
+    for package in (chainrule.layers, chainrule.optimizers, chainrule.losses, chainrule.metrics):
         for name in getattr(package, "__all__", []):
             yield f"{package.__name__}.{name}", getattr(package, name)
 

@@ -104,12 +104,14 @@ class _Search:
         smooth = [i for i, x in enumerate(self.axes) if 1 in x.strides[:3]] or range(len(self.axes))
         for v in [i for i in self.outer if i in smooth]:
             extent = self.axes[v].extent
-            for r in [i for i in self.outer if i != v] or [None]:
+            others: list[int | None] = [i for i in self.outer if i != v]
+            for r in others or [None]:
                 for rows, vectors in self.grid(self.extent(r), ceil(extent / self.lanes), self.temporaries(v)):
                     yield v, {v: min(extent, vectors * self.lanes)} | ({r: rows} if r is not None else {})
-        pairs = [(i, j) for i in self.outer for j in self.outer if i < j]
+        pairs: list[tuple[int | None, int | None]] = [(i, j) for i in self.outer for j in self.outer if i < j]
+        pairs = pairs or [(i, None) for i in self.outer] or [(None, None)]
         for v in [i for i in self.reduced if i in smooth]:
-            for i, j in pairs or [(i, None) for i in self.outer] or [(None, None)]:
+            for i, j in pairs:
                 for rows, columns in self.grid(self.extent(i), self.extent(j), 0):
                     yield v, {axis: n for axis, n in ((i, rows), (j, columns)) if axis is not None}
 

@@ -97,6 +97,12 @@ class Plan:
     cycles: float  # the model's estimate
 
     @property
+    def along(self) -> int:
+        """The axis of the lanes of a plan that has lanes."""
+        assert self.vector is not None
+        return self.vector
+
+    @property
     def dot(self) -> bool:
         return self.vector is not None and self.axes[self.vector].reduce
 
@@ -232,14 +238,15 @@ class Plan:
 
 def merge(c: Contraction) -> tuple[Axis, ...]:
     """The axes without those of extent 1, and with neighbours joined that every access sees as one axis."""
-    axes = []
+    axes: list[Axis] = []
     for i, x in enumerate(c.axes):
         extra = () if x.reduce else tuple(s[i] for s in c.accesses)
         axes += [Axis(x.extent, (x.a, x.b, 0 if x.reduce else x.out, *extra), x.reduce, (i,))] if x.extent != 1 else []
     while (pair := next(((o, i) for o in axes for i in axes if o is not i and _mergeable(o, i)), None)) is not None:
-        o, i = pair
-        axes[axes.index(i)] = Axis(o.extent * i.extent, i.strides, i.reduce, o.parts + i.parts)
-        axes.remove(o)
+        outer, inner = pair
+        merged = Axis(outer.extent * inner.extent, inner.strides, inner.reduce, outer.parts + inner.parts)
+        axes[axes.index(inner)] = merged
+        axes.remove(outer)
     return tuple(axes)
 
 

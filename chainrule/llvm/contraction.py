@@ -136,7 +136,8 @@ class _Nest:
         if around is None and piece.stop - piece.start == size:
             yield _Span(piece.start, piece.stop, size)
             return
-        start, stop, block = e.index(piece.start), e.index(piece.stop), 0
+        start, stop = e.index(piece.start), e.index(piece.stop)
+        block: Index = 0
         if around is not None:
             block, low, high = around.start, value(e, around.start), value(e, around.stop)
             start, stop = e.select(e.gt(low, start), low, start), e.select(e.lt(high, stop), high, stop)
@@ -170,7 +171,7 @@ class _Nest:
     def copy_block(self, pack: Pack, around: dict[int, _Span], spans: dict[int, _Span]) -> None:
         """Vectors along one axis, for each place of another one."""
         plan, operand = self.plan, pack.operand
-        along, across = (plan.vector, pack.axis) if plan.dot else (pack.axis, plan.inner[-1])
+        along, across = (plan.along, pack.axis) if plan.dot else (pack.axis, plan.inner[-1])
         source = _View(self.start(operand, around | spans), tuple(x.strides[operand] for x in self.axes))
         target = self.packed_view(pack, spans[pack.axis], spans)
         for first in range(0, spans[along].size, plan.lanes):
@@ -243,7 +244,7 @@ class _Nest:
         for at in product(*(steps[i] for i in order)):
             place = dict(zip(order, at, strict=True))
             if plan.dot:
-                yield _Register(place, power_of_two(min(plan.lanes, self.axes[v].extent)))
+                yield _Register(place, power_of_two(min(plan.lanes, self.axes[plan.along].extent)))
             else:
                 yield _Register(place, 1 if v is None else min(plan.lanes, size[v] - place[v]))
 
@@ -329,12 +330,12 @@ class _Nest:
         if along == 0:  # zero beyond the end in the dot form, where lanes are added up
             x = resize(e, e.splat(e.load(here.pointer, dtype), lanes if plan.dot else r.width), r.width)
         elif along == 1 or plan.dot or step != 1:
-            x = self.columns(here, plan.vector, plan.vector, lanes, 1, r.width)[0]
+            x = self.columns(here, plan.along, plan.along, lanes, 1, r.width)[0]
         else:
             block = (*key, first // square(dtype))
             if block not in columns:
                 taken = min(square(dtype), count - first)
-                columns[block] = self.columns(here, plan.vector, inner, lanes, taken, r.width)
+                columns[block] = self.columns(here, plan.along, plan.inner[-1], lanes, taken, r.width)
             x = columns[block][first % square(dtype)]
         values[key] = x
         return x
@@ -347,8 +348,8 @@ class _Nest:
             if len(chain) == 1:
                 return chain[0]
             low, high = total(chain[:len(chain) // 2]), total(chain[len(chain) // 2:])
-            return low if high is None else self.e.add(low, high)
-        return [total(chain) for chain in sums]
+            return low if low is None or high is None else self.e.add(low, high)
+        return [total(chain) for chain in sums]  # type: ignore[misc]  # a chain that began has a sum
 
     def finish(self, spans: dict[int, _Span], registers: list[_Register], sums: Sums) -> None:
         tile = Tile(self.e, self.plan, {i: s.start for i, s in spans.items()})
@@ -375,6 +376,7 @@ class _Nest:
     def partial_view(self, spans: dict[int, _Span]) -> _View:
         e, plan = self.e, self.plan
         terms = [(spans[i].start, stride) for i, stride in plan.partial.items()]
+        assert plan.cut_depth is not None
         around = plan.blocks_around(plan.cut_depth)
         terms += [(spans[i].block, -stride) for i, stride in plan.partial.items() if i in around]
         strides = tuple(plan.partial.get(i, 0) for i in range(len(self.axes)))
@@ -412,7 +414,7 @@ def _all(e: Emitter, conditions: list[Val]) -> Val:
 
 
 def _flat(sums: Sums) -> list[Val]:
-    return [x for chain in sums for x in chain]
+    return [x for chain in sums for x in chain]  # type: ignore[misc]  # only sums that began are carried
 
 
 def _like(sums: Sums, flat: Sequence[Val]) -> Sums:

@@ -115,10 +115,10 @@ def _transpose_blocks(e: Emitter, x: list[Val]) -> list[Val]:
     if len(x) == 1:
         return x
     if len(x) == 2:
-        return [_in_blocks(e, *x, lanes) for lanes in ((0, 2), (1, 3))]
+        return [_in_blocks(e, x[0], x[1], lanes) for lanes in ((0, 2), (1, 3))]
     low = [_in_blocks(e, x[i], x[i + 1], (0, 4, 1, 5)) for i in (0, 2)]
     high = [_in_blocks(e, x[i], x[i + 1], (2, 6, 3, 7)) for i in (0, 2)]
-    return [_in_blocks(e, *pair, lanes) for pair in (low, high) for lanes in ((0, 1, 4, 5), (2, 3, 6, 7))]
+    return [_in_blocks(e, x, y, lanes) for x, y in (low, high) for lanes in ((0, 1, 4, 5), (2, 3, 6, 7))]
 
 
 def _in_blocks(e: Emitter, x: Val, y: Val, lanes: Sequence[int]) -> Val:
@@ -144,7 +144,7 @@ def sum_lanes(e: Emitter, x: Sequence[Val]) -> Val:
     if block >= 2:
         x = [_add_halves(e, x[i], x[i + 1], block) for i in range(0, block, 2)]
     if block == 4:
-        x = [e.add(_in_blocks(e, *x, (0, 2, 4, 6)), _in_blocks(e, *x, (1, 3, 5, 7)))]
+        x = [e.add(_in_blocks(e, x[0], x[1], (0, 2, 4, 6)), _in_blocks(e, x[0], x[1], (1, 3, 5, 7)))]
     return x[0]
 
 
