@@ -22,6 +22,7 @@ clean:
 
 $(VENV)/.installed-%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	$(BIN)/python -m compileall -q chainrule  # an editable install compiles no bytecode, and the first import would
 	@touch $@
 
 $(BIN)/python:
