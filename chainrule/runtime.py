@@ -206,8 +206,16 @@ class Jitted:
         return str(parsed) if stage == "llvm" else assembly(parsed, host())
 
     def show(self, stage: str, *args: Any) -> None:
-        """Print one stage of compilation. Without arguments: of the signature called last."""
-        print(self.stage(stage, *args) if args or not self._programs else self._last(stage))
+        """Print one stage of compilation for arguments like these; without arguments, for those of the last call.
+
+        Args:
+            stage: ``graph``, ``loops``, ``llvm`` or ``asm``.
+            args: example arguments.
+        """
+        if not args and not self._programs:
+            raise ArgumentError.of(f"nothing to show: {self.__name__} has not been called yet", "example arguments",
+                                   f"f.show({stage!r}, np.ones(3))")
+        print(self.stage(stage, *args) if args else self._last(stage))
 
     def _last(self, stage: str) -> str:
         compiled = next(reversed(self._programs.values()))

@@ -176,6 +176,8 @@ def test_second_call_compiles_nothing():
 
 def test_stages_can_be_shown(capsys):
     f = jit(lambda x: np.exp(x) + 1)
+    with pytest.raises(ValueError, match="example arguments"):
+        f.show("graph")
     f(np.ones(3))
     for stage, sign in (("graph", "exp(%0)"), ("loops", "for i1 < 3"), ("llvm", "define void"), ("asm", "ret")):
         f.show(stage)
