@@ -7,7 +7,6 @@ to the network moved by one pixel in each direction, which teaches it that a dig
 from pathlib import Path
 
 import numpy as np
-from chainrule.models import Sequential
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +15,7 @@ from sklearn.model_selection import train_test_split
 
 import chainrule as cr
 from chainrule.layers import Dense, Dropout
+from chainrule.models import Sequential
 from chainrule.optimizers import Adam
 
 EPOCHS = 30
