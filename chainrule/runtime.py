@@ -17,7 +17,7 @@ from chainrule.graph import Graph
 from chainrule.llvm.emit import emit_program
 from chainrule.llvm.jit import Loaded, assembly, emit_object, host, optimize
 from chainrule.ops.declare import Traced
-from chainrule.trace import Tracer, as_array, record
+from chainrule.trace import as_array, record
 
 ALIGN = 64
 _ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
@@ -260,6 +260,3 @@ def jit(function: Callable[..., Any], donate: Sequence[int] = ()) -> Jitted:
         0.580026
     """
     return Jitted(function, tuple(donate))
-
-
-__all__ = ["Bound", "Compiled", "Counters", "Executable", "Jitted", "Tracer", "aligned", "compile_graph", "jit"]

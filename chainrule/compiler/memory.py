@@ -205,6 +205,3 @@ def _span(spans: dict[Buffer, tuple[int, int]], b: Buffer, first: int, last: int
     if b.kind == "temp":
         have = spans.get(b, (first, last))
         spans[b] = (min(have[0], first), max(have[1], last))
-
-
-__all__ = ["ALIGN", "assign_offsets", "in_place", "plan_memory"]

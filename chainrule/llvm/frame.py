@@ -24,7 +24,7 @@ from chainrule.compiler.loops import (
 from chainrule.compiler.schedule import depends
 from chainrule.dtypes import INT64
 from chainrule.llvm.emitter import Emitter, Val
-from chainrule.llvm.lanes import gather, load_first, power_of_two, store_first
+from chainrule.llvm.lanes import gather, load_first, store_first
 
 UNROLL = 48  # expressions that a loop may be written out to
 
@@ -181,6 +181,3 @@ class Evaluator:
         else:
             for i in range(lanes):
                 e.store(e.extract(value, i), e.at(pointer, i * stride, value.dtype))
-
-
-__all__ = ["Evaluator", "Frame", "UNROLL", "power_of_two"]

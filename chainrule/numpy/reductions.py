@@ -22,7 +22,7 @@ from chainrule.numpy.common import (
 )
 from chainrule.ops import elementwise as ew
 from chainrule.ops import reduce
-from chainrule.ops.declare import Op, convert
+from chainrule.ops.declare import Op, convert, expand
 from chainrule.ops.structure import concatenate
 from chainrule.trace import no_out
 
@@ -168,8 +168,8 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     else:
         weights = array(weights)
         if weights.shape != a.shape:
-            weights = reduce.expand(reshaped(weights, tuple(n if i in axes else 1 for i, n in enumerate(a.shape))),
-                                    a.shape)
+            weights = expand(reshaped(weights, tuple(n if i in axes else 1 for i, n in enumerate(a.shape))),
+                             a.shape)
         total = sum_(weights, axes, keepdims=keepdims)
         result = ew.div(sum_(ew.mul(a, weights), axes, keepdims=keepdims), total)
     return (result, total) if returned else result

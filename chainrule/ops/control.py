@@ -149,6 +149,3 @@ def _check_carry(before: Sequence[Node], after: Sequence[Node], same: bool) -> N
 def _flag(until: Callable[[Any], Any], structure: tree.Structure, n: int) -> int:
     """The number of the carry that ``until`` picks."""
     return int(until(tree.unflatten(structure, list(range(n)))))
-
-
-__all__ = ["close", "poll", "project", "scan", "scan_op"]

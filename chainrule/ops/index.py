@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ChainruleTypeError
-from chainrule.ops.declare import Op, bind
+from chainrule.ops.declare import Op
 
 iota: Op = Op(
     "iota", "0, 1, 2, … along ``axis`` of an array of ``shape``.", "iota", arity=0,
@@ -46,5 +46,3 @@ scatter_add: Op = Op(
     "scatter_add", infer=_scatter_infer, reference=_scatter_reference,
     jvp=lambda t, x, out, **p: None if t[0] is None else scatter_add(t[0], x[1], **p),
     transpose=lambda ct, x, axis, extent: [take(ct, x[1], axis=axis), None], arity=2)
-
-__all__ = ["iota", "take", "scatter_add", "bind"]

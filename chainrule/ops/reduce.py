@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.ops.declare import REGISTRY, Op, expand
+from chainrule.ops.declare import REGISTRY, Op
 from chainrule.ops.elementwise import cast, div, eq, mul, select
 
 
@@ -79,5 +79,3 @@ all_: Op = Op(
 )
 any_: Op = Op("any", "True where any element along the axes is.", "reduce", infer=_infer, reference=_reference(np.any),
           combine="add", kinds=("b",))
-
-__all__ = ["sum_", "max_", "min_", "prod", "all_", "any_", "spread", "expand"]
