@@ -64,6 +64,8 @@ class Op:
         jvp: ``jvp(tangents, inputs, out, **params)``: the tangent of the output; a tangent of None is zero.
         transpose: ``transpose(ct, inputs, **params)``: the cotangents of those inputs that are :class:`Linear`
             in ``inputs``, in the order of all inputs, None for the others.
+        batch: ``batch(args, batched, size, **params)``: the result for arguments of which those flagged in ``batched``
+            have a further leading axis of extent ``size``; the result has it as well. None: one at a time, in a loop.
         lower: how the compiler makes it; its meaning depends on ``kind``.
     """
 
@@ -75,6 +77,7 @@ class Op:
     jvp: Callable[..., Any] | None = None
     transpose: Callable[..., Any] | None = None
     lower: Callable[..., Any] | None = None
+    batch: Callable[..., Any] | None = None
     kinds: tuple[str, ...] = ("f", "i", "u", "b")
     arity: int = 1
     onnx: str | None = None
@@ -199,7 +202,7 @@ def elementwise(name: str, *, doc: str, reference: Callable[..., Any], lower: Ca
     elif jvp is None:
         rule = _jvp_of_partials([None] * arity)
     op = _Elementwise(name, doc, "elementwise", infer, _typed(reference, result), rule, transpose, lower,
-                      tuple(kinds), arity, onnx)
+                      kinds=tuple(kinds), arity=arity, onnx=onnx)
     op.extra["ufunc"] = reference
     return op
 
@@ -243,6 +246,21 @@ def _jvp_of_linear(linear: Callable[..., Any]) -> Callable[..., Any]:
     def jvp(tangents: Sequence[Any], inputs: Sequence[Any], out: Any, **params: Any) -> Any:
         return linear(*tangents)
     return jvp
+
+
+def leading(x: Any, batched: bool, size: int) -> Any:
+    """An argument of a ``batch`` rule with the batch axis in front, repeated along it if it has none."""
+    if batched:
+        return x
+    shape = shape_of(x)
+    return REGISTRY["broadcast"](x, shape=(size, *shape), dims=tuple(range(1, len(shape) + 1)))
+
+
+def batch_leading(op: Op) -> Callable[..., Any]:
+    """The batch rule of an operation that works on the last axes, or element by element."""
+    def batch(args: Sequence[Any], batched: Sequence[bool], size: int, **params: Any) -> Any:
+        return op(*(leading(x, b, size) for x, b in zip(args, batched, strict=True)), **params)
+    return batch
 
 
 def shape_of(x: Any) -> tuple[int, ...]:
