@@ -17,13 +17,28 @@ from chainrule import (
     random,
 )
 from chainrule._version import __version__
-from chainrule.autodiff import finite_difference, grad, jvp, stop_gradient, value_and_grad, vjp
+from chainrule.autodiff import (
+    checkpoint,
+    custom_jvp,
+    custom_vjp,
+    finite_difference,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    linearize,
+    stop_gradient,
+    value_and_grad,
+    vjp,
+    vmap,
+)
 from chainrule.check import check_grads
+from chainrule.control import associative_scan, cond, fori_loop, map, scan, switch, while_loop
 from chainrule.graph import Graph
 from chainrule.minimize import minimize
 from chainrule.models import Sequential
 from chainrule.numpy import where
-from chainrule.ops.control import scan
 from chainrule.random import set_seed
 from chainrule.runtime import jit
 from chainrule.trace import trace
@@ -34,14 +49,25 @@ __all__ = [
     "Sequential",
     "__version__",
     "activations",
+    "associative_scan",
     "check_grads",
+    "checkpoint",
+    "cond",
+    "custom_jvp",
+    "custom_vjp",
     "finite_difference",
+    "fori_loop",
     "grad",
+    "hessian",
+    "hvp",
     "initializers",
+    "jacobian",
     "jit",
     "jvp",
     "layers",
+    "linearize",
     "losses",
+    "map",
     "metrics",
     "minimize",
     "models",
@@ -51,9 +77,12 @@ __all__ = [
     "scan",
     "set_seed",
     "stop_gradient",
+    "switch",
     "trace",
     "value_and_grad",
     "variables",
     "vjp",
+    "vmap",
     "where",
+    "while_loop",
 ]

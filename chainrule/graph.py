@@ -7,9 +7,10 @@ run, differentiated, compiled, drawn and exported.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,9 @@ import numpy as np
 
 _PACKAGE = str(Path(__file__).parent)
 _OWN_FILE: dict[str, bool] = {}  # file name -> whether it belongs to the package
+
+
+ORDER = itertools.count()
 
 
 class Source(NamedTuple):
@@ -74,10 +78,10 @@ class Node:
 
     Annotations, which are no part of the node's meaning: ``source`` is the user's line; ``value`` the concrete
     result when the node was recorded with concrete data; ``grad`` the derivative of some result with respect to
-    this node, once it was computed; ``name`` what the user calls it.
+    this node, once it was computed; ``name`` what the user calls it; ``order`` grows with every node that is made.
     """
 
-    __slots__ = ("op", "inputs", "params", "shape", "dtype", "source", "value", "grad", "name", "__weakref__")
+    __slots__ = ("op", "inputs", "params", "shape", "dtype", "source", "value", "grad", "name", "order", "__weakref__")
 
     def __init__(self, op: Any, inputs: tuple[Node, ...], params: dict[str, Any], shape: tuple[Any, ...],
                  dtype: Any, value: Any = None, source: Source | None = None) -> None:
@@ -85,6 +89,7 @@ class Node:
         self.shape, self.dtype, self.value, self.source = shape, dtype, value, source
         self.grad: Any = None
         self.name: str | None = None
+        self.order = next(ORDER)
 
     @property
     def size(self) -> int:
@@ -127,6 +132,16 @@ def topological(outputs: Iterable[Node], stop: Iterable[Node] = ()) -> list[Node
             finished.add(node)
             order.append(node)
     return order
+
+
+def rebuilt(outputs: Sequence[Node], replacement: Mapping[Node, Node]) -> list[Node]:
+    """The outputs with some nodes replaced: what depends on those is made anew, without values."""
+    new = dict(replacement)
+    for node in topological(outputs, stop=replacement):
+        if node not in new and not new.keys().isdisjoint(node.inputs):
+            new[node] = Node(node.op, tuple(new.get(i, i) for i in node.inputs), node.params, node.shape, node.dtype,
+                             None, node.source)
+    return [new.get(o, o) for o in outputs]
 
 
 class Graph:
@@ -172,11 +187,11 @@ class Graph:
             lines += [f"{indent}  {label[i]}{_annotations(i)}" for i in self.inputs]
         for node in self.nodes[len(self.inputs):]:
             args = ", ".join(label[i] for i in node.inputs)
-            params = "".join(f" {k}={_show(v)}" for k, v in node.params.items() if not isinstance(v, Graph))
+            params = "".join(f" {k}={_show(v)}" for k, v in node.params.items() if not graphs_in(v))
             known = _annotations(node) if concrete and node.inputs else ""
             where = f"  # {node.source}" if sources and node.source else ""
             lines.append(f"{indent}  {label[node]} = {node.op.name}({args}){params}  {type_name(node)}{known}{where}")
-            lines += [v.text(indent + "    ", sources) for v in node.params.values() if isinstance(v, Graph)]
+            lines += [g.text(indent + "    ", sources) for v in node.params.values() for g in graphs_in(v)]
         lines.append(f"{indent}  return " + ", ".join(label[o] for o in self.outputs))
         return "\n".join(lines)
 
@@ -198,7 +213,7 @@ class Graph:
                 if isinstance(v, np.ndarray):
                     yield v.tobytes()
                 else:
-                    yield f"{k}={v.key if isinstance(v, Graph) else v!r}"
+                    yield f"{k}={[g.key for g in graphs_in(v)] or v!r}"
         yield str([name[o] for o in self.outputs])
 
     def evaluate(self, *arguments: Any) -> list[Any]:
@@ -214,6 +229,26 @@ class Graph:
         for node in self.nodes[len(self.inputs):]:
             new[node] = rule(node, tuple(new[i] for i in node.inputs))
         return Graph(self.inputs, [new[o] for o in self.outputs])
+
+
+def graphs_in(value: Any) -> tuple[Graph, ...]:
+    """The graphs that a parameter holds: itself, or several of them."""
+    if isinstance(value, Graph):
+        return (value,)
+    return value if isinstance(value, tuple) and value and isinstance(value[0], Graph) else ()
+
+
+def map_graphs(function: Callable[[Graph], Graph], value: Any) -> Any:
+    """A parameter with ``function`` applied to the graphs that it holds."""
+    if isinstance(value, Graph):
+        return function(value)
+    return tuple(function(g) for g in value) if graphs_in(value) else value
+
+
+def params_key(params: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Equal and hashable for equal parameters."""
+    return tuple((k, v.tobytes() if isinstance(v, np.ndarray) else tuple(g.key for g in graphs_in(v)) or v)
+                 for k, v in sorted(params.items()))
 
 
 def _annotations(node: Node) -> str:

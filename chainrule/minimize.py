@@ -12,9 +12,9 @@ import numpy as np
 from chainrule import optimizers, runtime, tree
 from chainrule.arguments import whole
 from chainrule.autodiff import value_and_grad
+from chainrule.control import scan
 from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
 from chainrule.ops import elementwise as ew
-from chainrule.ops.control import scan
 from chainrule.optimizers import Optimizer
 from chainrule.trace import Tracer
 

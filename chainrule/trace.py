@@ -19,8 +19,7 @@ from chainrule.errors import ChainruleTypeError, TracedValueError
 from chainrule.graph import Graph, Node, user_source
 from chainrule.indexing import index
 from chainrule.ops import elementwise as ew
-from chainrule.ops.control import TRACER
-from chainrule.ops.declare import REGISTRY, Traced, constant_node, input_node, make
+from chainrule.ops.declare import REGISTRY, TRACER, Traced, constant_node, input_node, make
 from chainrule.ops.index import iota
 from chainrule.ops.structure import broadcast, reshape, transpose
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.autodiff import checkpoint, custom_vjp, vjp
+from chainrule.control import cond, scan, while_loop
 from chainrule.numpy.common import positions
-from chainrule.ops.control import scan
 from chainrule.ops.declare import REGISTRY, Op
 
 SIZES = (0, 1, 7, 16, 17, 33)
@@ -32,7 +33,9 @@ ULPS = {name: 4.0 for name in (
 NOT_SMOOTH = frozenset("floor_divide remainder".split())
 NO_DERIVATIVE = {
     "input": "a given value", "constant": "a given value", "iota": "no inputs", "all": "the result is bool",
-    "any": "the result is bool", "project": "a part of a loop's result", "scan": "loops are differentiated later",
+    "any": "the result is bool", "project": "tested with what it is a result of", "scan": "tested in test_control.py",
+    "while": "tested in test_control.py", "switch": "tested in test_control.py", "call": "tested in test_custom.py",
+    "after": "tested in test_custom.py", "pulled": "is transposed only: tested in test_custom.py",
     "stop_gradient": "taken as constant on purpose", "poll": "a flag of another thread",
     "threefry": "whole numbers only", "shuffled": "whole numbers only"}
 DTYPES = {"threefry": ("uint32",), "shuffled": ("uint32",)}
@@ -226,6 +229,27 @@ def _scan(x: Any) -> Any:
     return scan(lambda carry, row: (carry + row, carry * row), np.ones((), x.dtype), x)
 
 
+def _while(x: Any) -> Any:
+    return while_loop(lambda c: c[0] < x.shape[0], lambda c: (c[0] + 1, c[1] * c[1]), (np.int64(0), x))[1]
+
+
+def _switch(x: Any) -> Any:
+    return cond(REGISTRY["any"](REGISTRY["ne"](x, x), axes=(0,)), lambda x: x, lambda x: x * x, x)
+
+
+def _call(x: Any) -> Any:
+    return checkpoint(lambda x: x * x)(x)
+
+
+def _reverse_rule(x: Any) -> Any:
+    if x.dtype.kind != "f":
+        return x
+    twice = custom_vjp(lambda x: x + x)
+    twice.defvjp(lambda x: (x + x, None), lambda kept, ct: (ct + ct,))
+    return vjp(twice, x)[1](x)[0]
+
+
 WITHIN: dict[str, Callable[[Any], Any]] = {
     "input": lambda x: x, "constant": lambda x: x + np.ones(x.shape, x.dtype), "iota": _iota, "scan": _scan,
-    "project": lambda x: _scan(x)[1], "poll": REGISTRY["poll"]}
+    "project": lambda x: _scan(x)[1], "poll": REGISTRY["poll"], "while": _while,
+    "switch": _switch, "call": _call, "after": lambda x: REGISTRY["after"](x, x), "pulled": _reverse_rule}

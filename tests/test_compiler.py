@@ -13,10 +13,10 @@ from chainrule.cache import Entry
 from chainrule.compiler.loops import interpret
 from chainrule.compiler.pipeline import build
 from chainrule.compiler.simplify import simplify
+from chainrule.control import scan
 from chainrule.llvm.emit import emit_program
 from chainrule.llvm.jit import emit_object, host, optimize
 from chainrule.ops import elementwise as ew
-from chainrule.ops.control import scan
 from chainrule.ops.index import take
 from chainrule.ops.reduce import sum_
 from chainrule.ops.structure import concatenate, reshape

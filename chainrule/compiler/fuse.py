@@ -17,7 +17,9 @@ from chainrule.compiler.layout import is_dense, layout, reads_through, regroups
 from chainrule.graph import Graph, Node
 from chainrule.ops.declare import CONSTANT
 
-ANCHORS = frozenset(("contract", "reduce", "custom", "scan", "concatenate", "pad", "scatter_add", "project"))
+ANCHORS = frozenset(("contract", "reduce", "custom", "scan", "while", "switch", "concatenate", "pad",
+                     "scatter_add", "project"))
+SEVERAL = frozenset(("scan", "while", "switch"))  # they hold graphs, and have several results
 # Operations of many instructions: worth a vector loop of their own rather than a place in every register tile.
 COSTLY = frozenset((
     "exp exp2 expm1 log log2 log10 log1p pow sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh arcsinh arccosh "
@@ -88,7 +90,7 @@ class _Fusion:
 
     def _force(self, node: Node) -> None:
         kind = node.op.kind
-        if kind in ("contract", "scan", "custom"):
+        if kind in SEVERAL or kind in ("contract", "custom"):
             for i in node.inputs:
                 self._memory(i, contiguous=kind == "custom")
         elif kind == "reshape" and regroups(node):
@@ -231,7 +233,7 @@ class _Fusion:
     def _is_stored(self, node: Node) -> bool:
         if node in self.outputs or node in self.forced or node in self.roots:
             return True
-        if node.op.kind == "scan":
+        if node.op.kind in SEVERAL:
             return False
         return any(self.group.get(u) is not self.group[node] for u in self.users[node])
 

@@ -1,9 +1,10 @@
 """The loop-nest IR: what is computed, over which axes, reading and writing which elements.
 
-    statement   Nest | Contract | Custom | Loop
+    statement   Nest | Contract | Custom | Loop | Branch
     Nest        for axes: [reduce over axes:] stores
     Contract    for axes: Σ over axes of load·load, then stores
-    Loop        repeat statements along an axis, until a flag is set
+    Loop        repeat statements along an axis, until a flag is set or while one is
+    Branch      one of several lists of statements
     Store       access := expression   (or +=)
     expression  Load | Const | Position | Apply | Reduced
     access      buffer [offset + Σ stride·axis + Σ stride·expression]
@@ -227,15 +228,28 @@ class Custom:
 
 @dataclass(eq=False)
 class Loop:
-    """``body`` for every point of ``axis`` in order; ends after a turn that leaves ``until`` True."""
+    """``body`` for every point of ``axis`` in order.
+
+    Ends after a turn that leaves ``until`` True, and before one where ``holds`` is False.
+    """
 
     axis: Axis
     body: list[Any]
     until: Access | None = None
     label: str = ""
+    holds: Access | None = None
 
 
-Statement = Nest | Contract | Custom | Loop
+@dataclass(eq=False)
+class Branch:
+    """The one of ``bodies`` that ``index`` (int32) names."""
+
+    index: Access
+    bodies: list[list[Any]]
+    label: str = ""
+
+
+Statement = Nest | Contract | Custom | Loop | Branch
 
 
 @dataclass
@@ -270,9 +284,14 @@ def _declared(b: Buffer) -> str:
 def _print(s: Statement, indent: str) -> list[str]:
     label = f"  # {s.label}" if s.label else ""
     if isinstance(s, Loop):
+        head = f"while {s.holds}" if s.holds else f"repeat {s.axis} < {s.axis.extent}"
         until = f" until {s.until}" if s.until else ""
-        return [f"{indent}repeat {s.axis} < {s.axis.extent}{until}:{label}"] + [
-            line for inner in s.body for line in _print(inner, indent + "  ")]
+        return [f"{indent}{head}{until}:{label}"] + [line for inner in s.body for line in _print(inner, indent + "  ")]
+    if isinstance(s, Branch):
+        lines = [f"{indent}switch {s.index}:{label}"]
+        for k, body in enumerate(s.bodies):
+            lines += [f"{indent}  case {k}:", *(line for inner in body for line in _print(inner, indent + "    "))]
+        return lines
     if isinstance(s, Custom):
         return [f"{indent}{s.output} = {s.op.name}({', '.join(map(str, s.inputs))}){label}"]
     head = "for " + ", ".join(f"{a} < {a.extent}" for a in s.axes) + ":" if s.axes else "once:"
@@ -316,10 +335,14 @@ def roots(s: Nest | Contract) -> list[Any]:
 def reads(s: Statement) -> Iterator[Access]:
     """Every access that a statement loads from."""
     if isinstance(s, Loop):
-        if s.until:
-            yield s.until
+        yield from (a for a in (s.until, s.holds) if a)
         for inner in s.body:
             yield from reads(inner)
+    elif isinstance(s, Branch):
+        yield s.index
+        for body in s.bodies:
+            for inner in body:
+                yield from reads(inner)
     elif isinstance(s, Custom):
         yield from s.inputs
     else:
@@ -339,6 +362,10 @@ def writes(s: Statement) -> Iterator[Access]:
     if isinstance(s, Loop):
         for inner in s.body:
             yield from writes(inner)
+    elif isinstance(s, Branch):
+        for body in s.bodies:
+            for inner in body:
+                yield from writes(inner)
     elif isinstance(s, Custom):
         yield s.output
     else:
@@ -373,10 +400,16 @@ def _run(s: Statement, memory: dict[Buffer, np.ndarray], point: dict[Axis, Any])
     if isinstance(s, Loop):
         for i in range(s.axis.extent):
             inside = {**point, s.axis: np.asarray(i)}
+            if s.holds is not None and not _cells(memory, s.holds.buffer)[_index(s.holds.at, memory, inside, {})]:
+                break
             for inner in s.body:
                 _run(inner, memory, inside)
             if s.until is not None and _cells(memory, s.until.buffer)[_index(s.until.at, memory, inside, {})]:
                 break
+        return
+    if isinstance(s, Branch):
+        for inner in s.bodies[int(_load(s.index, memory, point, {}))]:
+            _run(inner, memory, point)
         return
     if isinstance(s, Custom):
         arrays = [_cells(memory, a.buffer)[int(_index(a.at, memory, point, {})):] for a in s.inputs]

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.compiler.fuse import Group, Plan, plan_fusion
+from chainrule.compiler.fuse import SEVERAL, Group, Plan, plan_fusion
 from chainrule.compiler.layout import View, dense, input_index, is_dense, layout, reads_through, regroups, row_major
 from chainrule.compiler.loops import (
     Access,
     Affine,
     Apply,
     Axis,
+    Branch,
     Buffer,
     Clamp,
     Const,
@@ -35,6 +36,8 @@ from chainrule.compiler.loops import (
 from chainrule.dtypes import INT64
 from chainrule.graph import Graph, Node
 from chainrule.ops.declare import CONSTANT
+
+ENDLESS = 2**62  # turns of a loop that ends by its test
 
 
 @dataclass
@@ -91,7 +94,7 @@ class _Block:
         self._place_concatenated()
         for group in self.plan.groups:
             for node in group.nodes:
-                if node in self.plan.stored and node not in self.views and node.op.kind not in ("scan", "project"):
+                if node in self.plan.stored and node not in self.views and node.op.kind not in SEVERAL | {"project"}:
                     self.views[node] = dense(self.memory.temp(node.size, node.dtype), node.shape)
         for group in self.plan.groups:
             self._emit(group)
@@ -110,7 +113,7 @@ class _Block:
     def _place(self, node: Node, target: View) -> bool:
         """Let ``node`` (through reshapes) be computed right into ``target``, if it has no place yet."""
         base = self._flat_base(node)
-        if base in self.views or base not in self.plan.group or base.op.kind == "scan":
+        if base in self.views or base not in self.plan.group or base.op.kind in SEVERAL:
             return False
         if base not in self.plan.stored and base.op.kind != "project":
             return False
@@ -223,9 +226,8 @@ class _Block:
         node = group.lead
         assert node is not None
         p, body = node.params, node.params["body"]
-        projected = {u.params["index"]: u for u in self.plan.users[node]}
         n, sliced = p["carries"], p["sliced"]
-        results = [self._result(node, k, projected.get(k)) for k in range(len(body.outputs))]
+        results = self._results(node)
         for init, view in zip(node.inputs[:n], results[:n], strict=True):
             self._copy(init, view)
         axis = self.memory.axis("step", p["length"])
@@ -245,15 +247,51 @@ class _Block:
         until = None if p["until"] is None else Access(results[p["until"]].buffer, results[p["until"]].base)
         self.statements.append(Loop(axis, statements, until, "scan"))
 
+    def _emit_while(self, group: Group) -> None:
+        node = group.lead
+        assert node is not None
+        p, body, test = node.params, node.params["body"], node.params["test"]
+        n = p["carries"]
+        results = self._results(node)
+        for init, view in zip(node.inputs[:n], results, strict=True):
+            self._copy(init, view)
+        constants = [self._memory_of(x) for x in node.inputs[n:]]
+        fresh = [dense(self.memory.temp(o.size, o.dtype, "next"), o.shape) for o in body.outputs]
+        flag = dense(self.memory.temp(1, test.outputs[0].dtype, "holds"), ())
+
+        def tested(carries: Sequence[View]) -> list[Statement]:
+            bound = dict(zip(test.inputs, [*carries, *constants], strict=True))
+            return _Block(test, bound, [flag], self.memory).run()
+        self.statements += tested(results)
+        bound = dict(zip(body.inputs, [*results, *constants], strict=True))
+        statements = _Block(body, bound, fresh, self.memory).run() + tested(fresh)
+        for new, old, o in zip(fresh, results, body.outputs, strict=True):
+            statements.append(copy_nest(self.memory, new, old, o.shape, o.dtype))
+        self.statements.append(Loop(self.memory.axis("turn", ENDLESS), statements, None, "while",
+                                    Access(flag.buffer, flag.base)))
+
+    def _emit_switch(self, group: Group) -> None:
+        node = group.lead
+        assert node is not None
+        index, *operands = map(self._memory_of, node.inputs)
+        results = self._results(node)
+        bodies = [_Block(graph, dict(zip(graph.inputs, operands, strict=True)), results, self.memory).run()
+                  for graph in node.params["branches"]]
+        self.statements.append(Branch(Access(index.buffer, index.base), bodies, "switch"))
+
+    def _results(self, node: Node) -> list[View]:
+        projected = {u.params["index"]: u for u in self.plan.users[node]}
+        return [self._result(node, k, projected.get(k)) for k in range(len(node.shape))]
+
     def _result(self, node: Node, k: int, projected: Node | None) -> View:
-        """Where result k of a scan lies; results that nobody uses need memory all the same."""
+        """Where result k lies; results that nobody uses need memory all the same."""
         shape, dtype = node.shape[k], node.dtype[k]
         view = self.views.get(projected) if projected is not None else None
         if view is None:
             view = dense(self.memory.temp(int(np.prod(shape)), dtype, "carry"), shape)
         if projected is not None:
             self.views[projected] = view
-        if k >= node.params["carries"] and node.params["until"] is not None:
+        if node.op.kind == "scan" and k >= node.params["carries"] and node.params["until"] is not None:
             self.statements.append(self._filled(view, shape, dtype))
         return view
 

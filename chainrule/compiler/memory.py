@@ -6,6 +6,7 @@ size of the arena.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TypeGuard
 
@@ -13,6 +14,7 @@ from chainrule.compiler.loops import (
     Access,
     Affine,
     Axis,
+    Branch,
     Buffer,
     Contract,
     Custom,
@@ -59,6 +61,8 @@ def in_place(statements: list[Statement]) -> list[Statement]:
     Before: ``next = f(carry); …; carry = next``. After: ``carry = f(carry); …``.
     """
     for s in statements:
+        if isinstance(s, Branch):
+            s.bodies = [in_place(body) for body in s.bodies]
         if isinstance(s, Loop):
             s.body = in_place(s.body)
             for copy in [c for c in s.body if _is_whole_copy(c)]:
@@ -93,7 +97,7 @@ def _take_over(statements: Sequence[Statement], new: Buffer, old: Buffer) -> boo
 
 def _same_elements(s: Statement, new: Buffer, old: Buffer) -> bool:
     """Whether ``s`` reads of ``old`` only the elements that it then writes to ``new``, one by one."""
-    if isinstance(s, Loop | Custom):
+    if isinstance(s, Loop | Custom | Branch):
         return all(r.buffer.home is not old for r in reads(s))
     targets = [store.access.at.key for store in s.stores if store.access.buffer is new]
     if isinstance(s, Contract) and old in (s.a.buffer.home, s.b.buffer.home):
@@ -146,8 +150,7 @@ def assign_offsets(program: Program) -> int:
     through the whole loop. First fit, by size.
     """
     spans: dict[Buffer, tuple[int, int]] = {}
-    inner: dict[Buffer, list[tuple[int, int]]] = {}
-    _walk(program.statements, 0, spans, inner)
+    _walk(program.statements, 0, spans, _uses(program.statements))
     program.temps = [b for b in program.temps if b.shares is None and b in spans]
     placed: list[tuple[int, int, Buffer]] = []
     for b in sorted(program.temps, key=lambda b: -b.size * b.dtype.itemsize):
@@ -164,19 +167,31 @@ def assign_offsets(program: Program) -> int:
     return max((end for _, end, _ in placed), default=0)
 
 
+def _uses(statements: Sequence[Statement]) -> Counter[Buffer]:
+    """How often each buffer is read and written."""
+    return Counter(access.buffer.home for s in statements for access in (*reads(s), *writes(s)))
+
+
 def _walk(statements: Sequence[Statement], clock: int, spans: dict[Buffer, tuple[int, int]],
-          inner: dict[Buffer, list[tuple[int, int]]]) -> int:
-    """Number the statements; note when each temporary is used."""
+          uses: Counter[Buffer]) -> int:
+    """Number the statements; note when each temporary is used. ``uses`` counts all that there are."""
     for s in statements:
         if isinstance(s, Loop):
             begin = clock
             local: dict[Buffer, tuple[int, int]] = {}
-            clock = _walk(s.body, clock + 1, local, inner) + 1
-            if s.until is not None:
-                _use(local, s.until.buffer, clock)
-            outside = _carried(s)
+            clock = _walk(s.body, clock + 1, local, uses) + 1
+            for flag in (s.until, s.holds):
+                if flag is not None:
+                    _use(local, flag.buffer, clock)
+            within = _uses([s])
+            outside = _carried(s) | {b for b in local if within[b] < uses[b]}
             for b, (first, last) in local.items():
-                _span(spans, b, *((begin, clock) if b in outside or b in spans else (first, last)))
+                _span(spans, b, *((begin, clock) if b in outside else (first, last)))
+            clock += 1
+        elif isinstance(s, Branch):
+            _use(spans, s.index.buffer, clock)
+            for body in s.bodies:
+                clock = _walk(body, clock + 1, spans, uses)
             clock += 1
         else:
             for access in (*reads(s), *writes(s)):

@@ -1,7 +1,7 @@
 """Graph → smaller graph of the same meaning: constants, algebra, common subexpressions, dead code.
 
-Needs: any graph. Gives: a graph without copies, where equal nodes are one node, constants of modest size are folded and
-chains of views are shortened. Every rule holds for all values, NaN and infinities included.
+Needs: any graph. Gives: a graph without copies and calls, where equal nodes are one node, constants of modest size are
+folded and chains of views are shortened. Every rule holds for all values, NaN and infinities included.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.graph import Graph, Node
+from chainrule.compiler.merge import inline_calls, merge_loops
+from chainrule.graph import Graph, Node, map_graphs, params_key
 from chainrule.ops.declare import CONSTANT, REGISTRY
 
 FOLD_UP_TO = 4096  # elements of a folded constant
@@ -19,6 +20,7 @@ FOLD_UP_TO = 4096  # elements of a folded constant
 
 def simplify(graph: Graph) -> Graph:
     """Apply all rules from the inputs to the outputs; nodes that no output needs are dropped on the way."""
+    graph = inline_calls(graph)
     known: dict[Any, Node] = {}
 
     def intern(node: Node) -> Node:
@@ -41,25 +43,23 @@ def simplify(graph: Graph) -> Graph:
                 break
             new = better
         return intern(new)
-    return graph.rewrite(rule)
+    return merge_loops(graph.rewrite(rule))
 
 
 def _rebuilt(node: Node, inputs: tuple[Node, ...]) -> Node:
-    params = {k: simplify(v) if isinstance(v, Graph) else v for k, v in node.params.items()}
+    params = {k: map_graphs(simplify, v) for k, v in node.params.items()}
     return Node(node.op, inputs, params, node.shape, node.dtype, None, node.source)
 
 
 def _identity(node: Node) -> Any:
     """Equal for nodes that compute the same."""
-    params = tuple((k, v.tobytes() if isinstance(v, np.ndarray) else v.key if isinstance(v, Graph) else v)
-                   for k, v in sorted(node.params.items()))
-    return node.op.name, node.inputs, params, node.shape, node.dtype
+    return node.op.name, node.inputs, params_key(node.params), node.shape, node.dtype
 
 
 def _once(node: Node) -> Node | None:
     if node.op is CONSTANT:
         return _uniform_constant(node)
-    if node.op.kind in ("scan", "project", "input", "custom"):
+    if node.op.kind in ("scan", "while", "switch", "project", "input", "custom"):
         return None
     if node.op.kind == "elementwise" and node.size > 1:
         folded = _fold_uniform(node)

@@ -16,6 +16,7 @@ from chainrule.compiler.contraction import ContractAxis, Contraction, plan
 from chainrule.compiler.loops import (
     Access,
     Axis,
+    Branch,
     Buffer,
     Contract,
     Custom,
@@ -28,7 +29,7 @@ from chainrule.compiler.loops import (
     roots,
 )
 from chainrule.compiler.schedule import schedule
-from chainrule.dtypes import BOOL, INT64
+from chainrule.dtypes import BOOL, INT32, INT64
 from chainrule.llvm.contraction import Place, emit_contraction
 from chainrule.llvm.emitter import I64, PTR, Emitter, Val
 from chainrule.llvm.frame import Evaluator, Frame
@@ -81,6 +82,8 @@ class _Writer:
         for s in statements:
             if isinstance(s, Loop):
                 self.loop(s)
+            elif isinstance(s, Branch):
+                self.branch(s)
             elif points(s) > OUTLINE:
                 self.outline(s)
             else:
@@ -124,12 +127,15 @@ class _Writer:
 
     def loop(self, s: Loop) -> None:
         """Repeat the body; a flag ends it early."""
-        e, b = self.e, self.e.b
+        b = self.e.b
         if s.axis.extent == 0:
             return
-        before = b.block
         body, after = b.append_basic_block("repeat"), b.append_basic_block("done")
-        b.branch(body)
+        before = b.block
+        if s.holds is not None:
+            b.cbranch(self.flag(s.holds), body, after)
+        else:
+            b.branch(body)
         b.position_at_end(body)
         i = b.phi(I64)
         i.add_incoming(I64(0), before)
@@ -139,11 +145,29 @@ class _Writer:
         i.add_incoming(following, b.block)
         go = b.icmp_signed("<", following, I64(s.axis.extent))
         if s.until is not None:
-            flag = e.load(e.at(self.pointer(s.until.buffer.home), self.frame().index(s.until.at), BOOL), BOOL)
-            go = b.and_(go, b.not_(flag.ir))
+            go = b.and_(go, b.not_(self.flag(s.until)))
+        if s.holds is not None:
+            go = b.and_(go, self.flag(s.holds))
         b.cbranch(go, body, after)
         b.position_at_end(after)
         del self.axes[s.axis]
+
+    def flag(self, access: Access) -> ir.Value:
+        return self.e.load(self.address(self.frame(), access), BOOL).ir
+
+    def branch(self, s: Branch) -> None:
+        """Run one of several lists of statements."""
+        b = self.e.b
+        index = self.e.load(self.address(self.frame(), s.index), INT32).ir
+        blocks = [b.append_basic_block(f"case{k}") for k in range(len(s.bodies))]
+        after = b.append_basic_block("joined")
+        choice = b.switch(index, blocks[-1])
+        for k, (block, body) in enumerate(zip(blocks, s.bodies, strict=True)):
+            choice.add_case(k, block)
+            b.position_at_end(block)
+            self.statements(body)
+            b.branch(after)
+        b.position_at_end(after)
 
     def contract(self, s: Contract) -> None:
         frame = self.frame()
@@ -205,7 +229,7 @@ def _dtype(access: Access) -> np.dtype:
 
 def points(s: Statement) -> int:
     """Index points of a statement."""
-    if isinstance(s, Custom | Loop):
+    if isinstance(s, Custom | Loop | Branch):
         return 0
     n = 1
     for a in (*s.axes, *s.reduce_axes):

@@ -50,7 +50,15 @@ def _transpose(ct: Any, x: Sequence[Any], a_axes: Labels, b_axes: Labels, out_ax
     return [None, contract(x[0], ct, a_axes=a_axes, b_axes=out_axes, out_axes=b_axes)]
 
 
+def _batch(args: Sequence[Any], batched: Sequence[bool], size: int, a_axes: Labels, b_axes: Labels,
+           out_axes: Labels) -> Any:
+    """One more label, of the operands that are batched."""
+    label = 1 + max((*a_axes, *b_axes), default=0)
+    a_axes, b_axes = ((label, *axes) if flag else axes for flag, axes in zip(batched, (a_axes, b_axes), strict=True))
+    return contract(*args, a_axes=a_axes, b_axes=b_axes, out_axes=(label, *out_axes))
+
+
 contract: Op = Op(
     "contract", "Σ over the labels that are not in ``out_axes`` of the product of two arrays with labelled axes; every "
     "label is in two of the three.", "contract", infer=_infer, reference=_reference, jvp=_jvp, transpose=_transpose,
-    arity=2, kinds=("f", "i", "u"), onnx="Einsum")
+    arity=2, kinds=("f", "i", "u"), onnx="Einsum", batch=_batch)

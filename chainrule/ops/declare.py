@@ -42,6 +42,9 @@ class Traced:
         return self.node.dtype
 
 
+TRACER: list[Any] = [Traced]  # the recording class; trace.py, which stands above this file, puts its own here
+
+
 @dataclass(slots=True)
 class Linear:
     """Stands for a linear operand in a transpose rule: its value is unknown, its shape and dtype are not."""
@@ -62,6 +65,7 @@ class Op:
         infer: ``infer(*(shape, dtype) pairs, **params) -> (shape, dtype)``; raises on what does not fit.
         reference: the NumPy meaning, ``reference(*arrays, **params)``.
         jvp: ``jvp(tangents, inputs, out, **params)``: the tangent of the output; a tangent of None is zero.
+        linearize: the same where the tangents are placeholders and the result will be transposed; ``jvp`` if None.
         transpose: ``transpose(ct, inputs, **params)``: the cotangents of those inputs that are :class:`Linear`
             in ``inputs``, in the order of all inputs, None for the others.
         batch: ``batch(args, batched, size, **params)``: the result for arguments of which those flagged in ``batched``
@@ -78,6 +82,7 @@ class Op:
     transpose: Callable[..., Any] | None = None
     lower: Callable[..., Any] | None = None
     batch: Callable[..., Any] | None = None
+    linearize: Callable[..., Any] | None = None
     kinds: tuple[str, ...] = ("f", "i", "u", "b")
     arity: int = 1
     onnx: str | None = None

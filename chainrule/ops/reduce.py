@@ -23,6 +23,12 @@ def _infer_extreme(x: Any, axes: tuple[int, ...]) -> Any:
     return _infer(x, axes)
 
 
+def _batch(name: str) -> Callable[..., Any]:
+    def rule(args: Any, batched: Any, size: int, axes: tuple[int, ...]) -> Any:
+        return REGISTRY[name](args[0], axes=tuple(a + 1 for a in axes))
+    return rule
+
+
 def _reference(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(x: Any, axes: tuple[int, ...]) -> Any:
         with np.errstate(all="ignore"):
@@ -38,6 +44,7 @@ def spread(x: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:
 sum_: Op = Op(
     "sum", "Sum of the elements along axes.", "reduce", infer=_infer, reference=_reference(np.sum), combine="add",
     jvp=lambda t, x, out, axes: sum_(t[0], axes=axes), kinds=("f", "i", "u"), onnx="ReduceSum",
+    batch=_batch("sum"),
     transpose=lambda ct, x, axes: [spread(ct, axes, x[0].shape)])
 
 
@@ -49,10 +56,12 @@ def _extreme_jvp(t: Any, x: Any, out: Any, axes: tuple[int, ...]) -> Any:
 
 max_: Op = Op(
     "max", "Largest element along axes; NaN if one is NaN. Elements that tie share the derivative.", "reduce",
-    infer=_infer_extreme, reference=_reference(np.max), combine="max", jvp=_extreme_jvp, onnx="ReduceMax")
+    infer=_infer_extreme, reference=_reference(np.max), combine="max", jvp=_extreme_jvp, onnx="ReduceMax",
+    batch=_batch("max"))
 min_: Op = Op(
     "min", "Smallest element along axes; NaN if one is NaN. Elements that tie share the derivative.", "reduce",
-    infer=_infer_extreme, reference=_reference(np.min), combine="min", jvp=_extreme_jvp, onnx="ReduceMin")
+    infer=_infer_extreme, reference=_reference(np.min), combine="min", jvp=_extreme_jvp, onnx="ReduceMin",
+    batch=_batch("min"))
 
 
 def _prod_jvp(t: Any, x: Any, out: Any, axes: tuple[int, ...]) -> Any:
@@ -67,7 +76,8 @@ def _prod_jvp(t: Any, x: Any, out: Any, axes: tuple[int, ...]) -> Any:
 
 
 prod: Op = Op("prod", "Product of the elements along axes.", "reduce", infer=_infer, reference=_reference(np.prod),
-          combine="mul", jvp=_prod_jvp, kinds=("f", "i", "u"), onnx="ReduceProd")
+          combine="mul", jvp=_prod_jvp, kinds=("f", "i", "u"), onnx="ReduceProd",
+          batch=_batch("prod"))
 all_: Op = Op(
     "all",
     "True where all elements along the axes are.",
@@ -76,6 +86,8 @@ all_: Op = Op(
     reference=_reference(np.all),
     combine="mul",
     kinds=("b",),
+    batch=_batch("all"),
 )
 any_: Op = Op("any", "True where any element along the axes is.", "reduce", infer=_infer, reference=_reference(np.any),
-          combine="add", kinds=("b",))
+          combine="add", kinds=("b",),
+          batch=_batch("any"))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.ops.declare import Op
+from chainrule.ops.declare import Op, leading
 from chainrule.ops.reduce import sum_
 
 
@@ -42,7 +42,9 @@ broadcast: Op = Op(
     "broadcast", "The array repeated along new axes; ``dims[k]`` is where axis k goes.", "view",
     infer=lambda x, shape, dims: (shape, x[1]), reference=_broadcast_reference,
     jvp=lambda t, x, out, **p: broadcast(t[0], **p), transpose=_broadcast_transpose, onnx="Expand",
-    view=lambda index, x_shape, shape, dims: [index[d] for d in dims])
+    view=lambda index, x_shape, shape, dims: [index[d] for d in dims],
+    batch=lambda args, batched, size, shape, dims: broadcast(
+        args[0], shape=(size, *shape), dims=(0, *(d + 1 for d in dims))))
 
 
 def _reshape_infer(x: Any, shape: tuple[int, ...]) -> Any:
@@ -64,7 +66,8 @@ def _reshape_view(index: list[Any], x_shape: tuple[int, ...], shape: tuple[int, 
 reshape: Op = Op(
     "reshape", "The elements in row-major order under another shape.", "reshape", infer=_reshape_infer,
     reference=lambda x, shape: np.reshape(x, shape), jvp=lambda t, x, out, shape: reshape(t[0], shape=shape),
-    transpose=lambda ct, x, shape: [reshape(ct, shape=x[0].shape)], onnx="Reshape", view=_reshape_view)
+    transpose=lambda ct, x, shape: [reshape(ct, shape=x[0].shape)], onnx="Reshape", view=_reshape_view,
+    batch=lambda args, batched, size, shape: reshape(args[0], shape=(size, *shape)))
 
 
 def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
@@ -76,7 +79,8 @@ transpose: Op = Op(
     infer=lambda x, axes: (tuple(x[0][a] for a in axes), x[1]), reference=lambda x, axes: np.transpose(x, axes),
     jvp=lambda t, x, out, axes: transpose(t[0], axes=axes),
     transpose=lambda ct, x, axes: [transpose(ct, axes=_inverse(axes))], onnx="Transpose",
-    view=lambda index, x_shape, axes: [index[i] for i in _inverse(axes)])
+    view=lambda index, x_shape, axes: [index[i] for i in _inverse(axes)],
+    batch=lambda args, batched, size, axes: transpose(args[0], axes=(0, *(a + 1 for a in axes))))
 
 
 def _slice_infer(x: Any, start: tuple[int, ...], stop: tuple[int, ...], step: tuple[int, ...]) -> Any:
@@ -94,14 +98,17 @@ slice_: Op = Op(
     infer=_slice_infer,
     reference=lambda x, start, stop, step: x[tuple(slice(a, b, s) for a, b, s in zip(start, stop, step, strict=True))],
     jvp=lambda t, x, out, **p: slice_(t[0], **p), transpose=_slice_transpose, onnx="Slice",
-    view=lambda index, x_shape, start, stop, step: [i.affine(s, a) for i, a, s in zip(index, start, step, strict=True)])
+    view=lambda index, x_shape, start, stop, step: [i.affine(s, a) for i, a, s in zip(index, start, step, strict=True)],
+    batch=lambda args, batched, size, start, stop, step: slice_(args[0], start=(0, *start), stop=(size, *stop),
+                                                                step=(1, *step)))
 
 flip: Op = Op(
     "flip", "The elements in reverse order along the axes.", "view", infer=lambda x, axes: x,
     reference=lambda x, axes: np.flip(x, axes), jvp=lambda t, x, out, axes: flip(t[0], axes=axes),
     transpose=lambda ct, x, axes: [flip(ct, axes=axes)],
     view=lambda index, x_shape, axes: [i.affine(-1, n - 1) if a in axes else i
-                                       for a, (i, n) in enumerate(zip(index, x_shape, strict=True))])
+                                       for a, (i, n) in enumerate(zip(index, x_shape, strict=True))],
+    batch=lambda args, batched, size, axes: flip(args[0], axes=tuple(a + 1 for a in axes)))
 
 
 def _pad_reference(x: Any, shape: tuple[int, ...], start: tuple[int, ...], step: tuple[int, ...]) -> Any:
@@ -119,7 +126,9 @@ pad: Op = Op(
     infer=lambda x, shape, start, step: (shape, x[1]), reference=_pad_reference,
     jvp=lambda t, x, out, **p: pad(t[0], **p), onnx="Pad",
     transpose=lambda ct, x, shape, start, step: [slice_(
-        ct, start=start, step=step, stop=tuple(s.stop for s in _placed(x[0].shape, start, step)))])
+        ct, start=start, step=step, stop=tuple(s.stop for s in _placed(x[0].shape, start, step)))],
+    batch=lambda args, batched, size, shape, start, step: pad(args[0], shape=(size, *shape), start=(0, *start),
+                                                              step=(1, *step)))
 
 
 def _concatenate_infer(*inputs: Any, axis: int) -> Any:
@@ -155,4 +164,6 @@ def _concatenate_transpose(ct: Any, x: Any, axis: int) -> list[Any]:
 concatenate: Op = Op(
     "concatenate", "The arrays one after the other along ``axis``.", "concatenate", infer=_concatenate_infer,
     reference=lambda *x, axis: np.concatenate(x, axis=axis), jvp=_concatenate_jvp,
-    transpose=_concatenate_transpose, onnx="Concat", arity=-1)
+    transpose=_concatenate_transpose, onnx="Concat", arity=-1,
+    batch=lambda args, batched, size, axis: concatenate(
+        *(leading(x, b, size) for x, b in zip(args, batched, strict=True)), axis=axis + 1))

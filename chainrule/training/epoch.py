@@ -21,13 +21,14 @@ import numpy as np
 
 from chainrule import random
 from chainrule.autodiff import gradients
+from chainrule.control import scan
 from chainrule.layers.base import Layer, Weight, apply
 from chainrule.losses import Loss
 from chainrule.metrics import Metric
 from chainrule.ops import elementwise as ew
-from chainrule.ops.control import poll, scan
 from chainrule.ops.index import take
 from chainrule.ops.reduce import sum_
+from chainrule.ops.scan import poll
 from chainrule.ops.structure import concatenate, reshape
 from chainrule.optimizers.base import Optimizer
 from chainrule.trace import as_node
