@@ -10,10 +10,10 @@ Needs: a simplified graph. Gives: ``Plan``, from which ``lower`` writes the nest
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from chainrule.compiler.layout import is_dense, layout, reads_through, regroups
+from chainrule.compiler.layout import is_dense, layout, reads_through, regroups, row_major
 from chainrule.graph import Graph, Node
 from chainrule.ops.declare import CONSTANT
 
@@ -52,14 +52,14 @@ class Plan:
     users: dict[Node, list[Node]]
 
 
-def plan_fusion(graph: Graph) -> Plan:
-    """Group the nodes of ``graph``."""
-    return _Fusion(graph).run()
+def plan_fusion(graph: Graph, strides: Mapping[Node, tuple[int, ...]]) -> Plan:
+    """Group the nodes of ``graph``, whose inputs lie in memory with the given strides."""
+    return _Fusion(graph, strides).run()
 
 
 class _Fusion:
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, strides: Mapping[Node, tuple[int, ...]]) -> None:
+        self.graph, self.strides = graph, strides
         self.inputs = set(graph.inputs)
         self.users: dict[Node, list[Node]] = {n: [] for n in graph.nodes}
         for node in graph.nodes:
@@ -102,7 +102,7 @@ class _Fusion:
 
     def _memory(self, node: Node, contiguous: bool = False) -> None:
         """Make sure that ``node`` is memory, seen through views; ``contiguous`` if its user counts elements."""
-        where = layout(node, self.roots | self.inputs)
+        where = layout(node, self.roots | self.inputs, lambda n: self.strides.get(n) or row_major(n.shape))
         if (
             where is None
             or (contiguous and not is_dense(node.shape, where.strides))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 from chainrule.compiler.loops import Access, Affine, Axis, Buffer
@@ -43,7 +43,7 @@ def dense(buffer: Buffer, shape: Sequence[int], base: Affine | None = None) -> V
 
 @dataclass(frozen=True)
 class Layout:
-    """A node's elements as a strided view of another node, ``base``, that is dense in memory."""
+    """A node's elements as a strided view of another node, ``base``, that lies in memory."""
 
     base: Node
     offset: int
@@ -66,11 +66,11 @@ def input_index(node: Node, index: Sequence[Affine]) -> list[Affine]:
     return [Affine() if i is None else i for i in mapped]
 
 
-def layout(node: Node, stored: set[Node]) -> Layout | None:
-    """``node`` as a strided view; ``stored`` nodes are dense themselves. None if a reshape cannot be expressed."""
+def layout(node: Node, stored: Container[Node], strides: Callable[[Node], tuple[int, ...]]) -> Layout | None:
+    """``node`` as a strided view of a ``stored`` one, which has the given strides. None if a reshape is in the way."""
     if node in stored or node.op.kind not in ("view", "reshape"):
-        return Layout(node, 0, row_major(node.shape))
-    below = layout(node.inputs[0], stored)
+        return Layout(node, 0, strides(node))
+    below = layout(node.inputs[0], stored, strides)
     if below is None:
         return None
     if node.op.kind == "reshape" and regroups(node):

@@ -81,7 +81,7 @@ class _Block:
 
     def __init__(self, graph: Graph, bound: dict[Node, View], targets: Sequence[View], memory: _Memory) -> None:
         self.graph, self.targets, self.memory = graph, targets, memory
-        self.plan: Plan = plan_fusion(graph)
+        self.plan: Plan = plan_fusion(graph, {n: v.strides for n, v in bound.items()})
         self.inputs = frozenset(graph.inputs)
         self.views: dict[Node, View] = dict(bound)
         self.statements: list[Statement] = []
@@ -321,12 +321,16 @@ class _Block:
 
     def _memory_of(self, node: Node) -> View:
         """A node's elements as a strided view of memory."""
-        where = layout(node, self.views.keys())  # type: ignore[arg-type]
-        assert where is not None
+        where = layout(node, self.views.keys(), self._strides)
+        assert where is not None, f"{node.op.name} is no view of memory"
         base = self.views.get(where.base)
         if base is None:
             base = dense(self.memory.constant(where.base.params["value"]), where.base.shape)
-        return View(base.buffer, base.base.affine(1, where.offset), _rebased(where.strides, base, where.base))
+        return View(base.buffer, base.base.affine(1, where.offset), where.strides)
+
+    def _strides(self, node: Node) -> tuple[int, ...]:
+        view = self.views.get(node)
+        return row_major(node.shape) if view is None else view.strides
 
     def read(self, node: Node, index: list[Affine]) -> Any:
         """The expression for one element of ``node``."""
@@ -377,14 +381,6 @@ def copy_nest(memory: _Memory, source: View, target: View, shape: tuple[int, ...
     axes = [memory.axis("i", n) for n in shape]
     index = [Affine(0, ((a, 1),)) for a in axes]
     return Nest(tuple(axes), [Store(target.access(index), Load(source.access(index), dtype))], label="copy")
-
-
-def _rebased(strides: tuple[int, ...], base: View, node: Node) -> tuple[int, ...]:
-    """Strides relative to a dense base; the base itself may be a strided part of a larger buffer."""
-    if is_dense(node.shape, base.strides):
-        return strides
-    assert strides == row_major(node.shape), "a view of an array that is not dense"
-    return base.strides
 
 
 def _used(index: Sequence[Affine]) -> tuple[Axis, ...]:
