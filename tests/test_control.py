@@ -58,7 +58,8 @@ def test_scan_makes_one_forward_loop():
     lambda x: cr.switch(np.argmax(x), [np.sin, np.cos, np.tanh], x),
     lambda x: cr.scan(lambda c, v: (cr.cond(v > 0, lambda: c * v, lambda: c - v), c), x[0], x),
     lambda x: cr.cond(x[0] > 9, lambda: x, lambda: cr.scan(lambda c, v: (c * v, c), x[0], x)[1]),
-    lambda x: cr.scan(lambda c, _: ((c[0] * x[0], c[0] > 2.0), c[0]), (x[1], np.False_), length=6, until=lambda c: c[1]),
+    lambda x: cr.scan(lambda c, _: ((c[0] * x[0], c[0] > 2.0), c[0]), (x[1], np.False_), length=6,
+                      until=lambda c: c[1]),
     lambda x: cr.scan(lambda c, v: (np.tanh(c * v + x[0]), c), x[1], x, recompute=2),
     lambda x: cr.scan(lambda c, v: (np.tanh(c * v + x[0]), c), x[1], x, recompute=3, reverse=True),
 ])

@@ -41,7 +41,7 @@ product.defvjp(product_forward, product_backward)
 
 @pytest.mark.parametrize("transform", [
     lambda f: f, cr.grad, lambda f: cr.jit(cr.grad(f)), lambda f: cr.grad(cr.jit(f)),
-    lambda f: lambda x: cr.jvp(f, (x,), (np.ones_like(x),))[1], lambda f: cr.hessian(f), lambda f: cr.jit(cr.hessian(f)),
+    lambda f: lambda x: cr.jvp(f, (x,), (np.ones_like(x),))[1], cr.hessian, lambda f: cr.jit(cr.hessian(f)),
     lambda f: lambda x: cr.vmap(cr.grad(f))(x), lambda f: cr.grad(lambda x: np.sum(cr.vmap(f)(x))),
     lambda f: cr.jit(lambda x: cr.vmap(cr.grad(f))(x)),
     lambda f: cr.grad(lambda x: cr.scan(lambda c, v: (c + f(v), None), 0.0, x)[0])])

@@ -6,7 +6,7 @@ folded and chains of views are shortened. Every rule holds for all values, NaN a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -220,8 +220,32 @@ def _sum(node: Node) -> Node | None:
     return None
 
 
+def _contract(node: Node) -> Node | None:
+    """A contraction that adds nothing up is a product of elements."""
+    (a, b), p = node.inputs, node.params
+    extents = dict(zip((*p["a_axes"], *p["b_axes"]), (*a.shape, *b.shape), strict=True))
+    if any(n != 1 for label, n in extents.items() if label not in p["out_axes"]):
+        return None
+    return _same(node, "mul", *(_spread_axes(x, p[axes], node, p["out_axes"])
+                                for x, axes in ((a, "a_axes"), (b, "b_axes"))))
+
+
+def _spread_axes(x: Node, axes: Sequence[int], node: Node, out_axes: Sequence[int]) -> Node:
+    """``x`` with its labelled axes where they are in ``node``, repeated along the others."""
+    kept = [k for k, label in enumerate(axes) if label in out_axes]
+    shape = tuple(x.shape[k] for k in kept)
+    flat = x if len(kept) == len(axes) else Node(REGISTRY["reshape"], (x,), {"shape": shape}, shape, x.dtype, None,
+                                                 node.source)
+    order = sorted(range(len(kept)), key=lambda k: out_axes.index(axes[kept[k]]))
+    if order != list(range(len(kept))):
+        shape = tuple(shape[k] for k in order)
+        flat = Node(REGISTRY["transpose"], (flat,), {"axes": tuple(order)}, shape, x.dtype, None, node.source)
+    dims = tuple(out_axes.index(axes[kept[k]]) for k in order)
+    return _same(node, "broadcast", flat, shape=node.shape, dims=dims)
+
+
 RULES: dict[str, Callable[[Node], Node | None]] = {
     "mul": _mul, "div": _div, "neg": _neg, "add": _add, "sub": _sub, "select": _select, "cast": _cast, "copy": _drop,
     "stop_gradient": _drop, "reshape": _reshape, "broadcast": _broadcast, "transpose": _transpose,
     "slice": _if_same_shape, "pad": _if_same_shape, "sum": _sum, "max": _sum, "min": _sum, "prod": _sum, "any": _sum,
-    "all": _sum}
+    "all": _sum, "contract": _contract}
