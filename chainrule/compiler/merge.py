@@ -54,6 +54,41 @@ def merge_loops(graph: Graph) -> Graph:
     return Graph(graph.inputs, rebuilt(graph.outputs, replacement)) if replacement else graph
 
 
+def drop_unused_rows(graph: Graph) -> Graph:
+    """Loops stack only the rows that something reads, each kind once."""
+    used: dict[Node, set[int]] = {}
+    for n in graph.nodes:
+        if n.op.kind == "project" and n.inputs[0].op.kind == "scan":
+            used.setdefault(n.inputs[0], set()).add(n.params["index"])
+    kept: dict[Node, list[Node]] = {}
+    for scan, picks in used.items():
+        outputs, n = scan.params["body"].outputs, scan.params["carries"]
+        rows = list(dict.fromkeys(outputs[k] for k in sorted(picks) if k >= n))
+        if len(rows) < len(outputs) - n:
+            kept[scan] = [*outputs[:n], *rows]
+    picked: dict[tuple[Node, int], Node] = {}
+
+    def rule(node: Node, inputs: tuple[Node, ...]) -> Node:
+        if node in kept:
+            return _with_results(node, inputs, kept[node])
+        if node.op.kind == "project" and node.inputs[0] in kept:
+            k, old = node.params["index"], node.inputs[0].params["body"].outputs
+            k = k if k < node.inputs[0].params["carries"] else \
+                kept[node.inputs[0]].index(old[k], node.inputs[0].params["carries"])
+            return picked.setdefault((inputs[0], k), _picked(inputs[0], k))
+        return node if inputs == node.inputs else Node(node.op, inputs, node.params, node.shape, node.dtype, None,
+                                                       node.source)
+    return graph.rewrite(rule) if kept else graph
+
+
+def _with_results(scan: Node, inputs: tuple[Node, ...], outputs: list[Node]) -> Node:
+    """The loop with other rows."""
+    n, length = scan.params["carries"], scan.params["length"]
+    params = {**scan.params, "body": Graph(scan.params["body"].inputs, outputs)}
+    return Node(scan.op, inputs, params, scan.shape[:n] + tuple((length, *o.shape) for o in outputs[n:]),
+                scan.dtype[:n] + tuple(o.dtype for o in outputs[n:]), None, scan.source)
+
+
 def _picked(scan: Node, index: int) -> Node:
     return Node(project, (scan,), {"index": index}, scan.shape[index], scan.dtype[index], None, scan.source)
 

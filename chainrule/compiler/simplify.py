@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.compiler.merge import inline_calls, merge_loops
+from chainrule.compiler.merge import drop_unused_rows, inline_calls, merge_loops
 from chainrule.graph import Graph, Node, map_graphs, params_key
 from chainrule.ops.declare import CONSTANT, REGISTRY
 
@@ -43,7 +43,7 @@ def simplify(graph: Graph) -> Graph:
                 break
             new = better
         return intern(new)
-    return merge_loops(graph.rewrite(rule))
+    return drop_unused_rows(merge_loops(graph.rewrite(rule)))
 
 
 def _rebuilt(node: Node, inputs: tuple[Node, ...]) -> Node:
