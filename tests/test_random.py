@@ -25,7 +25,7 @@ def test_known_answers(key, counter, word):
 
 MAKERS = {
     "bits": lambda key: random.bits(key, (5, 7)),
-    "uniform": lambda key: random.uniform(key, (33,), low=-2.0, high=3.0),
+    "uniform": lambda key: random.uniform(key, (33,), minval=-2.0, maxval=3.0),
     "uniform64": lambda key: random.uniform(key, (33,), np.float64),
     "normal": lambda key: random.normal(key, (4, 9)),
     "normal64": lambda key: random.normal(key, (4, 9), np.float64),
@@ -65,7 +65,7 @@ def test_uniform_moments():
     expected = u.size / 64
     assert np.sum((counts - expected) ** 2 / expected) < 120  # χ² of 63 degrees of freedom: 1 in 20,000
     assert abs(np.corrcoef(u[:-1], u[1:])[0, 1]) < 0.01
-    v = random.uniform(KEY, (1000,), low=-2.0, high=3.0)
+    v = random.uniform(KEY, (1000,), minval=-2.0, maxval=3.0)
     assert v.min() >= -2 and v.max() < 3
 
 

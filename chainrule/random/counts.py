@@ -1,0 +1,133 @@
+"""Numbers of events: Poisson and binomial. Both compute in float64, by inversion where the mean is small, else by
+rejection with a fixed number of rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from chainrule.ops import elementwise as ew
+from chainrule.ops.declare import convert, expand
+from chainrule.random.continuous import open_unit, unit
+from chainrule.random.keys import fold_in
+from chainrule.random.parameters import FLOAT64, Shape, extents, not_negative, probability, whole_dtype
+from chainrule.random.special import log_factorials, log_gamma
+
+_SMALL = 10.0  # a mean below it: inversion
+_STEPS = 56  # a count of mean below 10 is at least 56 with probability below 1e-21
+# A round rejects at most 30 %: all sixteen do so in less than 1e-8 of the cases, which give the rounded mean.
+_ROUNDS = 16
+
+
+def poisson(key: Any, lam: Any, shape: Shape = None, dtype: Any = np.int64) -> Any:
+    """Counts of mean ``lam``: probability of k is exp(-lam) lam^k / k!.
+
+    Means of 10 and more go through sixteen rounds of rejection for everybody; what all reject (fewer than 1 of
+    100,000,000) becomes the rounded mean. Not differentiable.
+
+    Example:
+        >>> from chainrule import random
+        >>> k = random.poisson(random.key(1), np.array([0.5, 100.0]), (1000, 2))
+        >>> k.mean(axis=0).round()
+        array([  0., 100.])
+
+    Source: Hörmann, "The transformed rejection method for generating Poisson random variables", 1993.
+    """
+    size, result = extents(shape, lam), whole_dtype(dtype)
+    lam = ew.stop_gradient(not_negative("lam", lam, FLOAT64))
+    large = ew.ge(lam, _SMALL)
+    few = ew.select(large, 1.0, lam)
+    steps = np.arange(float(_STEPS))
+    log_mass = _times(steps, ew.log(few)[..., None]) - few[..., None] - log_factorials(_STEPS)
+    small_count = _inverted(fold_in(key, 1), size, log_mass)
+    mean = ew.select(large, lam, _SMALL)
+    root = ew.sqrt(mean)
+    b = root * 2.53 + 0.931
+    a = b * 0.02483 - 0.059
+    squeeze = 0.9277 - 3.6224 / (b - 2.0)
+    factor = 1.1239 + 1.1328 / (b - 3.4)
+    log_mean = ew.log(mean)
+    large_count = _transformed(fold_in(key, 2), size, a, b, mean + 0.43, np.inf, squeeze, factor, mean,
+                               lambda k: k * log_mean - mean - log_gamma(k + 1.0))
+    return convert(ew.select(large, large_count, small_count), result)
+
+
+def binomial(key: Any, n: Any, p: Any, shape: Shape = None, dtype: Any = np.int64) -> Any:
+    """How many of ``n`` trials succeed, each with probability ``p``.
+
+    Means ``n * min(p, 1 - p)`` of 10 and more go through sixteen rounds of rejection for everybody; what all reject
+    (fewer than 1 of 100,000,000) becomes the rounded mean. Not differentiable.
+
+    Example:
+        >>> from chainrule import random
+        >>> k = random.binomial(random.key(1), 100, 0.25, (1000,))
+        >>> bool(abs(k.mean() - 25) < 1)
+        True
+
+    Source: Hörmann, "The generation of binomial random variates", 1993.
+    """
+    size, result = extents(shape, n, p), whole_dtype(dtype)
+    n = ew.floor(ew.stop_gradient(not_negative("n", n, FLOAT64)))
+    p = ew.stop_gradient(probability("p", p))
+    mirrored = ew.gt(p, 0.5)
+    p = ew.select(mirrored, 1.0 - p, p)
+    large = ew.ge(n * p, _SMALL)
+    small_count = _few_successes(fold_in(key, 1), size, n, ew.select(large, 0.0, p))
+    trials, q = ew.select(large, n, 4 * _SMALL), ew.select(large, p, 0.25)
+    spread = ew.sqrt(trials * q * (1.0 - q))
+    b = spread * 2.53 + 1.15
+    a = b * 0.0248 + q * 0.01 - 0.0873
+    factor = (5.1 / b + 2.83) * spread
+    mode = ew.floor((trials + 1.0) * q)
+    log_odds = ew.log(q / (1.0 - q))
+
+    def log_mass(k: Any) -> Any:
+        return k * log_odds - log_gamma(k + 1.0) - log_gamma(trials - k + 1.0)
+    top = log_mass(mode)
+    large_count = _transformed(fold_in(key, 2), size, a, b, trials * q + 0.5, trials, 0.92 - 4.2 / b, factor,
+                               trials * q, lambda k: log_mass(k) - top)
+    count = ew.minimum(ew.select(large, large_count, small_count), expand(n, size))
+    return convert(ew.select(mirrored, n - count, count), result)
+
+
+def _few_successes(key: Any, shape: tuple[int, ...], n: Any, p: Any) -> Any:
+    before = np.arange(float(_STEPS - 1))
+    left = n[..., None] - before
+    ratios = np.log(ew.maximum(left, 1.0) / (before + 1.0))
+    ways = np.cumsum(np.concatenate([np.zeros_like(ratios[..., :1]), ratios], axis=-1), axis=-1)
+    steps = np.arange(float(_STEPS))
+    log_mass = ways + _times(steps, ew.log(p)[..., None]) + _times(n[..., None] - steps, ew.log1p(-p)[..., None])
+    return _inverted(key, shape, ew.select(ew.le(steps, n[..., None]), log_mass, -np.inf))
+
+
+def _times(k: Any, log_p: Any) -> Any:
+    """``k log p``, and 0 for k = 0 whatever p is."""
+    return ew.select(ew.eq(k, 0.0), 0.0, ew.mul(k, log_p))
+
+
+def _inverted(key: Any, shape: tuple[int, ...], log_mass: Any) -> Any:
+    """Counts of the probabilities exp(log_mass) of 0, 1, 2 … along the last axis: how many running sums are below u."""
+    running = np.cumsum(ew.exp(log_mass), axis=-1)[..., :-1]
+    u = unit(key, shape, FLOAT64)
+    return np.sum(ew.cast(ew.ge(u[..., None], running), dtype=FLOAT64), axis=-1)
+
+
+def _transformed(key: Any, shape: tuple[int, ...], a: Any, b: Any, centre: Any, most: Any, squeeze: Any, factor: Any,
+                 mean: Any, log_mass: Callable[[Any], Any]) -> Any:
+    """Transformed rejection: the first accepted round's count, the rounded mean if there is none."""
+    u = open_unit(fold_in(key, 1), (_ROUNDS, *shape), FLOAT64) - 0.5
+    v = open_unit(fold_in(key, 2), (_ROUNDS, *shape), FLOAT64)
+    us = 0.5 - np.abs(u)
+    k = ew.floor((a / us * 2.0 + b) * u + centre)
+    inside = ew.bit_and(ew.ge(k, 0.0), ew.le(k, most))
+    within = ew.minimum(ew.maximum(k, 0.0), most)
+    exact = ew.le(ew.log(v * factor / (a / (us * us) + b)), log_mass(within))
+    quick = ew.bit_and(ew.ge(us, 0.07), ew.le(v, squeeze))
+    accepted = ew.bit_and(inside, ew.bit_or(quick, exact))
+    count = expand(ew.rint(mean), shape)
+    for i in reversed(range(_ROUNDS)):
+        count = ew.select(accepted[i], k[i], count)
+    return count
