@@ -79,11 +79,7 @@ def softmax(x: Any, axis: int = -1) -> Any:
         >>> softmax(np.array([[0.0, 0.0]]))
         array([[0.5, 0.5]])
     """
-    ndim = len(x.shape)
-    if not -ndim <= axis < ndim:
-        raise ArgumentError.of(f"softmax over axis {axis} of an array of shape {tuple(x.shape)}",
-                               f"an axis from {-ndim} to {ndim - 1}", "softmax(x, axis=-1)")
-    axes = (axis % ndim,)
+    axes = _axes("softmax", axis, x)
     powers = ew.exp(shifted(x, axes))
     return ew.div(powers, spread(sum_(powers, axes=axes), axes, x.shape))
 
@@ -141,11 +137,175 @@ def silu(x: Any) -> Any:
     return ew.mul(x, ew.sigmoid(x))
 
 
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """``x - log Σ_j exp(x_j)`` along ``axis``: the logarithm of :func:`softmax`, without its underflow.
+
+    Example:
+        >>> log_softmax(np.array([[0.0, 1000.0]]))
+        array([[-1000.,     0.]])
+    """
+    axes = _axes("log_softmax", axis, x)
+    below = shifted(x, axes)
+    return ew.sub(below, spread(ew.log(sum_(ew.exp(below), axes=axes)), axes, x.shape))
+
+
+def softsign(x: Any) -> Any:
+    """``x / (1 + abs(x))``, between -1 and 1.
+
+    Example:
+        >>> softsign(np.array([-1.0, 3.0]))
+        array([-0.5 ,  0.75])
+    """
+    return ew.div(x, ew.add(ew.abs_(x), 1.0))
+
+
+def log_sigmoid(x: Any) -> Any:
+    """``log(sigmoid(x))``, without its underflow.
+
+    Example:
+        >>> log_sigmoid(np.array([-1000.0, 0.0])).tolist()
+        [-1000.0, -0.6931471805599453]
+    """
+    return ew.neg(ew.softplus(ew.neg(x)))
+
+
+def exponential(x: Any) -> Any:
+    """``exp(x)``.
+
+    Example:
+        >>> exponential(np.array([0.0]))
+        array([1.])
+    """
+    return ew.exp(x)
+
+
+def relu6(x: Any) -> Any:
+    """``min(max(x, 0), 6)``; its derivative at 0 is 0, at 6 a half.
+
+    Example:
+        >>> relu6(np.array([-1.0, 2.0, 9.0]))
+        array([0., 2., 6.])
+    """
+    return ew.minimum(ew.relu(x), 6.0)
+
+
+def hard_tanh(x: Any) -> Any:
+    """``x``, but at least -1 and at most 1; the derivatives at the corners are a half.
+
+    Example:
+        >>> hard_tanh(np.array([-2.0, 0.5]))
+        array([-1. ,  0.5])
+    """
+    return ew.minimum(ew.maximum(x, -1.0), 1.0)
+
+
+def hard_sigmoid(x: Any) -> Any:
+    """``relu6(x + 3) / 6``: straight pieces near the sigmoid.
+
+    Example:
+        >>> hard_sigmoid(np.array([-3.0, 0.0, 5.0]))
+        array([0. , 0.5, 1. ])
+    """
+    return ew.div(relu6(ew.add(x, 3.0)), 6.0)
+
+
+def hard_silu(x: Any) -> Any:
+    """``x * hard_sigmoid(x)``, also called hard swish.
+
+    Example:
+        >>> hard_silu(np.array([-4.0, 3.0]))
+        array([-0.,  3.])
+
+    Source: Howard and others, "Searching for MobileNetV3", ICCV 2019.
+    """
+    return ew.mul(x, hard_sigmoid(x))
+
+
+def selu(x: Any) -> Any:
+    """``elu`` scaled so that means 0 and variances 1 are kept from layer to layer.
+
+    Example:
+        >>> selu(np.array([-1.0, 1.0])).round(4)
+        array([-1.1113,  1.0507])
+
+    Source: Klambauer, Unterthiner, Mayr and Hochreiter, "Self-normalizing neural networks", NeurIPS 2017.
+    """
+    return ew.mul(elu(x, 1.6732632423543772), 1.0507009873554805)
+
+
+def celu(x: Any, alpha: float = 1.0) -> Any:
+    """``x`` where it is positive, else ``alpha * (exp(x / alpha) - 1)``: smooth at 0 for every ``alpha``.
+
+    Example:
+        >>> celu(np.array([-1.0, 2.0]), 0.5).round(4)
+        array([-0.4323,  2.    ])
+
+    Source: Barron, "Continuously differentiable exponential linear units", 2017.
+    """
+    positive = ew.gt(x, 0.0)
+    below = ew.expm1(ew.div(ew.select(positive, 0.0, x), alpha))
+    return ew.select(positive, x, ew.mul(below, alpha))
+
+
+def mish(x: Any) -> Any:
+    """``x * tanh(softplus(x))``.
+
+    Example:
+        >>> mish(np.array([0.0, 1.0])).round(4)
+        array([0.    , 0.8651])
+
+    Source: Misra, "Mish: a self regularized non-monotonic activation function", BMVC 2020.
+    """
+    return ew.mul(x, ew.tanh(ew.softplus(x)))
+
+
+def squareplus(x: Any, b: float = 4.0) -> Any:
+    """``(x + sqrt(x² + b)) / 2``: a smooth relu without an exponential.
+
+    Example:
+        >>> squareplus(np.array([0.0]))
+        array([1.])
+
+    Source: Barron, "Squareplus: a softplus-like algebraic rectifier", 2021.
+    """
+    return ew.mul(ew.add(x, ew.sqrt(ew.add(ew.mul(x, x), b))), 0.5)
+
+
+def glu(x: Any, axis: int = -1) -> Any:
+    """``a * sigmoid(b)`` for the first and second half of ``x`` along ``axis``, whose extent is halved.
+
+    Example:
+        >>> glu(np.array([2.0, 0.0]))
+        array([1.])
+
+    Source: Dauphin, Fan, Auli and Grangier, "Language modeling with gated convolutional networks", ICML 2017.
+    """
+    axis = _axes("glu", axis, x)[0]
+    extent = x.shape[axis]
+    if extent % 2:
+        raise ArgumentError.of(f"glu over an axis of extent {extent}", "an even extent", f"glu(x[..., :{extent - 1}])")
+    first, second = (slice(None),) * axis + (slice(extent // 2),), (slice(None),) * axis + (slice(extent // 2, None),)
+    return ew.mul(x[first], ew.sigmoid(x[second]))
+
+
+def _axes(name: str, axis: int, x: Any) -> tuple[int, ...]:
+    """An axis counted from the front, or an error that names it."""
+    ndim = len(x.shape)
+    if not -ndim <= axis < ndim:
+        raise ArgumentError.of(f"{name} over axis {axis} of an array of shape {tuple(x.shape)}",
+                               f"an axis from {-ndim} to {ndim - 1}", f"{name}(x, axis=-1)")
+    return (axis % ndim,)
+
+
 swish = silu
+hard_swish = hard_silu
 
 _BY_NAME: dict[str, Activation] = {
     "linear": linear, "relu": relu, "leaky_relu": leaky_relu, "sigmoid": sigmoid, "tanh": tanh, "softmax": softmax,
-    "softplus": softplus, "elu": elu, "gelu": gelu, "silu": silu, "swish": silu}
+    "softplus": softplus, "elu": elu, "gelu": gelu, "silu": silu, "swish": silu,
+    "log_softmax": log_softmax, "softsign": softsign, "log_sigmoid": log_sigmoid, "exponential": exponential,
+    "relu6": relu6, "hard_tanh": hard_tanh, "hard_sigmoid": hard_sigmoid, "hard_silu": hard_silu,
+    "hard_swish": hard_silu, "selu": selu, "celu": celu, "mish": mish, "squareplus": squareplus, "glu": glu}
 
 
 def get(identifier: str | Activation | None) -> Activation:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.activations import logits_of, shifted
+from chainrule.activations import log_softmax, logits_of, shifted
 from chainrule.arguments import positive, share
 from chainrule.errors import ArgumentError, ShapeError, unknown_name
 from chainrule.ops import elementwise as ew
@@ -109,7 +109,7 @@ def categorical_crossentropy(y_true: Any, y_pred: Any, from_logits: bool = False
     if label_smoothing:
         y_true = ew.add(ew.mul(y_true, 1.0 - label_smoothing), label_smoothing / y_pred.shape[-1])
     logits = y_pred if from_logits else logits_of(y_pred, "softmax")
-    logp = _log_normalized(y_pred) if logits is None else _log_softmax(logits)
+    logp = _log_normalized(y_pred) if logits is None else log_softmax(logits)
     return ew.neg(_total(ew.mul(y_true, logp)))
 
 
@@ -363,11 +363,6 @@ def _clipped(p: Any) -> Any:
 def _log_normalized(p: Any) -> Any:
     """The logarithm of probabilities of unknown origin, made to sum to 1."""
     return ew.log(_clipped(ew.div(p, spread(_total(p), _last(p), p.shape))))
-
-
-def _log_softmax(z: Any) -> Any:
-    below = shifted(z, _last(z))
-    return ew.sub(below, spread(ew.log(_total(ew.exp(below))), _last(z), z.shape))
 
 
 def snake_case(name: str) -> str:

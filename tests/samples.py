@@ -37,7 +37,8 @@ NO_DERIVATIVE = {
     "while": "tested in test_control.py", "switch": "tested in test_control.py", "call": "tested in test_custom.py",
     "after": "tested in test_custom.py", "pulled": "is transposed only: tested in test_custom.py",
     "stop_gradient": "taken as constant on purpose", "poll": "a flag of another thread",
-    "threefry": "whole numbers only", "log_gamma_path": "the quantile follows, not the value", "shuffled": "whole numbers only"}
+    "threefry": "whole numbers only", "log_gamma_path": "the quantile follows, not the value",
+    "shuffled": "whole numbers only"}
 DTYPES = {"threefry": ("uint32",), "shuffled": ("uint32",)}
 
 

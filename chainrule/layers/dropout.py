@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule import random
 from chainrule.arguments import share
 from chainrule.layers.base import Layer
-from chainrule.ops import elementwise as ew
+from chainrule.nn.stochastic import dropout
 
 
 class Dropout(Layer):
@@ -44,8 +43,7 @@ class Dropout(Layer):
         """The batch, thinned out while training."""
         if not (training and self.rate):
             return x
-        kept = random.bernoulli(self.key, 1.0 - self.rate, tuple(x.shape))
-        return ew.select(kept, ew.mul(x, 1.0 / (1.0 - self.rate)), 0.0)
+        return dropout(self.key, x, self.rate)
 
     def describe(self) -> str:
         """The rate."""

@@ -13,11 +13,12 @@ from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import convert, expand
 from chainrule.random.continuous import open_unit, unit
 from chainrule.random.keys import fold_in
-from chainrule.random.parameters import FLOAT64, Shape, extents, not_negative, probability, whole_dtype
+from chainrule.random.parameters import FLOAT64, Shape, extents, known, not_negative, probability, whole_dtype
 from chainrule.random.special import log_factorials, log_gamma
 
 _SMALL = 10.0  # a mean below it: inversion
 _STEPS = 56  # a count of mean below 10 is at least 56 with probability below 1e-21
+_COUNTS = np.arange(float(_STEPS))
 # A round rejects at most 30 %: all sixteen do so in less than 1e-8 of the cases, which give the rounded mean.
 _ROUNDS = 16
 
@@ -39,20 +40,20 @@ def poisson(key: Any, lam: Any, shape: Shape = None, dtype: Any = np.int64) -> A
     size, result = extents(shape, lam), whole_dtype(dtype)
     lam = ew.stop_gradient(not_negative("lam", lam, FLOAT64))
     large = ew.ge(lam, _SMALL)
-    few = ew.select(large, 1.0, lam)
-    steps = np.arange(float(_STEPS))
-    log_mass = _times(steps, ew.log(few)[..., None]) - few[..., None] - log_factorials(_STEPS)
-    small_count = _inverted(fold_in(key, 1), size, log_mass)
-    mean = ew.select(large, lam, _SMALL)
-    root = ew.sqrt(mean)
-    b = root * 2.53 + 0.931
-    a = b * 0.02483 - 0.059
-    squeeze = 0.9277 - 3.6224 / (b - 2.0)
-    factor = 1.1239 + 1.1328 / (b - 3.4)
-    log_mean = ew.log(mean)
-    large_count = _transformed(fold_in(key, 2), size, a, b, mean + 0.43, np.inf, squeeze, factor, mean,
-                               lambda k: k * log_mean - mean - log_gamma(k + 1.0))
-    return convert(ew.select(large, large_count, small_count), result)
+
+    def small_count() -> Any:
+        few = ew.select(large, 1.0, lam)
+        log_mass = _times(_COUNTS, ew.log(few)[..., None]) - few[..., None] - log_factorials(_STEPS)
+        return _inverted(fold_in(key, 1), size, log_mass)
+
+    def large_count() -> Any:
+        mean = ew.select(large, lam, _SMALL)
+        b = ew.sqrt(mean) * 2.53 + 0.931
+        log_mean = ew.log(mean)
+        return _transformed(fold_in(key, 2), size, a=b * 0.02483 - 0.059, b=b, centre=mean + 0.43, most=np.inf,
+                            squeeze=0.9277 - 3.6224 / (b - 2.0), factor=1.1239 + 1.1328 / (b - 3.4), mean=mean,
+                            log_mass=lambda k: k * log_mean - mean - log_gamma(k + 1.0))
+    return convert(_either(large, large_count, small_count), result)
 
 
 def binomial(key: Any, n: Any, p: Any, shape: Shape = None, dtype: Any = np.int64) -> Any:
@@ -75,22 +76,32 @@ def binomial(key: Any, n: Any, p: Any, shape: Shape = None, dtype: Any = np.int6
     mirrored = ew.gt(p, 0.5)
     p = ew.select(mirrored, 1.0 - p, p)
     large = ew.ge(n * p, _SMALL)
-    small_count = _few_successes(fold_in(key, 1), size, n, ew.select(large, 0.0, p))
-    trials, q = ew.select(large, n, 4 * _SMALL), ew.select(large, p, 0.25)
-    spread = ew.sqrt(trials * q * (1.0 - q))
-    b = spread * 2.53 + 1.15
-    a = b * 0.0248 + q * 0.01 - 0.0873
-    factor = (5.1 / b + 2.83) * spread
-    mode = ew.floor((trials + 1.0) * q)
-    log_odds = ew.log(q / (1.0 - q))
 
-    def log_mass(k: Any) -> Any:
-        return k * log_odds - log_gamma(k + 1.0) - log_gamma(trials - k + 1.0)
-    top = log_mass(mode)
-    large_count = _transformed(fold_in(key, 2), size, a, b, trials * q + 0.5, trials, 0.92 - 4.2 / b, factor,
-                               trials * q, lambda k: log_mass(k) - top)
-    count = ew.minimum(ew.select(large, large_count, small_count), expand(n, size))
+    def small_count() -> Any:
+        return _few_successes(fold_in(key, 1), size, n, ew.select(large, 0.0, p))
+
+    def large_count() -> Any:
+        trials, q = ew.select(large, n, 4 * _SMALL), ew.select(large, p, 0.25)
+        spread = ew.sqrt(trials * q * (1.0 - q))
+        b = spread * 2.53 + 1.15
+        log_odds = ew.log(q / (1.0 - q))
+
+        def log_mass(k: Any) -> Any:
+            return k * log_odds - log_gamma(k + 1.0) - log_gamma(trials - k + 1.0)
+        top = log_mass(ew.floor((trials + 1.0) * q))
+        return _transformed(fold_in(key, 2), size, a=b * 0.0248 + q * 0.01 - 0.0873, b=b, centre=trials * q + 0.5,
+                            most=trials, squeeze=0.92 - 4.2 / b, factor=(5.1 / b + 2.83) * spread, mean=trials * q,
+                            log_mass=lambda k: log_mass(k) - top)
+    count = ew.minimum(_either(large, large_count, small_count), expand(n, size))
     return convert(ew.select(mirrored, n - count, count), result)
+
+
+def _either(condition: Any, if_true: Callable[[], Any], if_false: Callable[[], Any]) -> Any:
+    """A choice of two results, of which only one is computed where it is known to be the same for all."""
+    values = known(condition)
+    if values is not None and np.all(values):
+        return if_true()
+    return if_false() if values is not None and not np.any(values) else ew.select(condition, if_true(), if_false())
 
 
 def _few_successes(key: Any, shape: tuple[int, ...], n: Any, p: Any) -> Any:
@@ -98,9 +109,8 @@ def _few_successes(key: Any, shape: tuple[int, ...], n: Any, p: Any) -> Any:
     left = n[..., None] - before
     ratios = np.log(ew.maximum(left, 1.0) / (before + 1.0))
     ways = np.cumsum(np.concatenate([np.zeros_like(ratios[..., :1]), ratios], axis=-1), axis=-1)
-    steps = np.arange(float(_STEPS))
-    log_mass = ways + _times(steps, ew.log(p)[..., None]) + _times(n[..., None] - steps, ew.log1p(-p)[..., None])
-    return _inverted(key, shape, ew.select(ew.le(steps, n[..., None]), log_mass, -np.inf))
+    log_mass = ways + _times(_COUNTS, ew.log(p)[..., None]) + _times(n[..., None] - _COUNTS, ew.log1p(-p)[..., None])
+    return _inverted(key, shape, ew.select(ew.le(_COUNTS, n[..., None]), log_mass, -np.inf))
 
 
 def _times(k: Any, log_p: Any) -> Any:

@@ -1,0 +1,113 @@
+"""Attention."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from chainrule.activations import softmax
+from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
+from chainrule.nn.stochastic import dropout
+from chainrule.numpy.common import positions
+from chainrule.numpy.products import labelled
+from chainrule.ops import elementwise as ew
+from chainrule.ops.declare import Traced, broadcast_shapes, dtype_of, shape_of
+from chainrule.ops.structure import broadcast, reshape
+
+_BATCH, _HEAD, _QUERY, _KEY, _D = range(1, 6)
+
+
+def dot_product_attention(query: Any, key: Any, value: Any, mask: Any = None, bias: Any = None, causal: bool = False,
+                          scale: float | None = None, dropout_rate: float = 0.0, dropout_key: Any = None) -> Any:
+    """``softmax(query · key * scale + bias) · value``, for each head on its own.
+
+    Args:
+        query: (batch, queries, heads, d).
+        key: (batch, keys, heads, d); there may be fewer heads: each then serves as many of the query's in a row.
+        value: (batch, keys, heads, e), with the heads of ``key``.
+        mask: bools that broadcast to (batch, heads, queries, keys): which key a query may see.
+        bias: floats that broadcast to (batch, heads, queries, keys), added to the scaled products.
+        causal: query i sees keys 0 … i only (in addition to ``mask``).
+        scale: None is ``1 / sqrt(d)``.
+        dropout_rate: the share of the weights to drop while training.
+        dropout_key: a key of ``chainrule.random`` for it.
+
+    Returns:
+        (batch, queries, heads, e). A query that may see no key gets zeros.
+
+    Example:
+        >>> from chainrule import nn
+        >>> q = k = np.zeros((1, 3, 2, 4))
+        >>> v = np.arange(3.0).reshape(1, 3, 1, 1) * np.ones((1, 3, 2, 5))
+        >>> nn.dot_product_attention(q, k, v, causal=True)[0, :, 0, 0]
+        array([0. , 0.5, 1. ])
+
+    Source: Vaswani and others, "Attention is all you need", NeurIPS 2017.
+    """
+    query, key, value = (x if isinstance(x, Traced) else np.asarray(x) for x in (query, key, value))
+    _check(query, key, value)
+    heads = query.shape[2]
+    key, value = _for_heads(key, heads), _for_heads(value, heads)
+    shape = (query.shape[0], heads, query.shape[1], key.shape[1])
+    factor = 1.0 / math.sqrt(query.shape[-1]) if scale is None else scale
+    logits = labelled(ew.mul(query, factor), key, (_BATCH, _QUERY, _HEAD, _D), (_BATCH, _KEY, _HEAD, _D),
+                      (_BATCH, _HEAD, _QUERY, _KEY))
+    if bias is not None:
+        _fits("bias", bias, shape)
+        logits = ew.add(logits, bias)
+    allowed = _allowed(mask, causal, logits, shape)
+    if allowed is not None:
+        logits = ew.select(allowed, logits, float(np.finfo(np.float32).min))
+    weights = softmax(logits)
+    if allowed is not None:
+        weights = ew.select(allowed, weights, 0.0)  # matters where nothing is allowed
+    if dropout_rate:
+        if dropout_key is None:
+            raise ArgumentError.of(f"dot_product_attention got dropout_rate={dropout_rate} and no key",
+                                   "a key for the random choice", "dropout_key=random.key(1)")
+        weights = dropout(dropout_key, weights, dropout_rate)
+    return labelled(weights, value, (_BATCH, _HEAD, _QUERY, _KEY), (_BATCH, _KEY, _HEAD, _D),
+                    (_BATCH, _QUERY, _HEAD, _D))
+
+
+def _check(query: Any, key: Any, value: Any) -> None:
+    q, k, v = query.shape, key.shape, value.shape
+    if (len(q), len(k), len(v)) != (4, 4, 4) or not (q[0] == k[0] == v[0] and k[1:3] == v[1:3] and q[3] == k[3]) or (
+            not k[1] or not k[2] or q[2] % k[2]):
+        raise ShapeError.of(
+            f"dot_product_attention got a query of shape {tuple(q)}, a key of {tuple(k)} and a value of {tuple(v)}",
+            "(batch, queries, heads, d), (batch, keys, heads, d), (batch, keys, heads, e)",
+            "x.reshape(batch, length, heads, -1)")
+
+
+def _for_heads(x: Any, heads: int) -> Any:
+    """Each of fewer heads repeated in a row."""
+    have = x.shape[2]
+    if have == heads:
+        return x
+    batch, length, _, d = x.shape
+    wide = broadcast(x, shape=(batch, length, have, heads // have, d), dims=(0, 1, 2, 4))
+    return reshape(wide, shape=(batch, length, heads, d))
+
+
+def _allowed(mask: Any, causal: bool, logits: Any, shape: tuple[int, ...]) -> Any:
+    allowed = None
+    if mask is not None:
+        if dtype_of(mask) != np.dtype(bool):
+            raise ChainruleTypeError.of(f"dot_product_attention got a mask of dtype {dtype_of(mask)}",
+                                        "bools: True where a query may see a key", "mask.astype(bool)")
+        _fits("mask", mask, shape)
+        allowed = mask
+    if causal:
+        square = shape[2:]
+        past = ew.ge(positions(logits, square, 0), positions(logits, square, 1))
+        allowed = past if allowed is None else np.logical_and(allowed, past)
+    return allowed
+
+
+def _fits(name: str, x: Any, shape: tuple[int, ...]) -> None:
+    if broadcast_shapes(shape_of(x), shape) != shape:
+        raise ShapeError.of(f"dot_product_attention got a {name} of shape {shape_of(x)}",
+                            f"what broadcasts to (batch, heads, queries, keys) = {shape}", f"{name}[:, None]")
