@@ -24,6 +24,19 @@ FORMULAS = {
     "elu": lambda x: np.where(x > 0, x, np.exp(x) - 1),
     "gelu": lambda x: 0.5 * x * (1 + _erf(x / np.sqrt(2))),
     "silu": lambda x: x / (1 + np.exp(-x)),
+    "log_softmax": lambda x: x - np.log(np.exp(x).sum(axis=-1, keepdims=True)),
+    "softsign": lambda x: x / (1 + np.abs(x)),
+    "log_sigmoid": lambda x: -np.log(1 + np.exp(-x)),
+    "exponential": np.exp,
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "hard_tanh": lambda x: np.clip(x, -1, 1),
+    "hard_sigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
+    "hard_silu": lambda x: x * np.clip(x + 3, 0, 6) / 6,
+    "selu": lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * (np.exp(x) - 1)),
+    "celu": lambda x: np.where(x > 0, x, np.exp(x) - 1),
+    "mish": lambda x: x * np.tanh(np.log(1 + np.exp(x))),
+    "squareplus": lambda x: (x + np.sqrt(x * x + 4)) / 2,
+    "glu": lambda x: x[:, :3] / (1 + np.exp(-x[:, 3:])),
 }
 
 
@@ -38,13 +51,13 @@ def test_formula(name):
 @pytest.mark.parametrize("name", FORMULAS)
 def test_gradient(name):
     def f(x):
-        return np.sum(activations.get(name)(x) * np.cos(X))
+        return np.sum(activations.get(name)(x) * np.cos(X)[:, :3 if name == "glu" else 6])
     np.testing.assert_allclose(grad(f)(X), finite_difference(f, (X,)), rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_gradient_of_large_arguments_is_finite(name):
-    x = np.array([[-1000.0, -100.0, 100.0, 1000.0]])
+    x = np.array([[-1000.0, -100.0, 100.0, 1000.0 if name != "exponential" else 700.0]])
     assert np.isfinite(activations.get(name)(x)).all()
     assert np.isfinite(grad(lambda x: np.sum(activations.get(name)(x)))(x)).all()
 
@@ -53,6 +66,9 @@ def test_options():
     np.testing.assert_allclose(activations.gelu(X, approximate=True), FORMULAS["gelu"](X), atol=5e-4)
     np.testing.assert_allclose(activations.leaky_relu(X, 0.5), np.where(X > 0, X, 0.5 * X))
     np.testing.assert_allclose(activations.elu(X, 2.0), np.where(X > 0, X, 2 * (np.exp(X) - 1)))
+    np.testing.assert_allclose(activations.celu(X, 2.0), np.where(X > 0, X, 2 * (np.exp(X / 2) - 1)))
+    np.testing.assert_allclose(activations.squareplus(X, 1.0), (X + np.sqrt(X * X + 1)) / 2)
+    np.testing.assert_allclose(activations.glu(X, axis=0), X[:2] / (1 + np.exp(-X[2:])))
     np.testing.assert_allclose(activations.softmax(X, axis=0), np.exp(X) / np.exp(X).sum(axis=0))
     with pytest.raises(ArgumentError, match="axis 2"):
         activations.softmax(X, axis=2)

@@ -65,7 +65,7 @@ def dot_product_attention(query: Any, key: Any, value: Any, mask: Any = None, bi
         weights = ew.select(allowed, weights, 0.0)  # matters where nothing is allowed
     if dropout_rate:
         if dropout_key is None:
-            raise ArgumentError.of(f"dot_product_attention got dropout_rate={dropout_rate} and no key",
+            raise ArgumentError.of(f"the function dot_product_attention got dropout_rate={dropout_rate} and no key",
                                    "a key for the random choice", "dropout_key=random.key(1)")
         weights = dropout(dropout_key, weights, dropout_rate)
     return labelled(weights, value, (_BATCH, _HEAD, _QUERY, _KEY), (_BATCH, _KEY, _HEAD, _D),
@@ -77,7 +77,7 @@ def _check(query: Any, key: Any, value: Any) -> None:
     if (len(q), len(k), len(v)) != (4, 4, 4) or not (q[0] == k[0] == v[0] and k[1:3] == v[1:3] and q[3] == k[3]) or (
             not k[1] or not k[2] or q[2] % k[2]):
         raise ShapeError.of(
-            f"dot_product_attention got a query of shape {tuple(q)}, a key of {tuple(k)} and a value of {tuple(v)}",
+            f"the function dot_product_attention got a query of shape {tuple(q)}, a key of {tuple(k)} and a value of {tuple(v)}",
             "(batch, queries, heads, d), (batch, keys, heads, d), (batch, keys, heads, e)",
             "x.reshape(batch, length, heads, -1)")
 
@@ -96,7 +96,7 @@ def _allowed(mask: Any, causal: bool, logits: Any, shape: tuple[int, ...]) -> An
     allowed = None
     if mask is not None:
         if dtype_of(mask) != np.dtype(bool):
-            raise ChainruleTypeError.of(f"dot_product_attention got a mask of dtype {dtype_of(mask)}",
+            raise ChainruleTypeError.of(f"the function dot_product_attention got a mask of dtype {dtype_of(mask)}",
                                         "bools: True where a query may see a key", "mask.astype(bool)")
         _fits("mask", mask, shape)
         allowed = mask
@@ -109,5 +109,5 @@ def _allowed(mask: Any, causal: bool, logits: Any, shape: tuple[int, ...]) -> An
 
 def _fits(name: str, x: Any, shape: tuple[int, ...]) -> None:
     if broadcast_shapes(shape_of(x), shape) != shape:
-        raise ShapeError.of(f"dot_product_attention got a {name} of shape {shape_of(x)}",
+        raise ShapeError.of(f"the function dot_product_attention got a {name} of shape {shape_of(x)}",
                             f"what broadcasts to (batch, heads, queries, keys) = {shape}", f"{name}[:, None]")

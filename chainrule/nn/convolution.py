@@ -57,7 +57,7 @@ def conv(x: Any, kernel: Any, stride: Extents = 1, padding: Padding = "valid", d
     whole("groups", groups)
     if x.shape[-1] != kernel.shape[-2] * groups or kernel.shape[-1] % groups:
         raise ShapeError.of(
-            f"conv of an input of {x.shape[-1]} channels with a kernel of shape {tuple(kernel.shape)}, groups={groups}",
+            f"the function conv of an input of {x.shape[-1]} channels with a kernel of shape {tuple(kernel.shape)}, groups={groups}",
             "a kernel of shape (*window, in / groups, out), out a multiple of groups",
             f"kernel of shape {(*kernel.shape[:n], x.shape[-1], kernel.shape[-1])}")
     over = windows("conv", tuple(x.shape[1:-1]), tuple(kernel.shape[:n]), each("conv", "stride", stride, n),
@@ -93,7 +93,7 @@ def conv_transpose(x: Any, kernel: Any, stride: Extents = 1, padding: Padding = 
     _check_kernel("conv_transpose", x, kernel, n)
     if x.shape[-1] != kernel.shape[-1]:
         raise ShapeError.of(
-            f"conv_transpose of an input of {x.shape[-1]} channels with a kernel of shape {tuple(kernel.shape)}",
+            f"the function conv_transpose of an input of {x.shape[-1]} channels with a kernel of shape {tuple(kernel.shape)}",
             "a kernel of shape (*window, out, in)", "np.swapaxes(kernel, -1, -2)")
     window, extents = tuple(kernel.shape[:n]), tuple(x.shape[1:-1])
     steps, gaps = each("conv_transpose", "stride", stride, n), each("conv_transpose", "dilation", dilation, n)
@@ -101,7 +101,7 @@ def conv_transpose(x: Any, kernel: Any, stride: Extents = 1, padding: Padding = 
     pads = [_transposed_pads(padding, i, n, extents[i], reach, steps[i], more[i])
             for i, reach in enumerate(reaches(window, gaps))]
     if any(lo < 0 for lo, _ in pads):
-        raise ArgumentError.of(f"conv_transpose got padding={padding!r} for a window of {window}",
+        raise ArgumentError.of(f"the function conv_transpose got padding={padding!r} for a window of {window}",
                                "padding below the window's reach", "padding='valid'")
     over = Windows(extents, window, (1,) * n, gaps, tuple(pads), steps)
     spatial = tuple(range(n))
@@ -140,7 +140,7 @@ def _transposed_pads(padding: Padding, axis: int, n: int, extent: int, reach: in
     if isinstance(padding, str):
         kind = padding.lower()
         if kind not in ("valid", "same"):
-            raise ArgumentError.of(f"conv_transpose got padding={padding!r}", "'valid', 'same', or numbers",
+            raise ArgumentError.of(f"the function conv_transpose got padding={padding!r}", "'valid', 'same', or numbers",
                                    "padding='same'")
         if kind == "valid":
             cut, result = 0, full + (max(stride - reach, 0) if more is None else more)
@@ -151,7 +151,7 @@ def _transposed_pads(padding: Padding, axis: int, n: int, extent: int, reach: in
         given = padding if isinstance(padding, int | np.integer) else padding[axis] if len(padding) == n else None
         pair = (given, given) if isinstance(given, int | np.integer) else tuple(given or ())
         if len(pair) != 2:
-            raise ArgumentError.of(f"conv_transpose got padding={padding!r} for {n} spatial axes",
+            raise ArgumentError.of(f"the function conv_transpose got padding={padding!r} for {n} spatial axes",
                                    "a whole number, or for each axis one or a pair", "padding=1")
         cut, result = int(pair[0]), full - int(pair[0]) - int(pair[1]) + (more or 0)
     before = reach - 1 - cut
@@ -162,14 +162,14 @@ def _more(output_padding: Extents, stride: tuple[int, ...]) -> tuple[int, ...]:
     n = len(stride)
     given = (output_padding,) * n if isinstance(output_padding, int | np.integer) else tuple(output_padding)
     if len(given) != n or any(not 0 <= m < s for m, s in zip(given, stride, strict=True)):
-        raise ArgumentError.of(f"conv_transpose got output_padding={output_padding!r} with stride {stride}",
+        raise ArgumentError.of(f"the function conv_transpose got output_padding={output_padding!r} with stride {stride}",
                                "from 0 to below the stride", "output_padding=1, stride=2")
     return tuple(int(m) for m in given)
 
 
 def _check_kernel(name: str, x: Any, kernel: Any, n: int) -> None:
     if len(kernel.shape) != n + 2 or not all(kernel.shape[:n]):
-        raise ShapeError.of(f"{name} of an input of shape {tuple(x.shape)} (channels last) with a kernel of shape "
+        raise ShapeError.of(f"the function {name} of an input of shape {tuple(x.shape)} (channels last) with a kernel of shape "
                             f"{tuple(kernel.shape)}", f"a kernel of {n + 2} axes: its window, then channels",
                             f"kernel of shape {(*(3,) * n, x.shape[-1], 8)}")
 

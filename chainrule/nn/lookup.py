@@ -56,12 +56,12 @@ def embedding(ids: Any, table: Any) -> Any:
     ids = _whole_numbers("embedding", ids)
     rows = shape_of(table)
     if not rows:
-        raise ShapeError.of("embedding got a scalar table", "a table of shape (rows, width)", "np.zeros((1000, 64))")
+        raise ShapeError.of("the function embedding got a scalar table", "a table of shape (rows, width)", "np.zeros((1000, 64))")
     return take(table, checked_indices(ids, rows[0], 0), axis=0)
 
 
 def _whole_numbers(name: str, x: Any) -> Any:
     if dtype_of(x).kind not in "iu":
-        raise ChainruleTypeError.of(f"{name} got numbers of dtype {dtype_of(x)}", "whole numbers",
+        raise ChainruleTypeError.of(f"the function {name} got numbers of dtype {dtype_of(x)}", "whole numbers",
                                     "labels.astype(np.int64)")
     return x if isinstance(x, Traced) else np.asarray(x)

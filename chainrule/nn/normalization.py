@@ -123,7 +123,7 @@ def group_norm(x: Any, groups: int, scale: Any = None, offset: Any = None, axis:
     shape = shape_of(x)
     at = axis_of(axis, len(shape))
     if at == 0 or shape[at] % whole("groups", groups):
-        raise ShapeError.of(f"group_norm with {groups} groups over axis {axis} of shape {shape}",
+        raise ShapeError.of(f"the function group_norm with {groups} groups over axis {axis} of shape {shape}",
                             "a channel axis after the batch, its extent a multiple of groups", "groups=1")
     apart = reshaped(x, (*shape[:at], groups, shape[at] // groups, *shape[at + 1:]))
     mean, variance = moments(apart, tuple(i for i in range(1, len(shape) + 1) if i != at), keepdims=True)
@@ -141,6 +141,6 @@ def _along(name: str, parameter: Any, x: Any, axes: tuple[int, ...]) -> Any:
     shape = shape_of(x)
     fits = tuple(shape[a] for a in axes)
     if shape_of(parameter) != fits:
-        raise ShapeError.of(f"{name} has shape {shape_of(parameter)} for axes {axes} of an array of shape {shape}",
+        raise ShapeError.of(f"the function {name} has shape {shape_of(parameter)} for axes {axes} of an array of shape {shape}",
                             f"shape {fits}", f"{name}=np.ones({fits})")
     return np.reshape(parameter, tuple(n if i in axes else 1 for i, n in enumerate(shape)))

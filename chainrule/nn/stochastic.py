@@ -35,7 +35,7 @@ def dropout(key: Any, x: Any, rate: float, noise_shape: Sequence[int] | None = N
         return x
     noise = shape if noise_shape is None else tuple(noise_shape)
     if broadcast_shapes(noise, shape) != shape:
-        raise ShapeError.of(f"dropout got noise_shape={noise} for an array of shape {shape}",
+        raise ShapeError.of(f"the function dropout got noise_shape={noise} for an array of shape {shape}",
                             "a shape that broadcasts to it", f"noise_shape={(1, *shape[1:])}")
     kept = random.bernoulli(key, 1.0 - rate, noise)
     return ew.select(kept, ew.mul(x, 1.0 / (1.0 - rate)), 0.0)

@@ -80,7 +80,7 @@ def windows(name: str, extents: tuple[int, ...], window: tuple[int, ...], stride
     pads = padding_pairs(name, padding, extents, window, stride, dilation)
     out = Windows(extents, window, stride, dilation, pads, (1,) * len(extents))
     if any(n < r for n, r in zip(out.padded_extents, reaches(window, dilation), strict=True)):
-        raise ShapeError.of(f"{name} with a window of {reaches(window, dilation)} over an input of {extents} "
+        raise ShapeError.of(f"the function {name} with a window of {reaches(window, dilation)} over an input of {extents} "
                             f"(padded: {out.padded_extents})", "a window that fits into the input", "padding='same'")
     return out
 
@@ -108,7 +108,7 @@ def padding_pairs(name: str, padding: Padding, extents: tuple[int, ...], window:
         if len(pairs) == len(extents) and all(len(p) == 2 and min(p) >= 0 for p in pairs):
             return tuple((int(lo), int(hi)) for lo, hi in pairs)
     raise ArgumentError.of(
-        f"{name} got padding={padding!r} for {len(extents)} spatial axes",
+        f"the function {name} got padding={padding!r} for {len(extents)} spatial axes",
         "'valid', 'same', 'causal' (one axis), a whole number, or for each axis a whole number or a pair",
         "padding='same'")
 
@@ -123,7 +123,7 @@ def each(name: str, what: str, value: int | Sequence[int], n: int) -> tuple[int,
     """A whole number of 1 or more for each of ``n`` spatial axes, given as one or several."""
     numbers = (value,) * n if isinstance(value, int | np.integer) else tuple(value)
     if len(numbers) != n or any(isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1 for k in numbers):
-        raise ArgumentError.of(f"{name} got {what}={value!r} for {n} spatial axes",
+        raise ArgumentError.of(f"the function {name} got {what}={value!r} for {n} spatial axes",
                                f"a whole number above 0, or {n} of them", f"{what}=2")
     return tuple(int(k) for k in numbers)
 
@@ -133,11 +133,11 @@ def channels_last(name: str, x: Any, data_format: str) -> Any:
     x = x if isinstance(x, Traced) else np.asarray(x)
     ndim = len(x.shape)
     if not 3 <= ndim <= 5:
-        raise ShapeError.of(f"{name} got an array of shape {tuple(x.shape)}",
+        raise ShapeError.of(f"the function {name} got an array of shape {tuple(x.shape)}",
                             "(batch, length, channels), (batch, height, width, channels) or one axis more",
                             f"nn.{name}(x[None])   # one sample is a batch of one")
     if data_format not in ("channels_last", "channels_first"):
-        raise ArgumentError.of(f"{name} got data_format={data_format!r}", "'channels_last' or 'channels_first'",
+        raise ArgumentError.of(f"the function {name} got data_format={data_format!r}", "'channels_last' or 'channels_first'",
                                "data_format='channels_last'")
     return x if data_format == "channels_last" else transposed(x, (0, *range(2, ndim), 1))
 
