@@ -77,7 +77,7 @@ def _check(query: Any, key: Any, value: Any) -> None:
     if (len(q), len(k), len(v)) != (4, 4, 4) or not (q[0] == k[0] == v[0] and k[1:3] == v[1:3] and q[3] == k[3]) or (
             not k[1] or not k[2] or q[2] % k[2]):
         raise ShapeError.of(
-            f"the function dot_product_attention got a query of shape {tuple(q)}, a key of {tuple(k)} and a value of {tuple(v)}",
+            f"got a query of shape {tuple(q)}, a key of {tuple(k)} and a value of {tuple(v)} for attention",
             "(batch, queries, heads, d), (batch, keys, heads, d), (batch, keys, heads, e)",
             "x.reshape(batch, length, heads, -1)")
 

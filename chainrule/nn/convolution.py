@@ -57,7 +57,7 @@ def conv(x: Any, kernel: Any, stride: Extents = 1, padding: Padding = "valid", d
     whole("groups", groups)
     if x.shape[-1] != kernel.shape[-2] * groups or kernel.shape[-1] % groups:
         raise ShapeError.of(
-            f"the function conv of an input of {x.shape[-1]} channels with a kernel of shape {tuple(kernel.shape)}, groups={groups}",
+            f"a convolution of {x.shape[-1]} channels with a kernel of shape {tuple(kernel.shape)} and groups={groups}",
             "a kernel of shape (*window, in / groups, out), out a multiple of groups",
             f"kernel of shape {(*kernel.shape[:n], x.shape[-1], kernel.shape[-1])}")
     over = windows("conv", tuple(x.shape[1:-1]), tuple(kernel.shape[:n]), each("conv", "stride", stride, n),
@@ -93,7 +93,7 @@ def conv_transpose(x: Any, kernel: Any, stride: Extents = 1, padding: Padding = 
     _check_kernel("conv_transpose", x, kernel, n)
     if x.shape[-1] != kernel.shape[-1]:
         raise ShapeError.of(
-            f"the function conv_transpose of an input of {x.shape[-1]} channels with a kernel of shape {tuple(kernel.shape)}",
+            f"a transposed convolution of {x.shape[-1]} channels with a kernel of shape {tuple(kernel.shape)}",
             "a kernel of shape (*window, out, in)", "np.swapaxes(kernel, -1, -2)")
     window, extents = tuple(kernel.shape[:n]), tuple(x.shape[1:-1])
     steps, gaps = each("conv_transpose", "stride", stride, n), each("conv_transpose", "dilation", dilation, n)
@@ -140,8 +140,8 @@ def _transposed_pads(padding: Padding, axis: int, n: int, extent: int, reach: in
     if isinstance(padding, str):
         kind = padding.lower()
         if kind not in ("valid", "same"):
-            raise ArgumentError.of(f"the function conv_transpose got padding={padding!r}", "'valid', 'same', or numbers",
-                                   "padding='same'")
+            raise ArgumentError.of(f"the function conv_transpose got padding={padding!r}",
+                                   "'valid', 'same', or numbers", "padding='same'")
         if kind == "valid":
             cut, result = 0, full + (max(stride - reach, 0) if more is None else more)
         else:
@@ -162,15 +162,15 @@ def _more(output_padding: Extents, stride: tuple[int, ...]) -> tuple[int, ...]:
     n = len(stride)
     given = (output_padding,) * n if isinstance(output_padding, int | np.integer) else tuple(output_padding)
     if len(given) != n or any(not 0 <= m < s for m, s in zip(given, stride, strict=True)):
-        raise ArgumentError.of(f"the function conv_transpose got output_padding={output_padding!r} with stride {stride}",
+        raise ArgumentError.of(f"got output_padding={output_padding!r} with stride {stride}",
                                "from 0 to below the stride", "output_padding=1, stride=2")
     return tuple(int(m) for m in given)
 
 
 def _check_kernel(name: str, x: Any, kernel: Any, n: int) -> None:
     if len(kernel.shape) != n + 2 or not all(kernel.shape[:n]):
-        raise ShapeError.of(f"the function {name} of an input of shape {tuple(x.shape)} (channels last) with a kernel of shape "
-                            f"{tuple(kernel.shape)}", f"a kernel of {n + 2} axes: its window, then channels",
+        raise ShapeError.of(f"the function {name} got an input of shape {tuple(x.shape)} (channels last) and a kernel "
+                            f"of shape {tuple(kernel.shape)}", f"a kernel of {n + 2} axes: its window, then channels",
                             f"kernel of shape {(*(3,) * n, x.shape[-1], 8)}")
 
 

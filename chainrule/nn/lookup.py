@@ -56,7 +56,8 @@ def embedding(ids: Any, table: Any) -> Any:
     ids = _whole_numbers("embedding", ids)
     rows = shape_of(table)
     if not rows:
-        raise ShapeError.of("the function embedding got a scalar table", "a table of shape (rows, width)", "np.zeros((1000, 64))")
+        raise ShapeError.of("the function embedding got a scalar table", "a table of shape (rows, width)",
+                            "np.zeros((1000, 64))")
     return take(table, checked_indices(ids, rows[0], 0), axis=0)
 
 

@@ -141,6 +141,6 @@ def _along(name: str, parameter: Any, x: Any, axes: tuple[int, ...]) -> Any:
     shape = shape_of(x)
     fits = tuple(shape[a] for a in axes)
     if shape_of(parameter) != fits:
-        raise ShapeError.of(f"the function {name} has shape {shape_of(parameter)} for axes {axes} of an array of shape {shape}",
+        raise ShapeError.of(f"got {name} of shape {shape_of(parameter)} for axes {axes} of an array of shape {shape}",
                             f"shape {fits}", f"{name}=np.ones({fits})")
     return np.reshape(parameter, tuple(n if i in axes else 1 for i, n in enumerate(shape)))

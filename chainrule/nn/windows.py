@@ -80,7 +80,7 @@ def windows(name: str, extents: tuple[int, ...], window: tuple[int, ...], stride
     pads = padding_pairs(name, padding, extents, window, stride, dilation)
     out = Windows(extents, window, stride, dilation, pads, (1,) * len(extents))
     if any(n < r for n, r in zip(out.padded_extents, reaches(window, dilation), strict=True)):
-        raise ShapeError.of(f"the function {name} with a window of {reaches(window, dilation)} over an input of {extents} "
+        raise ShapeError.of(f"the function {name} got a window of {reaches(window, dilation)} for an input of {extents} "
                             f"(padded: {out.padded_extents})", "a window that fits into the input", "padding='same'")
     return out
 
@@ -137,8 +137,8 @@ def channels_last(name: str, x: Any, data_format: str) -> Any:
                             "(batch, length, channels), (batch, height, width, channels) or one axis more",
                             f"nn.{name}(x[None])   # one sample is a batch of one")
     if data_format not in ("channels_last", "channels_first"):
-        raise ArgumentError.of(f"the function {name} got data_format={data_format!r}", "'channels_last' or 'channels_first'",
-                               "data_format='channels_last'")
+        raise ArgumentError.of(f"the function {name} got data_format={data_format!r}",
+                               "'channels_last' or 'channels_first'", "data_format='channels_last'")
     return x if data_format == "channels_last" else transposed(x, (0, *range(2, ndim), 1))
 
 
