@@ -302,6 +302,35 @@ def test_activations_are_those_of_keras():
     assert nn.logsumexp is cr.numpy.logsumexp
 
 
+EACH = {
+    "conv": (lambda x, k: nn.conv(x, k, 2, "same"), (2, 5, 4, 3), (3, 2, 3, 2)),
+    "conv in groups": (lambda x, k: nn.conv(x, k, groups=3), (2, 5, 3), (2, 1, 6)),
+    "conv_transpose": (lambda x, k: nn.conv_transpose(x, k, 2, "same"), (2, 3, 4, 3), (3, 2, 2, 3)),
+    "max_pool": (lambda x: nn.max_pool(x, 2, padding="same"), (2, 5, 3)),
+    "avg_pool": (lambda x: nn.avg_pool(x, 2, padding="same"), (2, 5, 3)),
+    "layer_norm": (nn.layer_norm, (2, 5), (5,)),
+    "group_norm": (lambda x: nn.group_norm(x, 2), (3, 2, 4)),
+    "attention": (lambda q, k: nn.dot_product_attention(q, k, k, causal=True), (1, 3, 2, 4), (1, 3, 1, 4)),
+    "one_hot": (lambda x: nn.one_hot(np.floor(x).astype(int), 3), (4,)),
+    "embedding": (lambda t: nn.embedding(np.array([2, 0, 2]), t), (3, 2)),
+}
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_batched_functions_and_gradients_are_loops(name):
+    f, *shapes = EACH[name]
+    args = [numbers(3, *shape) for shape in shapes]
+
+    def slope(*args):
+        return cr.grad(lambda *a: np.sum(np.sin(f(*a))), tuple(range(len(args))))(*args)
+    expected = np.stack([f(*(a[i] for a in args)) for i in range(3)])
+    slopes = [np.stack(s) for s in zip(*(slope(*(a[i] for a in args)) for i in range(3)), strict=True)]
+    for run in (cr.vmap, lambda g: jit(cr.vmap(g))):
+        assert_same(run(f)(*args), expected, scale=64)
+        for got, wanted in zip(run(slope)(*args), slopes, strict=True):
+            assert_same(got, wanted, scale=64)
+
+
 @pytest.mark.parametrize(("call", "error", "message"), [
     (lambda: nn.conv(np.ones((5, 2)), np.ones((3, 2, 4))), ShapeError, r"x\[None\]"),
     (lambda: nn.conv(np.ones((1, 5, 2)), np.ones((3, 3, 2, 4))), ShapeError, "kernel of 3 axes"),

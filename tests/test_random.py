@@ -9,10 +9,10 @@ from support import assert_same, reference
 
 import chainrule.numpy  # noqa: F401
 from chainrule import random, runtime
-from chainrule.autodiff import grad, jvp
+from chainrule.autodiff import grad, jvp, vmap
 from chainrule.check import check_grads
+from chainrule.control import scan
 from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
-from chainrule.ops.control import scan
 from chainrule.ops.random import log_gamma_path, threefry
 from chainrule.random.special import log_gamma, normal_quantile
 
@@ -79,6 +79,15 @@ def test_compiled_is_reference_is_immediate(name):
     assert_same(runtime.jit(make)(KEY), at_once, limit=8, scale=4)
     assert_same(make(random.key(42)), at_once)
     assert at_once.size < 2 or not np.array_equal(make(random.key(43)), at_once)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_of_many_keys(name):
+    make, keys = MAKERS[name], random.split(KEY, 3)
+    expected = np.stack([make(k) for k in keys])
+    assert_same(vmap(make)(keys), expected, limit=8, scale=4)
+    if name in ("normal", "randint", "choice once", "gamma", "poisson"):
+        assert_same(runtime.jit(vmap(make))(keys), expected, limit=8, scale=4)
 
 
 def test_traced_numbers_give_other_keys():
@@ -254,6 +263,8 @@ def test_multivariate_normal():
     np.testing.assert_allclose(x.mean(axis=0), mean, atol=0.03)
     np.testing.assert_allclose(np.cov(x.T), cov, atol=0.05)
     assert random.multivariate_normal(KEY, np.zeros((4, 2)), np.eye(2)).shape == (4, 2)
+    with pytest.raises(ArgumentError, match="not positive definite"):
+        random.multivariate_normal(KEY, np.zeros(2), -np.eye(2))
     with pytest.raises(ShapeError, match="covariances of shape"):
         random.multivariate_normal(KEY, np.zeros(3), np.eye(2))
 
@@ -264,6 +275,9 @@ def test_extreme_parameters():
     tiny = random.dirichlet(KEY, np.full(4, 1e-3), 100)
     np.testing.assert_allclose(tiny.sum(axis=-1), 1, rtol=1e-6)
     assert (random.uniform(KEY, 1000, minval=1.0, maxval=np.nextafter(np.float32(1), np.float32(2))) == 1).all()
+    half = random.uniform(KEY, N, np.float16)
+    assert half.dtype == np.float16 and half.max() == 1 - 2**-11 and half.min() == 0
+    assert random.uniform(KEY, N, np.float16, 0.0, 3.0).max() < 3
     assert random.randint(KEY, 1000, 0, 256, np.uint8).max() > 250
     far = random.truncated_normal(KEY, 6.0, np.inf, 1000, np.float64)
     assert far.min() >= 6 and 6.1 < far.mean() < 6.2

@@ -59,7 +59,7 @@ def dot_product_attention(query: Any, key: Any, value: Any, mask: Any = None, bi
         logits = ew.add(logits, bias)
     allowed = _allowed(mask, causal, logits, shape)
     if allowed is not None:
-        logits = ew.select(allowed, logits, float(np.finfo(np.float32).min))
+        logits = ew.select(allowed, logits, _far_below(logits.dtype))
     weights = softmax(logits)
     if allowed is not None:
         weights = ew.select(allowed, weights, 0.0)  # matters where nothing is allowed
@@ -105,6 +105,11 @@ def _allowed(mask: Any, causal: bool, logits: Any, shape: tuple[int, ...]) -> An
         past = ew.ge(positions(logits, square, 0), positions(logits, square, 1))
         allowed = past if allowed is None else np.logical_and(allowed, past)
     return allowed
+
+
+def _far_below(dtype: np.dtype) -> float:
+    """A logit whose weight is 0, and finite, so that no NaN comes where nothing is allowed."""
+    return -6e4 if dtype == np.float16 else -1e38
 
 
 def _fits(name: str, x: Any, shape: tuple[int, ...]) -> None:

@@ -80,7 +80,7 @@ def windows(name: str, extents: tuple[int, ...], window: tuple[int, ...], stride
     pads = padding_pairs(name, padding, extents, window, stride, dilation)
     out = Windows(extents, window, stride, dilation, pads, (1,) * len(extents))
     if any(n < r for n, r in zip(out.padded_extents, reaches(window, dilation), strict=True)):
-        raise ShapeError.of(f"the function {name} got a window of {reaches(window, dilation)} for an input of {extents} "
+        raise ShapeError.of(f"the function {name} got a window of {reaches(window, dilation)} for extents {extents} "
                             f"(padded: {out.padded_extents})", "a window that fits into the input", "padding='same'")
     return out
 

@@ -22,14 +22,18 @@ def uniform(key: Any, shape: Shape = None, dtype: Any = np.float32, minval: Any 
         >>> u.shape, u.dtype
         ((2, 3), dtype('float32'))
     """
-    size, kind = extents(shape, minval, maxval), working(dtype)
+    size, kind, result = extents(shape, minval, maxval), working(dtype), np.dtype(dtype)
     ordered("minval", minval, "maxval", maxval)
     x = unit(key, size, kind)
-    if (type(minval), type(maxval)) != (float, float) or (minval, maxval) != (0.0, 1.0):
-        low, high = convert(minval, kind), convert(maxval, kind)
-        x = x * (high - low) + low
-        x = ew.select(ew.lt(x, high), x, low)  # the sum may round up to maxval
-    return convert(x, np.dtype(dtype))
+    if result.itemsize == 2:  # as many bits as its significand holds: more would round, up to 1
+        step = 2.0**11 if result == np.float16 else 2.0**8
+        x = ew.mul(ew.floor(ew.mul(x, step)), 1 / step)
+    if (type(minval), type(maxval)) == (float, float) and (minval, maxval) == (0.0, 1.0):
+        return convert(x, result)
+    low, high = convert(minval, kind), convert(maxval, kind)
+    x = convert(x * (high - low) + low, result)
+    low, high = convert(low, result), convert(high, result)
+    return ew.select(ew.lt(x, high), x, low)  # the sum may have been rounded up to maxval
 
 
 def normal(key: Any, shape: Shape = None, dtype: Any = np.float32, loc: Any = 0.0, scale: Any = 1.0) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.arguments import whole
-from chainrule.errors import ShapeError
+from chainrule.errors import ArgumentError, ShapeError
 from chainrule.ops.declare import broadcast_shapes, convert, shape_of
 from chainrule.random.continuous import standard_normal, unit
 from chainrule.random.keys import fold_in
@@ -37,7 +37,11 @@ def multivariate_normal(key: Any, mean: Any, cov: Any, shape: Shape = None, dtyp
     n = extent[-1]
     lead = broadcast_shapes(extent[:-1], square[:-2]) if shape is None else extents(shape)
     extents((*lead, n), np.empty(extent), np.empty((*square[:-2], n)))
-    factor = np.linalg.cholesky(convert(cov, kind))
+    try:
+        factor = np.linalg.cholesky(convert(cov, kind))
+    except np.linalg.LinAlgError:
+        raise ArgumentError.of("got covariances that are not positive definite", "a symmetric matrix of positive "
+                               "eigenvalues", "cov + 1e-6 * np.eye(n)") from None
     z = standard_normal(key, (*lead, n), kind)
     return convert(convert(mean, kind) + np.matmul(factor, z[..., None])[..., 0], np.dtype(dtype))
 
