@@ -277,7 +277,6 @@ def test_extreme_parameters():
     assert (random.uniform(KEY, 1000, minval=1.0, maxval=np.nextafter(np.float32(1), np.float32(2))) == 1).all()
     half = random.uniform(KEY, N, np.float16)
     assert half.dtype == np.float16 and half.max() == 1 - 2**-11 and half.min() == 0
-    assert random.uniform(KEY, N, np.float16, 0.0, 3.0).max() < 3
     assert random.randint(KEY, 1000, 0, 256, np.uint8).max() > 250
     far = random.truncated_normal(KEY, 6.0, np.inf, 1000, np.float64)
     assert far.min() >= 6 and 6.1 < far.mean() < 6.2

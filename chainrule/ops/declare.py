@@ -141,6 +141,11 @@ def constant_node(value: Any) -> Node:
         return value
     array = np.asarray(value)
     check_dtype(array.dtype)
+    repeated = [n > 1 and s == 0 for n, s in zip(array.shape, array.strides, strict=True)]
+    if any(repeated):  # a broadcast view: its memory stays small as a node of its own
+        small = constant_node(array[tuple(0 if r else slice(None) for r in repeated)])
+        dims = tuple(i for i, r in enumerate(repeated) if not r)
+        return make(REGISTRY["broadcast"], (small,), {"shape": array.shape, "dims": dims})
     return Node(CONSTANT, (), {"value": array}, array.shape, array.dtype, array)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import convert, expand
 from chainrule.random.continuous import open_unit, unit
+from chainrule.random.discrete import count_below
 from chainrule.random.keys import fold_in
 from chainrule.random.parameters import FLOAT64, Shape, extents, known, not_negative, probability, whole_dtype
 from chainrule.random.special import log_factorials, log_gamma
@@ -121,8 +122,7 @@ def _times(k: Any, log_p: Any) -> Any:
 def _inverted(key: Any, shape: tuple[int, ...], log_mass: Any) -> Any:
     """Counts of the probabilities exp(log_mass) of 0, 1, 2 … along the last axis: how many running sums are below u."""
     running = np.cumsum(ew.exp(log_mass), axis=-1)[..., :-1]
-    u = unit(key, shape, FLOAT64)
-    return np.sum(ew.cast(ew.ge(u[..., None], running), dtype=FLOAT64), axis=-1)
+    return convert(count_below(unit(key, shape, FLOAT64), running), FLOAT64)
 
 
 def _transformed(key: Any, shape: tuple[int, ...], a: Any, b: Any, centre: Any, most: Any, squeeze: Any, factor: Any,

@@ -184,7 +184,7 @@ def _weights(p: Any, n: int) -> Any:
 def _weighted(key: Any, p: Any, shape: tuple[int, ...], replace: bool) -> Any:
     if replace:
         running = np.cumsum(p)
-        return _count_below(unit(key, shape, FLOAT64) * running[-1], running[:-1])
+        return count_below(unit(key, shape, FLOAT64) * running[-1], running[:-1])
     values, count = known(p), int(np.prod(shape))
     if values is not None and np.count_nonzero(values) < count:
         raise ArgumentError.of(f"a choice of {count} without replacement from {np.count_nonzero(values)} elements of "
@@ -193,9 +193,9 @@ def _weighted(key: Any, p: Any, shape: tuple[int, ...], replace: bool) -> Any:
     return np.argsort(waiting)[:count].reshape(shape)
 
 
-def _count_below(x: Any, steps: Any) -> Any:
-    """How many of the ascending ``steps`` are not above each x."""
-    if isinstance(x, Traced) or isinstance(steps, Traced):
+def count_below(x: Any, steps: Any) -> Any:
+    """How many of the ``steps``, ascending along their last axis, are not above each x."""
+    if isinstance(x, Traced) or isinstance(steps, Traced) or steps.ndim > 1:
         return np.sum(ew.cast(ew.ge(x[..., None], steps), dtype=np.dtype(np.int64)), axis=-1)
     return np.asarray(np.searchsorted(steps, x, side="right"), np.int64)
 
