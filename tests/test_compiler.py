@@ -197,3 +197,10 @@ def test_many_threads_may_call_one_function():
     for t in threads:
         t.join()
     assert from_threads == [expected] * 80
+
+
+def test_a_broadcast_constant_stays_small():
+    rows = np.arange(3.0)
+    graph = trace(lambda x: x + np.broadcast_to(rows, (1000, 3)) + rows, np.ones((1000, 3)))
+    assert max(node.params["value"].size for node in graph.nodes if node.op.name == "constant") <= 3
+    np.testing.assert_array_equal(graph.evaluate(np.ones((1000, 3)))[0], np.ones((1000, 3)) + 2 * rows)
