@@ -1,7 +1,7 @@
 """What bounds a step of the 784-512-512-10 network: its parts, each in a native loop of its own, one thread.
 
-Every product is timed with warm caches, as it stands in the step; below, what the machine's multiply-adds allow at best,
-measured as a loop over twelve vector registers.
+Every product is timed with warm caches, as it stands in the step; below, what the machine's multiply-adds allow at
+best, measured as a loop over twelve vector registers.
 """
 
 import ctypes
