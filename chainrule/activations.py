@@ -40,14 +40,14 @@ def relu(x: Any) -> Any:
 
 
 def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
-    """``x`` where it is positive, else ``negative_slope * x``.
+    """``x`` where it is positive, else ``negative_slope * x``; its derivative at 0 is ``negative_slope``.
 
     Example:
         >>> leaky_relu(np.array([-1.0, 2.0]))
         array([-0.2,  2. ])
     """
     # a factor instead of a choice of two values: its derivative is that same factor
-    return ew.mul(x, ew.select(ew.lt(x, 0.0), _like(x, negative_slope), _like(x, 1.0)))
+    return ew.mul(x, ew.select(ew.gt(x, 0.0), _like(x, 1.0), _like(x, negative_slope)))
 
 
 def sigmoid(x: Any) -> Any:

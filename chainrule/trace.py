@@ -363,8 +363,8 @@ def _whole(x: Any) -> bool:
 
 
 def _multiplied(x: Any, n: int) -> Any:
-    if n < 0:
-        return ew.div(1.0, _multiplied(x, -n))
+    if n < 0:  # powers of 1/x: the chain rule through x ** -n would multiply 0 by infinity at 0 and at infinity
+        return _multiplied(ew.div(1.0, x), -n)
     if n == 0:
         return ew.add(ew.mul(ew.stop_gradient(x), 0), 1) if x.dtype.kind != "f" else expand_one(x)
     if n == 1:

@@ -24,13 +24,14 @@ DOMAIN: dict[str, list[tuple[float, float]]] = {
     "div": [(-3, 3), (0.3, 3)], "sqrt": [(0.1, 9)], "log": [(0.05, 9)], "log2": [(0.05, 9)], "log10": [(0.05, 9)],
     "log1p": [(-0.9, 5)], "pow": [(0.1, 4), (-3, 3)], "tan": [(-1.4, 1.4)], "arcsin": [(-0.9, 0.9)],
     "arccos": [(-0.9, 0.9)], "arccosh": [(1.1, 9)], "arctanh": [(-0.9, 0.9)], "floor_divide": [(-30, 30), (0.7, 5)],
-    "remainder": [(-30, 30), (0.7, 5)]}
+    "remainder": [(-30, 30), (0.7, 5)], "fmod": [(-30, 30), (0.7, 5)], "cbrt": [(0.1, 9)],
+    "hypot": [(0.1, 3), (-3, 3)]}
 # How far apart compiled and reference results may be, in units in the last place; exact where nothing is said.
 ULPS = {name: 4.0 for name in (
     "exp exp2 expm1 log log2 log10 log1p pow sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh arcsinh arccosh "
-    "arctanh sigmoid softplus erf").split()}
+    "arctanh sigmoid softplus erf cbrt hypot").split()}
 # Where the result does not depend smoothly on the inputs, only first derivatives are compared.
-NOT_SMOOTH = frozenset("floor_divide remainder".split())
+NOT_SMOOTH = frozenset("floor_divide remainder fmod".split())
 NO_DERIVATIVE = {
     "input": "a given value", "constant": "a given value", "iota": "no inputs", "all": "the result is bool",
     "any": "the result is bool", "project": "tested with what it is a result of", "scan": "tested in test_control.py",

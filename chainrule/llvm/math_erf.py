@@ -20,6 +20,7 @@ ERF_FAR = (0.9995930790901184, 0.0021779255475848913, -0.005446295719593763, 0.0
            -0.008614697493612766, 0.006102873478084803, -0.002818530425429344, 0.0005705751245841384,
            0.0002868918818421662, -0.0002789864665828645, 6.169406697154045e-05, 2.1057370759081095e-05,
            -9.091056199395098e-06)
+ERF_ONE = 3.94  # from here on erf(x) is 1 in float32
 # (x + c)·e^(x²)·erfc(x) in powers of (x - c)/(x + c) for x >= 0, c = 3 and 4. Relative error 2^-26.9 / 2^-53.7.
 ERFC_CENTRE = {F32: 3.0, F64: 4.0}
 ERFC_ZERO = {F32: 10.1, F64: 27.3}  # beyond these erfc(x) is 0
@@ -79,8 +80,9 @@ def erf(e: Emitter, x: Val) -> Val:
     """2/√π times the integral of e^(-t²) from 0 to x."""
     size, sign = split_sign(e, x)
     if x.dtype == F32:
-        distance = e.sub(at_most(e, size, 3.94), e.like(x, ERF_FAR_CENTRE))
+        distance = e.sub(at_most(e, size, ERF_ONE), e.like(x, ERF_FAR_CENTRE))
         far = halved(e, distance, e.mul(distance, distance), ERF_FAR)
+        far = e.select(e.ge(size, e.like(x, ERF_ONE)), e.like(x, 1), far)  # 1 + erf(-x) has to be 0 there
     else:
         bounded, centre, one = at_most(e, size, 6.0), e.like(x, ERFC_CENTRE[F64]), e.like(x, 1)
         inverse = e.div(one, e.add(bounded, centre))

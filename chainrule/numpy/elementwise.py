@@ -12,7 +12,7 @@ from chainrule.errors import ArgumentError
 from chainrule.numpy.common import array, records
 from chainrule.numpy.reductions import all_, truth
 from chainrule.ops import elementwise as ew
-from chainrule.ops.declare import Op, common_dtype, convert
+from chainrule.ops.declare import Op, Traced, common_dtype, convert, unify
 from chainrule.trace import no_out, power
 
 # ---------------------------------------------------------------- arithmetic
@@ -41,28 +41,6 @@ def float_power(x: Any, y: Any) -> Any:
     """X to the power of y in 64 bits."""
     return power(*(float(v) if isinstance(v, bool | int | float) else convert(array(v), dtypes.FLOAT64) for v in (x,
                                                                                                                   y)))
-
-
-@records(np.cbrt)
-def cbrt(x: Any) -> Any:
-    """The cube root, of negative numbers too."""
-    return ew.mul(ew.sign(x), ew.pow_(ew.abs_(x), 1 / 3))
-
-
-@records(np.hypot)
-def hypot(x: Any, y: Any) -> Any:
-    """√(x² + y²), without overflow on the way."""
-    x, y = ew.abs_(x), ew.abs_(y)
-    large = ew.maximum(x, y)
-    scale = ew.stop_gradient(ew.select(ew.bit_and(ew.gt(large, 0.0), ew.is_finite(large)), large, 1.0))
-    return ew.mul(scale, ew.sqrt(ew.add(square(ew.div(x, scale)), square(ew.div(y, scale)))))
-
-
-@records(np.fmod)
-def fmod(x: Any, y: Any) -> Any:
-    """The remainder with the sign of x (C's fmod)."""
-    rest = ew.remainder(ew.abs_(x), ew.abs_(y))
-    return ew.select(ew.lt(x, 0), ew.neg(rest), rest)
 
 
 @records(np.divmod)
@@ -138,9 +116,11 @@ def round_(a: Any, decimals: int = 0, out: Any = None) -> Any:
 @records(np.logaddexp)
 def logaddexp(x: Any, y: Any) -> Any:
     """log(exp(x) + exp(y)), without overflow."""
-    gap = ew.select(ew.bit_and(ew.eq(x, y), ew.is_inf(x)), 0.0, ew.sub(x, y))
+    both = ew.bit_and(ew.eq(x, y), ew.is_inf(x))  # twice the same infinity: each has half of the derivative
+    gap = ew.select(both, 0.0, ew.sub(x, y))
     # each branch is the whole function, and smooth; the one is accurate where the other is not
-    return ew.select(ew.gt(gap, 0.0), ew.add(x, ew.softplus(ew.neg(gap))), ew.add(y, ew.softplus(gap)))
+    finite = ew.select(ew.gt(gap, 0.0), ew.add(x, ew.softplus(ew.neg(gap))), ew.add(y, ew.softplus(gap)))
+    return ew.select(both, ew.mul(ew.add(x, y), 0.5), finite)
 
 
 @records(np.logaddexp2)
@@ -250,13 +230,21 @@ def _without_nan(op: Op, x: Any, y: Any) -> Any:
 
 @records(np.clip)
 def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: Any = None, max: Any = None) -> Any:
-    """Each element brought into [a_min, a_max]; None for no limit."""
+    """Each element brought into [a_min, a_max]; None for no limit. The bounds belong to the interval: derivative 1."""
     no_out("np.clip", out)
     low, high = (a_min if min is None else min), (a_max if max is None else max)
     a = array(a)
     if low is not None:
-        a = ew.maximum(a, low)
-    return a if high is None else ew.minimum(a, high)
+        a = _limited(a, low, ew.lt)
+    return a if high is None else _limited(a, high, ew.gt)
+
+
+def _limited(a: Any, limit: Any, beyond: Op) -> Any:
+    """``limit`` where ``a`` is beyond it, else ``a`` with its whole derivative, also at a tie. NaN in either stays."""
+    ordered = not isinstance(limit, Traced) and not np.any(np.not_equal(limit, limit))
+    a, limit = unify(a, limit)
+    take_limit = beyond(a, limit) if ordered else ew.bit_or(beyond(a, limit), ew.ne(limit, limit))
+    return ew.select(take_limit, limit, a)
 
 
 @records(np.nan_to_num)
@@ -274,3 +262,6 @@ def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: float | None
 
 
 records(np.fabs)(ew.abs_)
+records(np.cbrt)(ew.cbrt)
+records(np.hypot)(ew.hypot)
+records(np.fmod)(ew.fmod)

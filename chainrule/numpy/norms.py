@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.errors import ChainruleTypeError
 from chainrule.numpy.common import array, axes_of, kept, records, reshaped, transposed
-from chainrule.numpy.reductions import max_, min_, sum_, truth
+from chainrule.numpy.reductions import max_, min_, root, sum_, truth
 from chainrule.ops import elementwise as ew
 from chainrule.ops import reduce
 from chainrule.ops.declare import convert
@@ -22,7 +22,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     x = convert(x, x.dtype if x.dtype.kind == "f" else np.dtype(np.float64))
     axes = axes_of(axis, len(x.shape))
     if ord is None or (ord == "fro" and len(axes) == 2) or (ord == 2 and len(axes) == 1):
-        return kept(_root(reduce.sum_(ew.mul(x, x), axes=axes)), axes, x.shape, keepdims)
+        return kept(root(reduce.sum_(ew.mul(x, x), axes=axes)), axes, x.shape, keepdims)
     if len(axes) == 1:
         return _vector_norm(x, ord, axes, keepdims)
     if len(axes) == 2 and ord in (1, -1, np.inf, -np.inf):
@@ -33,12 +33,6 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         return kept(reshaped(out, [n for i, n in enumerate(x.shape) if i not in axes]), axes, x.shape, keepdims)
     raise ChainruleTypeError.of(f"np.linalg.norm with ord={ord!r} over {len(axes)} axes cannot be recorded",
                                 "of vectors: 0, 1, 2, p, ±inf; of matrices: 'fro', ±1, ±inf", "np.linalg.norm(x)")
-
-
-def _root(total: Any) -> Any:
-    """The square root, with derivative 0 at 0: the norm's subgradient of least size."""
-    zero = ew.eq(total, 0.0)
-    return ew.select(zero, 0.0, ew.sqrt(ew.select(zero, 1.0, total)))
 
 
 def _vector_norm(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> Any:

@@ -154,7 +154,13 @@ def var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: floa
 def std(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: bool = False, *,
         mean: Any = None, correction: float | None = None) -> Any:
     """The square root of the variance."""
-    return ew.sqrt(var(a, axis, dtype, out, ddof, keepdims, mean=mean, correction=correction))
+    return root(var(a, axis, dtype, out, ddof, keepdims, mean=mean, correction=correction))
+
+
+def root(total: Any) -> Any:
+    """The square root of a sum of squares: of its subgradients at 0 the least, 0."""
+    zero = ew.eq(total, 0.0)
+    return ew.select(zero, 0.0, ew.sqrt(ew.select(zero, 1.0, total)))
 
 
 @records(np.average)
@@ -369,4 +375,6 @@ def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     top = ew.stop_gradient(max_(a, axes, initial=-np.inf if count(a.shape, axes) == 0 else None))
     top = ew.select(ew.is_finite(top), top, 0.0)
     total = reduce.sum_(ew.exp(ew.sub(a, reduce.spread(top, axes, a.shape))), axes=axes)
-    return kept(ew.add(ew.log(total), top), axes, a.shape, keepdims)
+    nothing = ew.eq(total, 0.0)  # all are -inf, or there are none: the derivative is 0, as that of exp(a)
+    out = ew.select(nothing, -np.inf, ew.add(ew.log(ew.select(nothing, 1.0, total)), top))
+    return kept(out, axes, a.shape, keepdims)

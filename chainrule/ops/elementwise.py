@@ -125,8 +125,24 @@ log1p: Op = elementwise(
 pow_: Op = elementwise(
     "pow", doc="x to the power of y.", reference=np.power, arity=2, kinds="f", onnx="Pow",
     lower=lambda e, x, y: e.math("pow", x, y),
-    partials=[lambda x, y, out: select(eq(y, 0.0), 0.0, mul(y, pow_(x, sub(y, 1.0)))),
+    partials=[lambda x, y, out: mul(y, pow_(_base(x, y), sub(y, 1.0))),
               lambda x, y, out: mul(out, log(select(gt(x, 0.0), x, 1.0)))])
+
+
+def _base(x: Any, y: Any) -> Any:
+    """x, but 1 where x is 0 or NaN and y is 0: there x ** y is 1 whatever x is, and 0 · 0 ** -1 is no number."""
+    return select(bit_and(eq(y, 0.0), bit_not(gt(abs_(x), 0.0))), 1.0, x)
+
+
+cbrt: Op = elementwise(
+    "cbrt", doc="Cube root, of negative numbers too.", reference=np.cbrt, kinds="f",
+    lower=lambda e, x: e.math("cbrt", x), partials=[lambda x, out: div(1 / 3, mul(out, out))])
+
+hypot: Op = elementwise(
+    "hypot", doc="√(x² + y²), without overflow on the way; its derivative at the origin is 0.", reference=np.hypot,
+    arity=2, kinds="f", lower=lambda e, x, y: e.math("hypot", x, y),
+    partials=[lambda x, y, out: div(x, select(eq(out, 0.0), 1.0, out)),
+              lambda x, y, out: div(y, select(eq(out, 0.0), 1.0, out))])
 
 # ---------------------------------------------------------------- trigonometric and hyperbolic
 
@@ -144,21 +160,33 @@ tan: Op = elementwise(
 
 arcsin: Op = elementwise(
     "arcsin", doc="Inverse sine, in radians.", reference=np.arcsin, kinds="f", onnx="Asin",
-    lower=lambda e, x: e.math("asin", x), partials=[lambda x, out: div(1.0, sqrt(sub(1.0, mul(x, x))))])
+    lower=lambda e, x: e.math("asin", x), partials=[lambda x, out: div(1.0, sqrt(_one_minus_square(x)))])
 
 arccos: Op = elementwise(
     "arccos", doc="Inverse cosine, in radians.", reference=np.arccos, kinds="f", onnx="Acos",
-    lower=lambda e, x: e.math("acos", x), partials=[lambda x, out: div(-1.0, sqrt(sub(1.0, mul(x, x))))])
+    lower=lambda e, x: e.math("acos", x), partials=[lambda x, out: div(-1.0, sqrt(_one_minus_square(x)))])
+
+
+def _one_minus_square(x: Any) -> Any:
+    return mul(sub(1.0, x), add(1.0, x))  # accurate next to ±1, where 1 - x·x is not
+
 
 arctan: Op = elementwise(
     "arctan", doc="Inverse tangent, in radians.", reference=np.arctan, kinds="f", onnx="Atan",
     lower=lambda e, x: e.math("atan", x), partials=[lambda x, out: div(1.0, add(mul(x, x), 1.0))])
 
 arctan2: Op = elementwise(
-    "arctan2", doc="The angle of the point (y, x), in radians; called as arctan2(y, x).", reference=np.arctan2,
+    "arctan2", doc="The angle of the point (x, y), in radians; called as arctan2(y, x). Its derivative at the origin, "
+    "where it has none, is 0.", reference=np.arctan2,
     arity=2, kinds="f", lower=lambda e, y, x: e.math("atan2", y, x),
-    partials=[lambda y, x, out: div(x, add(mul(x, x), mul(y, y))),
-              lambda y, x, out: neg(div(y, add(mul(x, x), mul(y, y))))])
+    partials=[lambda y, x, out: _turn(x, x, y), lambda y, x, out: neg(_turn(y, x, y))])
+
+
+def _turn(side: Any, x: Any, y: Any) -> Any:
+    """``side / (x² + y²)``, 0 at the origin."""
+    origin = bit_and(eq(x, 0.0), eq(y, 0.0))
+    return div(side, select(origin, 1.0, add(mul(x, x), mul(y, y))))
+
 
 sinh: Op = elementwise(
     "sinh", doc="Hyperbolic sine.", reference=np.sinh, kinds="f", onnx="Sinh",
@@ -178,11 +206,11 @@ arcsinh: Op = elementwise(
 
 arccosh: Op = elementwise(
     "arccosh", doc="Inverse hyperbolic cosine.", reference=np.arccosh, kinds="f",
-    lower=lambda e, x: e.math("acosh", x), partials=[lambda x, out: div(1.0, sqrt(sub(mul(x, x), 1.0)))])
+    lower=lambda e, x: e.math("acosh", x), partials=[lambda x, out: div(1.0, sqrt(neg(_one_minus_square(x))))])
 
 arctanh: Op = elementwise(
     "arctanh", doc="Inverse hyperbolic tangent.", reference=np.arctanh, kinds="f",
-    lower=lambda e, x: e.math("atanh", x), partials=[lambda x, out: div(1.0, sub(1.0, mul(x, x)))])
+    lower=lambda e, x: e.math("atanh", x), partials=[lambda x, out: div(1.0, _one_minus_square(x))])
 
 # ---------------------------------------------------------------- functions of neural networks
 
@@ -280,6 +308,19 @@ remainder: Op = elementwise(
     "remainder", doc="The remainder with the sign of the divisor (Python's %).", reference=np.remainder, arity=2,
     kinds="fiu", lower=_lower_remainder,
     partials=[lambda x, y, out: np.ones((), x.dtype), lambda x, y, out: neg(floor_divide(x, y))])
+
+
+def _lower_fmod(e: Any, x: Any, y: Any) -> Any:
+    if x.dtype.kind == "f":
+        return e.remainder(x, y)
+    return e.select(e.eq(y, e.like(y, 0)), e.like(x, 0), e.remainder(x, _safe_divisor(e, x, y)))
+
+
+fmod: Op = elementwise(
+    "fmod", doc="The remainder with the sign of the dividend (C's fmod).", reference=np.fmod, arity=2, kinds="fiu",
+    lower=_lower_fmod,
+    # (x - out) / y is the whole quotient but for rounding; trunc(x / y) may be one more
+    partials=[lambda x, y, out: np.ones((), x.dtype), lambda x, y, out: rint(div(sub(out, x), y))])
 
 # ---------------------------------------------------------------- comparison and logic
 

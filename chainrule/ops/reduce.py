@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from chainrule.errors import ShapeError
 from chainrule.ops.declare import REGISTRY, Op
-from chainrule.ops.elementwise import cast, div, eq, mul, select
+from chainrule.ops.elementwise import add, cast, div, eq, mul
 
 
 def _infer(x: Any, axes: tuple[int, ...]) -> Any:
@@ -65,14 +66,31 @@ min_: Op = Op(
 
 
 def _prod_jvp(t: Any, x: Any, out: Any, axes: tuple[int, ...]) -> Any:
-    # ∂Π/∂x_k is the product of the others: exact also where elements are 0
+    """Halves of the array are multiplied element by element until one element is left: (u·v)' = u'·v + u·v'.
+
+    No division, so it is exact where elements are 0, and so are the derivatives of it; 3 n products.
+    """
     shape = x[0].shape
-    zero = eq(x[0], 0.0)
-    zeros = spread(sum_(cast(zero, dtype=x[0].dtype), axes=axes), axes, shape)
-    without = spread(prod(select(zero, 1.0, x[0]), axes=axes), axes, shape)
-    regular = div(without, select(zero, 1.0, x[0]))
-    others = select(eq(zeros, 0.0), regular, select(eq(zeros, 1.0), select(zero, without, 0.0), 0.0))
-    return sum_(mul(others, t[0]), axes=axes)
+    rest = [i for i in range(len(shape)) if i not in axes]
+    n = math.prod(shape[i] for i in axes)
+    if n == 0:
+        return sum_(t[0], axes=axes)
+    order, flat = (*axes, *rest), (n, *(shape[i] for i in rest))
+    value, tangent = (REGISTRY["reshape"](REGISTRY["transpose"](a, axes=order), shape=flat) for a in (x[0], t[0]))
+    while n > 1:
+        half = n // 2
+        u, v, odd = (_rows(value, a, b) for a, b in ((0, half), (half, 2 * half), (2 * half, n)))
+        du, dv, d_odd = (_rows(tangent, a, b) for a, b in ((0, half), (half, 2 * half), (2 * half, n)))
+        value, tangent = mul(u, v), add(mul(du, v), mul(u, dv))
+        if n % 2:
+            value, tangent = (REGISTRY["concatenate"](a, b, axis=0) for a, b in ((value, odd), (tangent, d_odd)))
+        n = half + n % 2
+    return REGISTRY["reshape"](tangent, shape=flat[1:])
+
+
+def _rows(x: Any, start: int, stop: int) -> Any:
+    rest = x.shape[1:]
+    return REGISTRY["slice"](x, start=(start, *(0,) * len(rest)), stop=(stop, *rest), step=(1,) * len(x.shape))
 
 
 prod: Op = Op("prod", "Product of the elements along axes.", "reduce", infer=_infer, reference=_reference(np.prod),
