@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -126,7 +127,7 @@ def logaddexp(x: Any, y: Any) -> Any:
 @records(np.logaddexp2)
 def logaddexp2(x: Any, y: Any) -> Any:
     """log2(2^x + 2^y), without overflow."""
-    return ew.div(logaddexp(ew.mul(x, np.log(2.0)), ew.mul(y, np.log(2.0))), np.log(2.0))
+    return ew.div(logaddexp(ew.mul(x, math.log(2.0)), ew.mul(y, math.log(2.0))), math.log(2.0))
 
 
 @records(np.deg2rad, np.radians)

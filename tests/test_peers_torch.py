@@ -1,0 +1,127 @@
+"""Values and gradients are those of PyTorch, except where stated."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from peer_cases import (
+    ALL_MINUS,
+    BOTH_INF,
+    CASES,
+    DTYPES,
+    LARGE,
+    ONE_INF,
+    ONE_MINUS,
+    ONE_NAN,
+    TWO_INF,
+    Case,
+    Different,
+    Namespace,
+    at_nan,
+    check,
+    fmod_without_value,
+    minus_infinity,
+    near_zero,
+    origin,
+    same_infinity,
+    tie,
+    weights,
+    whole_power_of_negative,
+)
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: make peers")
+nn = torch.nn.functional
+
+
+def tensor(x: Any) -> Any:
+    return x if isinstance(x, torch.Tensor) else torch.tensor(x)
+
+
+def _pad(x: Any, widths: Any, mode: str = "constant") -> Any:
+    if mode == "reflect":  # of the last axis only
+        return nn.pad(x[None], widths[-1], mode=mode)[0]
+    return nn.pad(x, [n for pair in reversed(widths) for n in pair], mode=mode)
+
+
+def _prod(x: Any, axis: int | None = None) -> Any:
+    return torch.prod(x) if axis is None else torch.prod(x, axis)
+
+
+def _norm(x: Any, ord: Any = None, axis: Any = None) -> Any:
+    return torch.linalg.vector_norm(x, 2 if ord is None else ord, axis)
+
+
+def _all_axes(f: Any) -> Any:
+    return lambda x, axis, keepdims=False: f(x, axis, keepdims)
+
+
+TORCH = Namespace(
+    torch, **{name: getattr(nn, name) for name in ("relu", "elu", "silu")},
+    leaky_relu=lambda x: nn.leaky_relu(x, 0.2), softplus=lambda x: nn.softplus(x, threshold=1e9),
+    gelu=lambda x, approximate=False: nn.gelu(x, approximate="tanh" if approximate else "none"),
+    erf=torch.special.erf, softmax=lambda x, axis: torch.softmax(x, axis), rint=torch.round, degrees=torch.rad2deg,
+    radians=torch.deg2rad, power=torch.pow, max=_all_axes(torch.amax), min=_all_axes(torch.amin), prod=_prod,
+    logsumexp=_all_axes(torch.logsumexp), log_softmax=lambda x: torch.log_softmax(x, -1),
+    repeat=torch.repeat_interleave,
+    var=lambda x, axis, ddof=0, keepdims=False: torch.var(x, axis, correction=ddof, keepdim=keepdims),
+    std=lambda x, axis: torch.std(x, axis, correction=0), flip=torch.flip, pad=_pad, transpose=torch.permute,
+    split=lambda x, n, axis: torch.tensor_split(x, n, axis), asarray=tensor, cross=torch.linalg.cross,
+    take=lambda x, i, axis: x[:, i], take_along_axis=torch.take_along_dim, linalg=Namespace(torch.linalg, norm=_norm),
+    stop_gradient=torch.Tensor.detach, mse=lambda y, x: torch.mean((x - y) ** 2, -1),
+    where=lambda c, x, y: torch.where(c, x, torch.as_tensor(y, dtype=x.dtype)),
+    mae=lambda y, x: torch.mean(torch.abs(x - y), -1),
+    huber=lambda y, x: torch.mean(nn.huber_loss(x, y, reduction="none"), -1),
+    cross_entropy=lambda x, labels: nn.cross_entropy(x, tensor(labels), reduction="none"),
+    binary_cross_entropy=lambda x, y: torch.mean(
+        nn.binary_cross_entropy_with_logits(x, y, reduction="none"), -1))
+
+
+def exp_overflows(x: Any) -> Any:
+    return np.isfinite(x) & (x > np.log(np.finfo(x.dtype).max))
+
+
+INFINITE_ROWS = [ONE_INF, TWO_INF, ONE_MINUS, ALL_MINUS, BOTH_INF, ONE_NAN]
+DIFFERENCES = [
+    Different("abs", 0, at_nan, "0 at NaN; ours is NaN"),
+    Different("sign", "value", at_nan, "0 for NaN; NumPy's is NaN"),
+    Different("relu, elu", 0, at_nan, "1 at NaN; ours are 0 and NaN"),
+    Different("clip", 0, at_nan, "0 at NaN; ours is 1"),
+    Different("sinc", 0, near_zero, "cancellation next to 0; ours is a series there"),
+    Different("softplus", 0, exp_overflows, "NaN where exp overflows (its threshold of 20 is off)"),
+    Different("maximum, minimum", 0, at_nan, "1 for both where one is NaN; ours is 0"),
+    Different("maximum, minimum", 1, at_nan, "1 for both where one is NaN; ours is 0"),
+    Different("fmax, fmin", 0, tie, "all to the first at ties; ours are halves"),
+    Different("fmax, fmin", 1, tie, "all to the first at ties; ours are halves"),
+    Different("hypot", 0, origin, "NaN at the origin; ours is 0"),
+    Different("hypot", 1, origin, "NaN at the origin; ours is 0"),
+    Different("logaddexp, logaddexp2", 0, same_infinity, "NaN at ties of infinities; ours are halves"),
+    Different("logaddexp, logaddexp2", 1, same_infinity, "NaN at ties of infinities; ours are halves"),
+    Different("power", 1, lambda x, y: whole_power_of_negative(x, y) | ((x == 0) & (y < 0)),
+              "NaN for a negative base, ours is 0; -∞ · log 0 for 0 to a negative power, ours is NaN"),
+    Different("fmod", 1, fmod_without_value, "infinite where the value is NaN; ours is NaN"),
+    Different("copysign", 0, lambda x, y: np.isinf(x), "NaN for an infinite size; ours is ±1"),
+    Different("x ** 1.5", 0, minus_infinity, "NaN; ours is C's pow(-∞, 0.5) = ∞"),
+    Different("x ** -0.5", "value", minus_infinity, "NaN; ours is C's pow(-∞, -0.5) = 0"),
+    Different("var, var of a sample", 0, [ONE_INF, TWO_INF, ONE_MINUS], "infinite where the value is NaN; ours is NaN"),
+    Different("logsumexp", 0, [ALL_MINUS], "NaN; ours is 0"),
+    Different("logsumexp", 0, [LARGE], "exp(x - result) with the result rounded; ours is exp(x - max) / sum"),
+    Different("cumprod", 0, INFINITE_ROWS, "divides by the elements; ours multiplies the others"),
+    Different("norm of order 1", 0, [ONE_NAN], "as its abs"),
+    Different("norm of order inf", 0, [ONE_NAN], "0 where the value is NaN; ours is NaN"),
+]
+
+
+def answers(case: Case, dtype: str) -> list[np.ndarray]:
+    args = [torch.tensor(a, requires_grad=True) for a in case.arrays(dtype)]
+    value = case.f(TORCH, *args)
+    gradients = [None] * len(args)
+    if value.requires_grad:
+        gradients = torch.autograd.grad(value, args, torch.tensor(weights(case, dtype)), allow_unused=True)
+    filled = [torch.zeros_like(a) if g is None else g for a, g in zip(args, gradients, strict=True)]
+    return [a.detach().numpy() for a in (value, *filled)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", [c for c in CASES if "torch" not in c.lacks], ids=lambda c: c.name)
+def test_as_torch(case, dtype):
+    check(case, dtype, answers(case, dtype), DIFFERENCES)
