@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench clean
+.PHONY: demo test peers bench clean
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/python examples/digits.py
@@ -13,6 +13,9 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q
+
+peers: $(VENV)/.installed-dev $(VENV)/.installed-peers
+	$(BIN)/python -m pytest -q tests/test_peers_torch.py tests/test_peers_jax.py
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python bench/run.py

@@ -1,7 +1,7 @@
 """What Chainrule, PyTorch and JAX are asked alike: functions of a namespace ``xp``, and the arrays they are given.
 
 ``xp`` has NumPy's names, and a few of neural networks (``relu``, ``softmax``, ``huber`` …). Every case is run with
-float32 and float64, plainly and compiled; its value and its vector-Jacobian product with a random cotangent are compared.
+float32 and float64, plainly and compiled; its value and a random cotangent times its Jacobian are compared.
 The ``Different`` entries of a peer say where it gives something else, and why; the test wants exactly those places.
 """
 

@@ -1,4 +1,4 @@
-"""The examples in docstrings and in the README do what they say."""
+"""The examples in docstrings, in the README and in docs/ do what they say."""
 
 import doctest
 import importlib
@@ -15,7 +15,7 @@ import chainrule.optimizers
 import chainrule.training
 
 MODULES = [module.name for module in pkgutil.walk_packages(chainrule.__path__, "chainrule.")]
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -31,11 +31,21 @@ def test_examples(name):
     assert not runner.failures, "".join(failures)
 
 
-def test_the_readme_runs(capsys):
+def run_blocks(page):
+    """Execute the Python blocks of a page, one after the other, as one program."""
     names: dict[str, object] = {}
-    for block in re.findall(r"```python\n(.*?)```", README, re.S):
-        exec(compile(block, "README.md", "exec"), names)
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S):
+        exec(compile(block, str(page), "exec"), names)
+
+
+def test_the_readme_runs(capsys):
+    run_blocks(ROOT / "README.md")
     assert "-12.0 -3.0 -3.0 4.0 -3.0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_the_pages_run(page):
+    run_blocks(page)
 
 
 def public_names():

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kink_table import KINKS, assert_stated
 from peer_cases import (
     ALL_MINUS,
     BOTH_INF,
@@ -107,3 +108,8 @@ def answers(case: Case, dtype: str) -> list[np.ndarray]:
 @pytest.mark.parametrize("case", [c for c in CASES if "jax" not in c.lacks], ids=lambda c: c.name)
 def test_as_jax(case, dtype):
     check(case, dtype, answers(case, dtype), DIFFERENCES)
+
+
+@pytest.mark.parametrize("kink", [k for k in KINKS if k.jax is not None], ids=lambda k: f"{k.code} at {k.at}")
+def test_kinks_of_jax(kink):
+    assert_stated(jax.grad(kink.function(JAX))(jnp.asarray(kink.at)), kink.jax)

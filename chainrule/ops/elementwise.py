@@ -141,8 +141,13 @@ cbrt: Op = elementwise(
 hypot: Op = elementwise(
     "hypot", doc="√(x² + y²), without overflow on the way; its derivative at the origin is 0.", reference=np.hypot,
     arity=2, kinds="f", lower=lambda e, x, y: e.math("hypot", x, y),
-    partials=[lambda x, y, out: div(x, select(eq(out, 0.0), 1.0, out)),
-              lambda x, y, out: div(y, select(eq(out, 0.0), 1.0, out))])
+    partials=[lambda x, y, out: _quotient(x, out, eq(out, 0.0)), lambda x, y, out: _quotient(y, out, eq(out, 0.0))])
+
+
+def _quotient(x: Any, y: Any, without: Any) -> Any:
+    """``x / y``, and 0 with all its derivatives where there is none."""
+    return select(without, 0.0, div(x, select(without, 1.0, y)))
+
 
 # ---------------------------------------------------------------- trigonometric and hyperbolic
 
@@ -184,8 +189,7 @@ arctan2: Op = elementwise(
 
 def _turn(side: Any, x: Any, y: Any) -> Any:
     """``side / (x² + y²)``, 0 at the origin."""
-    origin = bit_and(eq(x, 0.0), eq(y, 0.0))
-    return div(side, select(origin, 1.0, add(mul(x, x), mul(y, y))))
+    return _quotient(side, add(mul(x, x), mul(y, y)), bit_and(eq(x, 0.0), eq(y, 0.0)))
 
 
 sinh: Op = elementwise(
@@ -206,7 +210,7 @@ arcsinh: Op = elementwise(
 
 arccosh: Op = elementwise(
     "arccosh", doc="Inverse hyperbolic cosine.", reference=np.arccosh, kinds="f",
-    lower=lambda e, x: e.math("acosh", x), partials=[lambda x, out: div(1.0, sqrt(neg(_one_minus_square(x))))])
+    lower=lambda e, x: e.math("acosh", x), partials=[lambda x, out: div(1.0, sqrt(mul(sub(x, 1.0), add(x, 1.0))))])
 
 arctanh: Op = elementwise(
     "arctanh", doc="Inverse hyperbolic tangent.", reference=np.arctanh, kinds="f",
