@@ -230,6 +230,14 @@ def _attention(xp: Any, q: Any, k: Any) -> Any:
     return xp.softmax(q @ xp.swapaxes(k, -1, -2) / 2.0, axis=-1) @ k
 
 
+def _scanned(xp: Any, w: Any, xs: Any) -> Any:
+    def step(h: Any, x: Any) -> Any:
+        h = xp.tanh(w @ h + x)
+        return h, h * x
+    last, products = xp.scan(step, w[0], xs)
+    return xp.sum(products, axis=0) + last
+
+
 def _network(xp: Any, x: Any, w: Any, b: Any) -> Any:
     hidden = xp.relu(x @ w + b)
     return xp.mean(xp.cross_entropy(hidden, LABELS))
@@ -245,6 +253,7 @@ PROGRAMS = [
     on("binary_cross_entropy of large logits", named("binary_cross_entropy"), 1e3 * M, SHARES),
     on("a network", _network, M, S, V[:4]), on("attention", _attention, T, T[:, :2]),
     on("recurrent", _recurrent, S, M),
+    on("scan", _scanned, S, M), on("scan of one", _scanned, S, M[:1]),
     on("logistic map", lambda xp, x: _iterated(x, 12), np.array([0.2, 0.5, 0.77])),
     on("rosenbrock", lambda xp, x: xp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2), V),
     on("softmax of large rows", lambda xp, x: xp.softmax(x, axis=-1), 1e4 * M),

@@ -18,7 +18,8 @@ UNARY: Named = {
     "sin": np.sin, "tanh": np.tanh, "exp": lambda x: np.exp(np.tanh(x)), "neg": np.negative, "square": np.square,
     "root": lambda x: np.sqrt(1 + x * x), "log": lambda x: np.log1p(x * x), "scale": lambda x: 0.7 * x + 0.1,
     "power": lambda x: (1 + x * x) ** 0.7, "cube": lambda x: np.tanh(x) ** 3,
-    "inverse": lambda x: (2 + np.sin(x)) ** -2, "arctan": np.arctan, "sinc": np.sinc, "logaddexp": lambda x: np.logaddexp(x, 0.5)}
+    "inverse": lambda x: (2 + np.sin(x)) ** -2,
+    "arctan": np.arctan, "sinc": np.sinc, "logaddexp": lambda x: np.logaddexp(x, 0.5)}
 KINKED: Named = {
     "abs": np.abs, "relu": lambda x: np.maximum(x, 0), "clip": lambda x: np.clip(x, -0.8, 0.8),
     "where": lambda x: np.where(x > 0.3, x * x, -x), "sign": np.sign, "floor": lambda x: np.floor(3 * x),

@@ -47,7 +47,7 @@ JAX = Namespace(
     jnp, **{name: getattr(jax.nn, name) for name in ("relu", "sigmoid", "softplus", "elu", "silu", "softmax")},
     leaky_relu=lambda x: jax.nn.leaky_relu(x, 0.2), gelu=lambda x, approximate=False: jax.nn.gelu(x, approximate),
     erf=jax.scipy.special.erf, logsumexp=jax.nn.logsumexp, log_softmax=jax.nn.log_softmax,
-    stop_gradient=jax.lax.stop_gradient, mse=_loss(jnp.square), mae=_loss(jnp.abs),
+    scan=jax.lax.scan, stop_gradient=jax.lax.stop_gradient, mse=_loss(jnp.square), mae=_loss(jnp.abs),
     huber=_loss(lambda e: jnp.where(jnp.abs(e) <= 1, e * e / 2, jnp.abs(e) - 0.5)),
     cross_entropy=lambda x, labels: -jnp.take_along_axis(jax.nn.log_softmax(x), labels[:, None], 1)[:, 0],
     binary_cross_entropy=lambda x, y: jnp.mean(jax.nn.softplus(x) - y * x, axis=-1))

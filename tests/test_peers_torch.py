@@ -52,6 +52,14 @@ def _norm(x: Any, ord: Any = None, axis: Any = None) -> Any:
     return torch.linalg.vector_norm(x, 2 if ord is None else ord, axis)
 
 
+def _scan(f: Any, carry: Any, xs: Any) -> Any:
+    out = []
+    for x in xs:
+        carry, y = f(carry, x)
+        out.append(y)
+    return carry, torch.stack(out)
+
+
 def _all_axes(f: Any) -> Any:
     return lambda x, axis, keepdims=False: f(x, axis, keepdims)
 
@@ -68,7 +76,7 @@ TORCH = Namespace(
     std=lambda x, axis: torch.std(x, axis, correction=0), flip=torch.flip, pad=_pad, transpose=torch.permute,
     split=lambda x, n, axis: torch.tensor_split(x, n, axis), asarray=tensor, cross=torch.linalg.cross,
     take=lambda x, i, axis: x[:, i], take_along_axis=torch.take_along_dim, linalg=Namespace(torch.linalg, norm=_norm),
-    stop_gradient=torch.Tensor.detach, mse=lambda y, x: torch.mean((x - y) ** 2, -1),
+    scan=_scan, stop_gradient=torch.Tensor.detach, mse=lambda y, x: torch.mean((x - y) ** 2, -1),
     where=lambda c, x, y: torch.where(c, x, torch.as_tensor(y, dtype=x.dtype)),
     mae=lambda y, x: torch.mean(torch.abs(x - y), -1),
     huber=lambda y, x: torch.mean(nn.huber_loss(x, y, reduction="none"), -1),

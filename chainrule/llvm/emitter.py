@@ -320,6 +320,25 @@ class Emitter:
                 x = self.insert(x, first, 0)
         return x
 
+    def mended(self, where: Val, usual: Val, rare: Callable[[], Val]) -> Val:
+        """``usual``, but ``rare()`` in the lanes ``where``; the code of ``rare`` runs only if there is such a lane."""
+        b = self.b
+        one_word = where.ir
+        if where.lanes > 1:
+            bits = ir.IntType(where.lanes)
+            one_word = b.icmp_unsigned("!=", b.bitcast(where.ir, bits), bits(0))
+        before, seldom, after = b.block, b.append_basic_block("seldom"), b.append_basic_block("after")
+        b.cbranch(one_word, seldom, after).set_weights([1, 1 << 20])
+        b.position_at_end(seldom)
+        other = self.select(where, rare(), usual)
+        seldom = b.block
+        b.branch(after)
+        b.position_at_end(after)
+        result = b.phi(usual.ir.type)
+        result.add_incoming(usual.ir, before)
+        result.add_incoming(other.ir, seldom)
+        return Val(result, usual.dtype)
+
     # -- memory
 
     def at(self, pointer: ir.Value, offset: Val | int, dtype: np.dtype) -> ir.Value:

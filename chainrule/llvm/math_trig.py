@@ -2,8 +2,8 @@
 
 x = n·π + r after Cody and Waite with fused multiply-add, then one polynomial. Reduction by π, not π/2: one
 polynomial instead of two and a select. π is a sum of three numbers; the first product is subtracted exactly, so r
-keeps its relative accuracy where x is next to a multiple of π. Range of arguments: |x| <= 1e5 in float32, 2^40 in
-float64; beyond, the results only stay within [-1, 1].
+keeps its relative accuracy where x is next to a multiple of π. That goes for |x| <= 1e5 in float32, 2^40 in
+float64; larger arguments, rare as they are, are left to the C library one by one.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from chainrule.llvm.math_base import (
 )
 
 ONE_BY_PI = 0.3183098861837907
+LARGEST = {F32: 1e5, F64: 2.0**40}  # arguments that the reduction takes
 # Each part is rounded down, so that -n·part keeps the sign of a zero.
 PI: Table = {
     F32: (3.141592502593994, 1.5099578831723193e-07, 1.0780605906948477e-14),
@@ -70,8 +71,13 @@ def sin_reduced(e: Emitter, r: Val, n: Val) -> Val:
     """sin(r), negated where the integer n is odd."""
     sign = e.shl(n, e.like(n, 8 * r.dtype.itemsize - 1))
     sine = e.fma(r, polynomial(e, e.mul(r, r), SIN[r.dtype]), r)
-    # not beyond 1 by rounding; nor for arguments too large to reduce, where r is anything
+    # not beyond 1 by rounding
     return flip_sign(e, at_most(e, at_least(e, sine, -1.0), 1.0), sign)
+
+
+def beyond(e: Emitter, x: Val, usual: Val, name: str) -> Val:
+    """``usual``, but what the C library says for arguments too large for the reduction."""
+    return e.mended(e.gt(e.abs(x), e.like(x, LARGEST[x.dtype])), usual, lambda: e.intrinsic(name, x))
 
 
 def sin(e: Emitter, x: Val) -> Val:
@@ -80,7 +86,7 @@ def sin(e: Emitter, x: Val) -> Val:
     r = x
     for part in PI[x.dtype]:
         r = e.fma(n, e.like(x, -part), r)
-    return sin_reduced(e, r, bits)
+    return beyond(e, x, sin_reduced(e, r, bits), "sin")
 
 
 def cos(e: Emitter, x: Val) -> Val:
@@ -92,7 +98,7 @@ def cos(e: Emitter, x: Val) -> Val:
     r = e.fma(n, e.like(x, first), e.neg(x))
     for part in others:
         r = e.fma(n, e.like(x, part), r)
-    return sin_reduced(e, r, integer(e, shifted))
+    return beyond(e, x, sin_reduced(e, r, integer(e, shifted)), "cos")
 
 
 def tan(e: Emitter, x: Val) -> Val:
@@ -112,7 +118,7 @@ def tan(e: Emitter, x: Val) -> Val:
     bit = e.and_(bits, e.like(bits, 1))
     odd = e.eq(bit, e.like(bits, 1))
     result = e.div(e.select(odd, e.like(x, -1), t), e.select(odd, t, e.like(x, 1)))
-    return e.select(e.eq(x, e.like(x, 0)), x, result)
+    return beyond(e, x, e.select(e.eq(x, e.like(x, 0)), x, result), "tan")
 
 
 def asin_parts(e: Emitter, size: Val) -> tuple[Val, Val, Val]:
