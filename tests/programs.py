@@ -34,7 +34,7 @@ KINKED_BINARY: Named = {
     "fmod": lambda x, y: np.fmod(x, 2 + y * y)}
 # of an array and an axis; what is combined is scaled down, so that numbers stay small
 REDUCE: Named = {
-    "sum": lambda x, a: np.sum(x, axis=a) / np.sqrt(x.shape[a]), "mean": lambda x, a: np.mean(x, axis=a),
+    "sum": lambda x, a: np.sum(x, axis=a) / x.shape[a]**0.5, "mean": lambda x, a: np.mean(x, axis=a),
     "var": lambda x, a: np.var(x, axis=a), "prod": lambda x, a: np.prod(1 + 0.1 * np.tanh(x), axis=a),
     "logsumexp": lambda x, a: logsumexp(x, axis=a), "norm": lambda x, a: np.linalg.norm(1.5 + np.tanh(x), axis=a),
     "cumsum": lambda x, a: np.cumsum(x, axis=a) / x.shape[a], "einsum": lambda x, a: np.einsum("...i,...i", x, x) / 9}

@@ -165,6 +165,19 @@ def test_equal_expressions_are_computed_once_and_constants_folded():
     assert [n.op.name for n in graph.nodes].count("mul") == 1
 
 
+def test_one_value_may_be_several_results():
+    def reduced(x):
+        total = np.sum(x, axis=0)
+        return total, total, total.T, np.max(x), x
+    def product(x):
+        y = x @ x.T
+        return y, y
+    x = np.arange(12.0).reshape(3, 4)
+    for function in (reduced, product):
+        for got, wanted in zip(jit(function)(x), function(x), strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
 def test_second_call_compiles_nothing():
     f = jit(lambda x: np.sin(x) * 3.5 + 0.125)
     f(np.ones(11))

@@ -70,7 +70,7 @@ def test_compiled_gradients_are_reference(program):
     function = grad(lambda *args: loss(steps, *args), (0, 1, 2))
     at_once = function(*inputs)
     for got, wanted in zip(runtime.jit(function)(*inputs), at_once, strict=True):
-        assert_same(got, wanted, limit=1e4, scale=1e4)
+        assert_same(got, wanted, limit=1e4, scale=1e4, absolute=1e-12)
 
 
 @settings(max_examples=60, **SLOW)
@@ -122,7 +122,7 @@ def test_vmap_is_a_loop(program, flags, compiled):
         batched = cr.vmap(function, in_axes=axes)
         rows = [function(*(x[i] if flag else x for x, flag in zip(inputs, flags, strict=True))) for i in range(batch)]
         for got, *wanted in zip((runtime.jit(batched) if compiled else batched)(*inputs), *rows, strict=True):
-            assert_same(got, np.stack(wanted), limit=1e4, scale=1e4)
+            assert_same(got, np.stack(wanted), limit=1e4, scale=1e4, absolute=1e-12)
 
 
 @pytest.mark.parametrize("reverse", [False, True])

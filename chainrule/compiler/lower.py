@@ -152,7 +152,7 @@ class _Block:
         lead = group.lead
         kind = "map" if lead is None else lead.op.kind
         getattr(self, f"_emit_{kind}")(group)
-        self.current = None
+        self.current, self.registers = None, {}
 
     def _emit_map(self, group: Group) -> None:
         axes, index = self._axes(group.nodes[0].shape)
