@@ -13,7 +13,7 @@ LONGEST_FILE = 500
 # From the foundations upward. A name stands for a module and all inside it; the longest that fits counts.
 LEVELS = [
     ["_version", "errors"],
-    ["arguments", "cache"],
+    ["arguments", "cache", "signatures"],
     ["dtypes", "tree"],
     ["graph"],
     ["ops"],
