@@ -21,7 +21,7 @@ import numpy as np
 
 from chainrule import tree
 from chainrule.cost import Cost, measure
-from chainrule.tracebacks import is_own
+from chainrule.tracebacks import OWN_FILE, is_own
 
 _UNIFORM_UP_TO = 4096  # elements of a constant that is looked at for its print
 _WIDEST, _WIDEST_HEADER = 72, 110  # characters: what is longer does not move the column of types, or gets lines
@@ -99,7 +99,10 @@ def user_source() -> Source | None:
     frame: Any = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        if not is_own(file):
+        own = OWN_FILE.get(file)
+        if own is None:
+            own = is_own(file)
+        if not own:
             return Source(file, frame.f_lineno, _ORIGIN.scope)
         frame = frame.f_back
     return None

@@ -212,8 +212,8 @@ class _Search:
         if not outermost and any(_any(masks.get(i)) for i in graph.inputs):
             self.pending = self.pending or error
             return
-        error.facts += [f"{_name(n, graph)} holds {_text(values[n], masks[n])}" for n in graph.nodes
-                        if (n in own or n.op is CONSTANT) and _any(masks.get(n))]
+        given = [n for n in graph.nodes if (n in own or n.op is CONSTANT) and _any(masks.get(n))]
+        error.facts += [f"The infinity came in with {_name(n, graph)}: {_text(values[n], masks[n])}" for n in given]
         raise error
 
 
@@ -243,6 +243,7 @@ class _Step:
         out, operands = values[node], [values[i] for i in node.inputs]
         self.made: Any = None
         self.born: Any = None
+        self.follow: list[Any]
         if node.op.kind == "project":
             self.follow = [[mask if k == node.params["index"] else None for k in range(len(operands[0]))]]
         elif node.op.kind == "view":
@@ -256,9 +257,9 @@ class _Step:
                         np.logical_or.reduce(nans), np.logical_or.reduce(infs))
         else:
             outs = out if isinstance(out, tuple) else (out,)
-            masks: list[Any] = mask if isinstance(mask, list) else [mask]
+            masks = mask if isinstance(mask, list) else [mask]
             nans, infs = [_nan(v) for v in operands], [_bad(v) & ~_nan(v) for v in operands]
-            shown = [m if m is not None else np.zeros(np.shape(o), bool) for m, o in zip(masks, outs, strict=True)]
+            shown = [np.zeros(np.shape(o), bool) if m is None else m for m, o in zip(masks, outs, strict=True)]
             k = next(k for k, m in enumerate(shown) if _any(m))  # which of several results is shown
             self._split(shown[k] & _nan(outs[k]), shown[k] & ~_nan(outs[k]), nans, infs, _any(nans), _any(infs))
 
@@ -328,19 +329,21 @@ def _error(node: Node, values: dict[Node, Any], mask: np.ndarray, loops: list[tu
         value = values[i]
         if isinstance(value, tuple):
             continue
-        there = f", at {list(at)}: {value[at]}" if at and value.shape == mask.shape else _range(value)
+        there = f", at {list(at)}: {value[at]}" if at and node.op.kind == "elementwise" else _range(value)
         facts.append(f"{_name(i)}: {type_name(i)} = {_shortened(value)}{there}")
     remedy = _REMEDIES.get(node.source.of if node.source and node.source.of else node.op.name)
     if remedy:
         facts.append(f"Corrected: {remedy}")
     how = " from infinite operands" if infinite else " from finite operands"
-    return NotFiniteError(f"the operation {node.op.name} made {out[at]}{_at(at)}{more} of {type_name(node)}{how}", facts, loops, node.op.name, node.source)
+    return NotFiniteError(f"the operation {node.op.name} made {out[at]}{_at(at)}{more} of {type_name(node)}{how}",
+                          facts, loops, node.op.name, node.source)
 
 
 def _given(node: Node, value: Any, user: Node | None, graph: Graph | None = None) -> NotFiniteError:
     """The error for a NaN that was there before anything was computed."""
     facts = [] if user is None or user.source is None else [f"First used by {user.op.name}: {_line(user.source)}"]
-    return NotFiniteError(f"{_name(node, graph)} already holds {_text(value, _nan(value))}", facts,
+    what = f"argument {node.name}" if node.op is INPUT and node.name else _name(node, graph)
+    return NotFiniteError(f"{what} already holds {_text(value, _nan(value))}", facts,
                           source=user.source if user else None)
 
 
@@ -365,10 +368,9 @@ def _line(source: Source | None) -> str:
 
 def _name(node: Node, graph: Graph | None = None) -> str:
     """What an operand is called: by the user, or by what made it."""
-    if node.op is INPUT:
-        number = f" {graph.inputs.index(node)}" if graph is not None and not node.name else ""
-        return f"argument {node.name}" if graph is not None and node.name else node.name or f"argument{number}"
-    return node.name or (node.op.name if node.op is CONSTANT else f"{node.op.name}(…)")
+    if node.name or node.op is not INPUT:
+        return node.name or (node.op.name if node.op is CONSTANT else f"{node.op.name}(…)")
+    return f"argument {graph.inputs.index(node)}" if graph is not None else "argument"
 
 
 def _shortened(value: np.ndarray) -> str:

@@ -18,7 +18,7 @@ from typing import ParamSpec, TypeVar
 from chainrule.errors import ChainruleError, unknown_name
 
 _PACKAGE = str(Path(__file__).parent) + os.sep
-_OWN_FILE: dict[str, bool] = {}  # file name -> whether it belongs to the package
+OWN_FILE: dict[str, bool] = {}  # file name -> whether it belongs to the package
 _MODES = ("user", "full")
 
 P = ParamSpec("P")
@@ -56,9 +56,9 @@ def set_tracebacks(mode: str) -> str:
 
 def is_own(file: str) -> bool:
     """Whether a code object's file belongs to the package."""
-    own = _OWN_FILE.get(file)
+    own = OWN_FILE.get(file)
     if own is None:
-        own = _OWN_FILE[file] = file.startswith(_PACKAGE)
+        own = OWN_FILE[file] = file.startswith(_PACKAGE)
     return own
 
 

@@ -14,6 +14,7 @@ import chainrule.layers
 import chainrule.optimizers
 import chainrule.training
 
+DOCS = Path(__file__).parent.parent / "docs"
 MODULES = [module.name for module in pkgutil.walk_packages(chainrule.__path__, "chainrule.")]
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
@@ -36,6 +37,16 @@ def test_the_readme_runs(capsys):
     for block in re.findall(r"```python\n(.*?)```", README, re.S):
         exec(compile(block, "README.md", "exec"), names)
     assert "-12.0 -3.0 -3.0 4.0 -3.0" in capsys.readouterr().out
+
+
+def test_the_debugging_page_does_what_it_says():
+    page = DOCS / "debugging.md"
+    failures = []
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    parser = doctest.DocTestParser()
+    runner.run(parser.get_doctest(page.read_text(encoding="utf-8").replace("```", ""), {}, page.name, str(page), 0),
+               out=failures.append)
+    assert not runner.failures, "".join(failures)
 
 
 def public_names():
