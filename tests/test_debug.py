@@ -1,5 +1,6 @@
 """debug_nans: the operation, the line and the operands where the first NaN or infinity appears."""
 
+import re
 import threading
 
 import numpy as np
@@ -193,6 +194,7 @@ class Log(Layer):
 
 def model_of(*between, rate=0.01):
     rng = np.random.default_rng(3)
+    cr.set_seed(3)
     x, y = rng.random((25, 4), np.float32), rng.random((25, 1), np.float32)
     model = Sequential([Dense(8, input_dim=4, activation="tanh"), *between, Dense(1)])
     model.compile(cr.optimizers.SGD(rate), "mse")
@@ -211,10 +213,10 @@ def test_fit_tells_epoch_step_layer_and_line():
         np.testing.assert_array_equal(a, b)
 
 
-def test_fit_tells_the_optimizer_and_goes_on_if_all_is_well():
+def test_fit_tells_what_overflowed_and_goes_on_if_all_is_well():
     model, x, y = model_of(rate=1e20)
     text = str(caught(lambda: model.fit(x, y, epochs=3, batch_size=10, verbose=0)))
-    assert "step 2 of 3" in text and "In optimizer SGD." in text
+    assert re.search(r"In (layer|loss|optimizer) .*\n(.*\n)*.*step 2 of 3", text)
     model, x, y = model_of()
     with cr.debug_nans():
         history = model.fit(x, y, epochs=2, batch_size=10, verbose=0)
@@ -276,3 +278,36 @@ def test_nothing_is_compiled_anew():
     with cr.debug_nans():
         f(X)
     assert (Counters.compiled, Counters.loaded) == before
+
+
+# ---------------------------------------------------------------- other transformations
+
+
+def test_branches_are_looked_into():
+    def f(x):
+        return cr.cond(x > 0, lambda v: v * 2, lambda v: np.log(v), x)
+    error = caught(cr.jit(f), -1.0)
+    assert error.operation == "log" and not error.loops
+    with cr.debug_nans():
+        assert cr.jit(f)(1.0) == 2.0
+    error = caught(cr.jit(f), np.nan)
+    assert "Argument x already holds nan" in str(error)
+
+
+def test_while_loops_tell_the_turn():
+    error = caught(cr.jit(lambda x: cr.while_loop(lambda c: c < 1e300, lambda c: 1 / (c - 3.0), x)), 3.0)
+    assert error.operation == "div" and error.loops[0][1] == 0
+    assert error.loops[0][0].startswith("while (test_debug.py:")
+
+
+def test_backward_through_a_loop():
+    def f(x):
+        return cr.scan(lambda c, _: (np.sqrt(c), None), x, length=3)[0]
+    error = caught(cr.jit(cr.grad(f)), 0.0)
+    assert (error.source.of, error.source.part) == ("sqrt", "backward pass") and error.loops
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, cr.jit], ids=["un-jitted", "jitted"])
+def test_batches_and_checkpoints(wrap):
+    assert caught(wrap(cr.vmap(cr.grad(np.sqrt))), X).source.of == "sqrt"
+    assert caught(wrap(cr.grad(cr.checkpoint(lambda x: np.sum(np.sqrt(x) * x)))), X).source.of == "sqrt"

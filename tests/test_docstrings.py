@@ -44,8 +44,7 @@ def test_the_debugging_page_does_what_it_says():
     failures = []
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     parser = doctest.DocTestParser()
-    runner.run(parser.get_doctest(page.read_text(encoding="utf-8").replace("```", ""), {}, page.name, str(page), 0),
-               out=failures.append)
+    runner.run(parser.get_doctest(page.read_text(encoding="utf-8"), {}, page.name, str(page), 0), out=failures.append)
     assert not runner.failures, "".join(failures)
 
 
