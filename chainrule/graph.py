@@ -65,7 +65,9 @@ class _Origin(threading.local):
     def book(self, node: Node, part: str) -> None:
         """What is recorded from here on is a derivative of ``node``."""
         s = node.source
-        self.source = s and Source(s.file, s.line, s.scope, s.of or node.op.name, part)
+        if s is not None and not (s.of and s.part == part):  # called for every node: most need no new source
+            s = Source(s.file, s.line, s.scope, s.of or node.op.name, part)
+        self.source = s
 
 
 _ORIGIN = _Origin()
