@@ -365,7 +365,9 @@ def _applied(node: Node, label: Mapping[Node, str]) -> str:
 
 
 def _uniform(node: Node) -> str | None:
-    """The number that a constant consists of; None for constants of several, or without elements."""
+    """The number that a constant, or one that is spread out, consists of; None for constants of several or none."""
+    if node.op.name == "broadcast":
+        node = node.inputs[0]
     value = node.params.get("value") if not node.inputs else None
     if not isinstance(value, np.ndarray) or not 0 < value.size <= _UNIFORM_UP_TO and any(value.strides):
         return None
