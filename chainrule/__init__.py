@@ -39,10 +39,12 @@ from chainrule.control import associative_scan, cond, fori_loop, map, scan, swit
 from chainrule.graph import Graph
 from chainrule.minimize import minimize
 from chainrule.models import Sequential
+from chainrule.nans import debug_nans
 from chainrule.numpy import where
 from chainrule.random import set_seed
 from chainrule.runtime import jit
 from chainrule.trace import trace
+from chainrule.tracebacks import set_tracebacks
 from chainrule.variables import variables
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "cond",
     "custom_jvp",
     "custom_vjp",
+    "debug_nans",
     "finite_difference",
     "fori_loop",
     "grad",
@@ -78,6 +81,7 @@ __all__ = [
     "random",
     "scan",
     "set_seed",
+    "set_tracebacks",
     "stop_gradient",
     "switch",
     "trace",

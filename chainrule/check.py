@@ -10,6 +10,7 @@ import numpy as np
 from chainrule import tree
 from chainrule.autodiff import jvp, vjp
 from chainrule.errors import ArgumentError, ChainruleError, ChainruleTypeError
+from chainrule.tracebacks import public
 
 _MODES = ("forward", "reverse")
 
@@ -18,6 +19,7 @@ class WrongDerivative(ChainruleError, AssertionError):
     """A derivative that is not what finite differences give."""
 
 
+@public
 def check_grads(f: Callable[..., Any], args: Sequence[Any], order: int = 2, modes: Sequence[str] = _MODES,
                 rtol: float = 1e-5, atol: float = 1e-6, seed: int = 0) -> None:
     """Compare the derivatives of ``f`` at ``args`` with finite differences along random directions.

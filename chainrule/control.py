@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule import tree
 from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
-from chainrule.graph import ORDER, Graph, Node, type_name
+from chainrule.graph import ORDER, Graph, Node, name_inputs, type_name
 from chainrule.ops import elementwise as ew
 from chainrule.ops.call import call_graph, switch_graphs
 from chainrule.ops.declare import Traced, constant_node
@@ -17,10 +17,12 @@ from chainrule.ops.scan import run as run_scan
 from chainrule.ops.structure import concatenate, flip, reshape, slice_, transpose
 from chainrule.ops.transform import close, fresh, wrap
 from chainrule.ops.while_loop import run as run_while
+from chainrule.tracebacks import public
 
 # ---------------------------------------------------------------- loops
 
 
+@public
 def scan(function: Callable[..., Any], init: Any, xs: Any = None, length: int | None = None, *, reverse: bool = False,
          until: Callable[[Any], Any] | None = None, recompute: int | None = None) -> tuple[Any, Any]:
     """Repeat ``carry, y = function(carry, x)`` over the leading axis of ``xs``; return the last carry and all ys.
@@ -49,6 +51,7 @@ def scan(function: Callable[..., Any], init: Any, xs: Any = None, length: int | 
     n = len(carry_leaves)
     traced = [*fresh_like(carry_leaves), *fresh_like([_row(x) for x in x_leaves])]
     inputs = [t.node for t in traced]
+    name_inputs(inputs, function, (init, xs))
     result = function(tree.unflatten(carry_structure, traced[:n]), tree.unflatten(x_structure, traced[n:]))
     if not (isinstance(result, tuple) and len(result) == 2):
         raise ArgumentError.of(f"the scanned function returned {type(result).__name__}", "a pair (carry, y)",
@@ -95,6 +98,7 @@ def _in_segments(values: Sequence[Sequence[Any]], body: Graph, length: int, step
     return [*rest[:n], *(concatenate(a, b, axis=0) for a, b in zip(ys, rest[n:], strict=True))]
 
 
+@public
 def fori_loop(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: Any) -> Any:
     """``for i in range(lower, upper): carry = body(i, carry)``; returns the last carry.
 
@@ -112,6 +116,7 @@ def fori_loop(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: Any
     return while_loop(lambda c: c[0] < upper, lambda c: (c[0] + 1, body(c[0], c[1])), (start, init))[1]
 
 
+@public
 def while_loop(test: Callable[[Any], Any], body: Callable[[Any], Any], init: Any) -> Any:
     """``while test(carry): carry = body(carry)``; returns the last carry.
 
@@ -131,6 +136,7 @@ def while_loop(test: Callable[[Any], Any], body: Callable[[Any], Any], init: Any
     leaves = [_array(leaf) for leaf in leaves]
     traced = fresh_like(leaves)
     inputs = [t.node for t in traced]
+    name_inputs(inputs, body, (init,))
     carry = tree.unflatten(structure, traced)
     verdict = test(carry)
     flag = verdict.node if isinstance(verdict, Traced) else constant_node(verdict)
@@ -145,6 +151,7 @@ def while_loop(test: Callable[[Any], Any], body: Callable[[Any], Any], init: Any
     return tree.unflatten(structure, parts)
 
 
+@public
 def map(function: Callable[..., Any], xs: Any) -> Any:
     """``function`` of each row of ``xs`` in turn, the results stacked: :func:`vmap`'s result with a loop's memory.
 
@@ -159,6 +166,7 @@ def map(function: Callable[..., Any], xs: Any) -> Any:
 # ---------------------------------------------------------------- branches
 
 
+@public
 def cond(condition: Any, true: Callable[..., Any], false: Callable[..., Any], *operands: Any) -> Any:
     """``true(*operands)`` if the condition holds, else ``false(*operands)``: only one of them runs.
 
@@ -180,6 +188,7 @@ def cond(condition: Any, true: Callable[..., Any], false: Callable[..., Any], *o
     return _branch(ew.cast(condition, dtype=np.dtype(np.int32)), (false, true), operands, "cond")
 
 
+@public
 def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
     """``branches[index](*operands)``; an index out of range takes the nearest branch.
 
@@ -206,6 +215,7 @@ def _branch(index: Any, branches: Sequence[Callable[..., Any]], operands: Sequen
     leaves = [_array(leaf) for leaf in leaves]
     since = next(ORDER)
     traced = fresh_like(leaves)
+    name_inputs([t.node for t in traced], branches[0], operands)
     recorded = [tree.flatten(branch(*tree.unflatten(structure, traced))) for branch in branches]
     outputs = [[x.node if isinstance(x, Traced) else constant_node(x) for x in found] for found, _ in recorded]
     types = [[type_name(o) for o in nodes] for nodes in outputs]
@@ -223,6 +233,7 @@ def _branch(index: Any, branches: Sequence[Callable[..., Any]], operands: Sequen
 # ---------------------------------------------------------------- associative scan
 
 
+@public
 def associative_scan(function: Callable[[Any, Any], Any], elements: Any, reverse: bool = False, axis: int = 0) -> Any:
     """All partial combinations x₀, x₀∘x₁, x₀∘x₁∘x₂, … of an associative ∘, in log₂(n) rounds of whole arrays.
 

@@ -41,6 +41,28 @@ class TracedValueError(ChainruleError, TypeError):
     """Python asked for the value of an array that is only known when the compiled function runs."""
 
 
+class NotFiniteError(ChainruleError, FloatingPointError):
+    """NaN or infinity appeared while :func:`chainrule.debug_nans` was on.
+
+    Attributes:
+        given: what happened, in a sentence.
+        facts: what is known of it, a line each.
+        loops: the loops that it happened in, the outermost first: ``(what it is, the number of the turn from 0)``.
+        operation: the name of the operation that made it; None if it came in with an argument or a constant.
+        source: the user's line; None if unknown.
+    """
+
+    def __init__(self, given: str, facts: Iterable[str] = (), loops: Iterable[tuple[str, int]] = (),
+                 operation: str | None = None, source: Any = None) -> None:
+        self.given, self.facts, self.loops = given, list(facts), list(loops)
+        self.operation, self.source = operation, source
+        super().__init__(given)
+
+    def __str__(self) -> str:
+        turns = [f"In {what}, turn {turn} (counted from 0)." for what, turn in self.loops]
+        return "\n  ".join([self.given[:1].upper() + self.given[1:] + ".", *self.facts, *turns])
+
+
 class UsageError(ChainruleError, RuntimeError):
     """A call at the wrong time, such as ``fit`` before ``compile``."""
 

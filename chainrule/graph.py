@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -18,27 +19,55 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-_PACKAGE = str(Path(__file__).parent)
-_OWN_FILE: dict[str, bool] = {}  # file name -> whether it belongs to the package
+from chainrule import tree
+from chainrule.cost import Cost, measure
+from chainrule.tracebacks import OWN_FILE, is_own
+
+_UNIFORM_UP_TO = 4096  # elements of a constant that is looked at for its print
+_WIDEST, _WIDEST_HEADER = 72, 110  # characters: what is longer does not move the column of types, or gets lines
 
 
 ORDER = itertools.count()
 
 
 class Source(NamedTuple):
-    """Where in the user's program a node was recorded."""
+    """Where in the user's program a node was recorded, and what it belongs to.
+
+    ``scope`` is the layer, loss, metric or optimizer that recorded it. ``of`` is the operation that it was derived
+    from by differentiation, ``part`` whether for the backward pass or for forward mode; both empty for what the user's
+    program computes itself.
+    """
 
     file: str
     line: int
+    scope: str = ""
+    of: str = ""
+    part: str = ""
 
     def __str__(self) -> str:
         return f"{Path(self.file).name}:{self.line}"
 
+    def described(self) -> str:
+        """``model.py:12, layer 'dense', backward pass of tanh``, as far as it applies."""
+        belongs = f"{self.part} of {self.of}" if self.of else ""
+        return ", ".join(filter(None, [str(self), self.scope, belongs]))
+
+
+BACKWARD, FORWARD = "backward pass", "forward-mode derivative"
+
 
 class _Origin(threading.local):
-    """The line that derivatives are booked under while they are recorded: that of what they are derived from."""
+    """What nodes are booked under while they are recorded, apart from the calling line."""
 
-    source: Source | None = None
+    source: Source | None = None  # of derivatives: that of what they are derived from
+    scope: str = ""
+
+    def book(self, node: Node, part: str) -> None:
+        """What is recorded from here on is a derivative of ``node``."""
+        s = node.source
+        if s is not None and not (s.of and s.part == part):  # called for every node: most need no new source
+            s = Source(s.file, s.line, s.scope, s.of or node.op.name, part)
+        self.source = s
 
 
 _ORIGIN = _Origin()
@@ -46,12 +75,23 @@ _ORIGIN = _Origin()
 
 @contextmanager
 def derived() -> Iterator[_Origin]:
-    """Book what is recorded under the ``source`` that is set, instead of the calling line."""
+    """Book what is recorded under the node that it is derived from (``book``), instead of the calling line."""
     before = _ORIGIN.source
     try:
         yield _ORIGIN
     finally:
         _ORIGIN.source = before
+
+
+@contextmanager
+def scope(name: str) -> Iterator[None]:
+    """Note that what is recorded belongs to ``name``: a layer, a loss, a metric, an optimizer."""
+    before = _ORIGIN.scope
+    _ORIGIN.scope = f"{before} / {name}" if before else name
+    try:
+        yield
+    finally:
+        _ORIGIN.scope = before
 
 
 def user_source() -> Source | None:
@@ -61,11 +101,11 @@ def user_source() -> Source | None:
     frame: Any = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        own = _OWN_FILE.get(file)
+        own = OWN_FILE.get(file)
         if own is None:
-            own = _OWN_FILE[file] = file.startswith(_PACKAGE)
+            own = is_own(file)
         if not own:
-            return Source(file, frame.f_lineno)
+            return Source(file, frame.f_lineno, _ORIGIN.scope)
         frame = frame.f_back
     return None
 
@@ -102,6 +142,11 @@ class Node:
     def ndim(self) -> int:
         return len(self.shape)
 
+    @property
+    def bodies(self) -> list[tuple[str, Graph]]:
+        """The graphs that the operation evaluates, each with the name of the parameter that it is."""
+        return [(name, graph) for name, param in self.params.items() for graph in graphs_in(param)]
+
     def __repr__(self) -> str:
         return f"<{self.op.name} {type_name(self)}>"
 
@@ -111,6 +156,12 @@ def type_name(node: Node) -> str:
     if isinstance(node.dtype, tuple):
         return "(" + ", ".join(f"{d.name}{list(s)}" for d, s in zip(node.dtype, node.shape, strict=True)) + ")"
     return f"{node.dtype.name}{list(node.shape)}"
+
+
+def name_inputs(nodes: Sequence[Node], function: Callable[..., Any], args: Sequence[Any]) -> None:
+    """Call inputs what ``function`` calls them: ``nodes`` stand for the leaves of its arguments."""
+    for node, name in zip(nodes, tree.argument_paths(function, args), strict=True):
+        node.name = name
 
 
 def topological(outputs: Iterable[Node], stop: Iterable[Node] = ()) -> list[Node]:
@@ -150,8 +201,8 @@ class Graph:
     Example:
         >>> import chainrule as cr, numpy as np
         >>> print(cr.trace(lambda x: np.sum(x * x), np.ones(3)))
-        graph(%0: float64[3])
-          %1 = mul(%0, %0)  float64[3]
+        graph(x: float64[3])
+          %1 = mul(x, x)          float64[3]
           %2 = sum(%1) axes=(0,)  float64[]
           return %2
     """
@@ -174,26 +225,70 @@ class Graph:
 
     @cached_property
     def label(self) -> dict[Node, str]:
-        """What each node is called in print: its own name, or its number."""
-        names = [node.name for node in self.nodes]
-        return {node: node.name if node.name and names.count(node.name) == 1 else f"%{i}"
-                for i, node in enumerate(self.nodes)}
+        """What each node is called in print: its own name, the number if it is one, or where it stands."""
+        named = Counter(node.name for node in self.nodes)
+        labels: dict[Node, str] = {}
+        count = 0
+        for node in self.nodes:
+            inline = _uniform(node)
+            if node.name and named[node.name] == 1:
+                labels[node] = node.name
+            elif inline is not None:
+                labels[node] = inline
+            else:
+                count += 1
+                labels[node] = f"%{count}"
+        return labels
 
     def text(self, indent: str = "", sources: bool = False) -> str:
-        """The graph, a node a line; with values and gradients if it was recorded with values."""
+        """The graph, a node a line; with values and gradients if it was recorded with values.
+
+        Inputs have the names of the function's parameters, such as ``params['w'][0]``. Constants of one value stand
+        where they are used.
+
+        Args:
+            indent: stands before every line.
+            sources: add the user's line to each node, and which layer and whose derivative it is.
+        """
         label, concrete = self.label, any(i.value is not None for i in self.inputs)
-        lines = [f"{indent}graph({', '.join(f'{label[i]}: {type_name(i)}' for i in self.inputs)})"]
+        lines = _header([f"{label[i]}: {type_name(i)}" for i in self.inputs], indent)
         if concrete:
             lines += [f"{indent}  {label[i]}{_annotations(i)}" for i in self.inputs]
-        for node in self.nodes[len(self.inputs):]:
-            args = ", ".join(label[i] for i in node.inputs)
-            params = "".join(f" {k}={_show(v)}" for k, v in node.params.items() if not graphs_in(v))
+        shown = [n for n in self.nodes[len(self.inputs):] if _uniform(n) is None]
+        applied = [f"{label[n]} = {_applied(n, label)}" for n in shown]
+        wide = max((len(a) for a in applied if len(a) <= _WIDEST), default=0)
+        for node, what in zip(shown, applied, strict=True):
             known = _annotations(node) if concrete and node.inputs else ""
-            where = f"  # {node.source}" if sources and node.source else ""
-            lines.append(f"{indent}  {label[node]} = {node.op.name}({args}){params}  {type_name(node)}{known}{where}")
-            lines += [g.text(indent + "    ", sources) for v in node.params.values() for g in graphs_in(v)]
+            line = f"{indent}  {what:<{wide}}  {type_name(node)}{known}"
+            lines.append(f"{line}  # {node.source.described()}" if sources and node.source else line)
+            for name, body in node.bodies:
+                lines += [f"{indent}    {name}:", body.text(indent + "      ", sources)]
         lines.append(f"{indent}  return " + ", ".join(label[o] for o in self.outputs))
         return "\n".join(lines)
+
+    def cost(self, parameters: int | None = None) -> Cost:
+        """Floating-point operations, bytes moved and parameters, by kind of operation.
+
+        Args:
+            parameters: how many of the inputs, from the first on, are parameters; by default those that belong to the
+                function's first argument.
+
+        Returns:
+            A :class:`~chainrule.cost.Cost`; :mod:`chainrule.cost` says what is counted how.
+
+        Example:
+            >>> import chainrule as cr, numpy as np
+            >>> graph = cr.trace(lambda w, x: np.tanh(x @ w), np.ones((4, 3)), np.ones((5, 4)))
+            >>> cost = graph.cost()
+            >>> cost.flops, cost.special, cost.parameters  # 2 * 5 * 3 * 4, one tanh for each of 5 * 3, 4 * 3
+            (120, 15, 12)
+        """
+        if parameters is None:
+            first = [(i.name or "").partition("[")[0] for i in self.inputs]
+            parameters = next((k for k, name in enumerate(first) if name != first[0]), len(first))
+            if first and not first[0]:
+                parameters = 1
+        return measure(self, sum(i.size for i in self.inputs[:parameters]))
 
     @cached_property
     def key(self) -> str:
@@ -249,15 +344,45 @@ def params_key(params: Mapping[str, Any]) -> tuple[Any, ...]:
     """Equal and hashable for equal parameters."""
     return tuple((k, v.tobytes() if isinstance(v, np.ndarray) else tuple(g.key for g in graphs_in(v)) or v)
                  for k, v in sorted(params.items()))
+def _header(inputs: list[str], indent: str) -> list[str]:
+    line = f"{indent}graph({', '.join(inputs)})"
+    if len(line) <= _WIDEST_HEADER:
+        return [line]
+    return [f"{indent}graph(", *(f"{indent}  {i}," for i in inputs), f"{indent})"]
+
+
+def _applied(node: Node, label: Mapping[Node, str]) -> str:
+    """``sum(x) axes=(0,)``."""
+    if not node.inputs and "value" in node.params:
+        return f"{node.op.name} {short(node.params['value'])}"
+    if node.op.kind == "contract":
+        letters: dict[int, str] = {}
+        labels = [node.params[k] for k in ("a_axes", "b_axes", "out_axes")]
+        a, b, out = ("".join(letters.setdefault(x, chr(ord("a") + len(letters))) for x in axes) for axes in labels)
+        return f"{node.op.name}({', '.join(label[i] for i in node.inputs)}) {a},{b}->{out}"
+    params = [f" {k}={short(v)}" for k, v in node.params.items() if v is not None and not graphs_in(v)]
+    return f"{node.op.name}({', '.join(label[i] for i in node.inputs)})" + "".join(params)
+
+
+def _uniform(node: Node) -> str | None:
+    """The number that a constant, or one that is spread out, consists of; None for constants of several or none."""
+    if node.op.name == "broadcast":
+        node = node.inputs[0]
+    value = node.params.get("value") if not node.inputs else None
+    if not isinstance(value, np.ndarray) or not 0 < value.size <= _UNIFORM_UP_TO and any(value.strides):
+        return None
+    first = value.reshape(-1)[0] if value.size else None
+    return short(first) if value.size and (value == first).all() else None
 
 
 def _annotations(node: Node) -> str:
     """``= 4.0, grad -3.0`` as far as they are known."""
-    value = "" if node.value is None else f" = {_show(node.value)}"
-    return value + ("" if node.grad is None else f", grad {_show(node.grad)}")
+    value = "" if node.value is None else f" = {short(node.value)}"
+    return value + ("" if node.grad is None else f", grad {short(node.grad)}")
 
 
-def _show(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value as a few characters: six digits of a number, the first and last elements of an array."""
     if isinstance(value, np.ndarray | np.generic) and value.ndim == 0 and value.dtype.kind == "f":
         return str(float(f"{value:.6g}"))
     if isinstance(value, np.ndarray):

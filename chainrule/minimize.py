@@ -17,6 +17,7 @@ from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
 from chainrule.ops import elementwise as ew
 from chainrule.optimizers import Optimizer
 from chainrule.trace import Tracer
+from chainrule.tracebacks import public
 
 _ENDLESS = 2**31 - 1  # steps of a loop that a condition ends
 _CHUNK = 1024  # steps of a native call at first; Ctrl-C waits for its end
@@ -59,6 +60,7 @@ class MinimizeResult:
                 f"  x: {x}\n  f(x): {self.fun:.8g}\n  gradient norm: {self.grad_norm:.3g}\n  steps: {self.steps:,}")
 
 
+@public
 def minimize(f: Callable[..., Any], x0: Any, optimizer: str | Optimizer | None = None, max_steps: int = 1000,
              tolerance: float = 1e-6, target: float | None = None,
              callback: Callable[[int, Any, float], Any] | None = None, args: Sequence[Any] = (), *,

@@ -12,7 +12,7 @@ import numpy as np
 from chainrule import losses, metrics, optimizers, tree
 from chainrule.arguments import whole
 from chainrule.errors import ArgumentError, ChainruleError, DataError, UsageError
-from chainrule.graph import Graph
+from chainrule.graph import Graph, scope
 from chainrule.layers.base import FLOAT, Layer, Shape, Weight, assign
 from chainrule.layers.core import Input
 from chainrule.layers.summary import table
@@ -20,6 +20,7 @@ from chainrule.losses import Loss
 from chainrule.optimizers.base import Optimizer
 from chainrule.runtime import aligned
 from chainrule.trace import trace
+from chainrule.tracebacks import public
 from chainrule.training import data
 from chainrule.training.callbacks import Callback, History, checked
 from chainrule.training.epoch import Task, prediction_program
@@ -64,6 +65,7 @@ class Sequential(Layer):
 
     # -- building
 
+    @public
     def add(self, layer: Layer) -> None:
         """Append a layer."""
         if isinstance(layer, type) and issubclass(layer, Layer):
@@ -93,6 +95,7 @@ class Sequential(Layer):
         if self.input_shape is not None:
             self.build(self.input_shape)
 
+    @public
     def build(self, input_shape: Shape) -> None:
         """Make the weights of all layers for inputs of this shape, its first extent None."""
         self.input_shape = (None, *input_shape[1:])
@@ -103,7 +106,8 @@ class Sequential(Layer):
     def call(self, x: Any, training: bool = False) -> Any:
         """The output of the last layer for a batch ``x``."""
         for layer in self.layers:
-            x = layer.call(x, training=training)
+            with scope(f"layer {layer.name!r}"):
+                x = layer.call(x, training=training)
         return x
 
     @property
@@ -121,6 +125,7 @@ class Sequential(Layer):
         """The shape of the output, its first extent None; None itself before the model is built."""
         return self.output_shapes[-1] if self.built and self.output_shapes else None
 
+    @public
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replace all weights by arrays of the same shapes, in the order of :meth:`get_weights`."""
         assign(self.name, self.weights, weights)
@@ -156,6 +161,7 @@ class Sequential(Layer):
 
     # -- training
 
+    @public
     def compile(self, optimizer: str | Optimizer = "rmsprop", loss: str | Loss | Callable[..., Any] | None = None,
                 metrics: Any = None) -> None:
         """Say how the model is trained. The optimizer starts anew; the weights stay.
@@ -173,6 +179,7 @@ class Sequential(Layer):
         self.optimizer, self.loss, self.metrics = chosen
         self._forget()
 
+    @public
     def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1,
             verbose: int | str = "auto", callbacks: Any = None, validation_split: float = 0.0,
             validation_data: Any = None, shuffle: bool = True, initial_epoch: int = 0) -> History:
@@ -216,6 +223,7 @@ class Sequential(Layer):
         training = Training(task, self._programs, (params, *self._held), (x, y), held_out, batch, bool(shuffle))
         return loop(self, training, first, epochs, calls, level)
 
+    @public
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: int | str = "auto",
                  return_dict: bool = False) -> Any:
         """Loss and metrics on the samples.
@@ -241,6 +249,7 @@ class Sequential(Layer):
             print(f"{steps}/{steps} - {duration((time.perf_counter() - begin) / steps)}/step - {numbers(values)}")
         return values if return_dict else list(values.values()) if len(values) > 1 else values["loss"]
 
+    @public
     def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0) -> np.ndarray:
         """The outputs for all samples, as a float32 array.
 

@@ -16,8 +16,9 @@ from chainrule.errors import ArgumentError
 from chainrule.graph import Graph
 from chainrule.llvm.emit import emit_program
 from chainrule.llvm.jit import Loaded, assembly, emit_object, host, optimize
-from chainrule.ops.declare import Traced
+from chainrule.ops.declare import OBSERVER, Traced
 from chainrule.trace import as_array, record
+from chainrule.tracebacks import public, shorten
 
 ALIGN = 64
 _ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
@@ -116,12 +117,18 @@ class Compiled:
                 arrays[k] = arrays[k].copy()
         outputs = [arrays[self.taken[j]] if j in self.taken else np.empty(shape, dtype)
                    for j, (shape, dtype) in enumerate(self.outputs)]
-        self.executable.run(arrays, outputs)
+        watch = OBSERVER.get()
+        if watch is None:
+            self.executable.run(arrays, outputs)
+        else:
+            watch.run(self.graph, arrays, [k for k, _ in self.donated], outputs,
+                      lambda: self.executable.run(arrays, outputs))
         return tree.unflatten(self.structure, [o if o.ndim else o[()] for o in outputs])
 
     def bind(self, leaves: Sequence[np.ndarray]) -> Bound:
         """Tie the program to these very arrays."""
-        return Bound(self, leaves)
+        watch = OBSERVER.get()
+        return Bound(self, leaves) if watch is None else Watched(self, leaves, watch)
 
 
 class Bound:
@@ -154,6 +161,20 @@ class Bound:
         self._function(self._address, self._work)
 
 
+class Watched(Bound):
+    """A bound function that is looked into where a result is not finite: :func:`chainrule.debug_nans` was on."""
+
+    def __init__(self, compiled: Compiled, leaves: Sequence[np.ndarray], watch: Any) -> None:
+        super().__init__(compiled, leaves)
+        self._compiled, self._watch = compiled, watch
+
+    def __call__(self) -> None:
+        """Run on what the bound arrays hold now, and look at the results."""
+        graph, inputs = self._compiled.graph, len(self._compiled.inputs)
+        outputs = self._arrays[inputs:inputs + len(graph.outputs)]
+        self._watch.run(graph, self._arrays[:inputs], [k for k, _ in self._compiled.donated], outputs, super().__call__)
+
+
 class Jitted:
     """What :func:`jit` returns: call it like the function it was made from."""
 
@@ -165,10 +186,14 @@ class Jitted:
 
     def __call__(self, *args: Any) -> Any:
         """Run compiled; inside another recording, become part of it."""
-        leaves, structure = tree.flatten(args)
-        if any(isinstance(leaf, Traced) for leaf in leaves):
-            return self.function(*args)
-        return self._compiled(leaves, structure, args)(leaves)
+        try:
+            leaves, structure = tree.flatten(args)
+            if any(isinstance(leaf, Traced) for leaf in leaves):
+                return self.function(*args)
+            return self._compiled(leaves, structure, args)(leaves)
+        except Exception as error:  # costs nothing where there is none, as a decorator would
+            shorten(error)
+            raise
 
     def _compiled(self, leaves: list[Any], structure: tree.Structure, args: tuple[Any, ...]) -> Compiled:
         arrays = [as_array(leaf) for leaf in leaves]
@@ -178,19 +203,23 @@ class Jitted:
             known = self._programs[key] = Compiled(self.function, args, self.donate)
         return known
 
+    @public
     def compile(self, *args: Any) -> Compiled:
         """The compiled function for arguments like these."""
         leaves, structure = tree.flatten(args)
         return self._compiled(leaves, structure, args)
 
+    @public
     def bind(self, *args: Any) -> Bound:
         """Tie the compiled function to these very arrays: see :class:`Bound`."""
         return self.compile(*args).bind(tree.flatten(args)[0])
 
+    @public
     def graph(self, *args: Any) -> Graph:
         """The recorded graph for arguments like these."""
         return record(self.function, args)[0]
 
+    @public
     def stage(self, stage: str, *args: Any) -> str:
         """The text of one stage for arguments like these: ``graph``, ``loops``, ``llvm`` or ``asm``."""
         if stage not in ("graph", "loops", "llvm", "asm"):
@@ -205,6 +234,7 @@ class Jitted:
         parsed = optimize(module, host())
         return str(parsed) if stage == "llvm" else assembly(parsed, host())
 
+    @public
     def show(self, stage: str, *args: Any) -> None:
         """Print one stage of compilation for arguments like these; without arguments, for those of the last call.
 
@@ -246,6 +276,7 @@ def _pairs(graph: Graph, args: tuple[Any, ...], donate: tuple[int, ...]) -> list
     return pairs
 
 
+@public
 def jit(function: Callable[..., Any], donate: Sequence[int] = ()) -> Jitted:
     """Compile a NumPy-style function to native code, once for each signature (structure, shapes, dtypes).
 

@@ -16,12 +16,13 @@ import numpy as np
 
 from chainrule import dtypes, tree
 from chainrule.errors import ChainruleTypeError, TracedValueError
-from chainrule.graph import Graph, Node, user_source
+from chainrule.graph import Graph, Node, name_inputs, user_source
 from chainrule.indexing import index
 from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import REGISTRY, TRACER, Traced, constant_node, input_node, make
 from chainrule.ops.index import iota
 from chainrule.ops.structure import broadcast, reshape, transpose
+from chainrule.tracebacks import public
 
 # NumPy functions and ufuncs that record themselves on tracers; the array namespace fills it.
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
@@ -389,6 +390,7 @@ def recorded_iota(n: int, dtype: Any) -> Tracer:
     return Tracer(make(iota, (), {"shape": (n,), "dtype": np.dtype(dtype), "axis": 0}))
 
 
+@public
 def trace(function: Callable[..., Any], *args: Any) -> Graph:
     """The graph of ``function`` for arguments like ``args`` (arrays, numbers, nested containers of them)."""
     return record(function, args)[0]
@@ -404,6 +406,7 @@ def record(function: Callable[..., Any], args: tuple[Any, ...], values: bool = F
     for leaf in leaves:
         array = as_array(leaf)
         nodes.append(input_node(array.shape, array.dtype, array if values else None))
+    name_inputs(nodes, function, args)
     result = function(*tree.unflatten(structure, [Tracer(n) for n in nodes]))
     outputs, out_structure = tree.flatten(result)
     return Graph(nodes, [as_node(o) for o in outputs]), out_structure

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,3 +86,45 @@ def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     leaves, structure = flatten(tree)
     rest = [flatten(o)[0] for o in others]
     return unflatten(structure, [function(*args) for args in zip(leaves, *rest, strict=True)])
+
+
+def paths(structure: Structure, root: str) -> list[str]:
+    """How each leaf of a container called ``root`` is written, in the order of :func:`flatten`.
+
+    >>> paths(flatten({"w": [1, 2], "b": 3})[1], "params")
+    ["params['b']", "params['w'][0]", "params['w'][1]"]
+    """
+    return list(_paths(structure, root))
+
+
+def _paths(structure: Structure, root: str) -> Iterator[str]:
+    kind = structure.kind
+    if kind is LEAF:
+        yield root
+    fields = getattr(kind, "_fields", None)
+    for k, child in enumerate(structure.children):
+        if fields is not None:
+            yield from _paths(child, f"{root}.{fields[k]}")
+        else:
+            yield from _paths(child, f"{root}[{(structure.keys[k] if kind is dict else k)!r}]")
+
+
+def argument_paths(function: Callable[..., Any], args: Sequence[Any]) -> list[str]:
+    """How ``function`` itself would write each leaf of its positional arguments: by the names of its parameters.
+
+    >>> argument_paths(lambda params, *rest: 0, [{"w": 1}, 2, 3])
+    ["params['w']", 'rest[0]', 'rest[1]']
+    """
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # some callables written in C have none
+        parameters = []
+    names: list[str] = []
+    for k, arg in enumerate(args):
+        parameter = parameters[min(k, len(parameters) - 1)] if parameters else None
+        if parameter is not None and parameter.kind is parameter.VAR_POSITIONAL:
+            name = f"{parameter.name}[{k - len(parameters) + 1}]"
+        else:
+            name = parameter.name if parameter is not None and k < len(parameters) else f"argument{k}"
+        names += paths(flatten(arg)[1], name)
+    return names

@@ -14,6 +14,7 @@ from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
 from chainrule.graph import Graph, topological
 from chainrule.ops.declare import INPUT, input_node
 from chainrule.trace import Tracer
+from chainrule.tracebacks import public
 
 
 class Variable(Tracer):
@@ -52,6 +53,7 @@ class Variable(Tracer):
         named = [n for n in topological([self.node]) if n.op is INPUT]
         return Graph(named, [self.node])
 
+    @public
     def backward(self) -> None:
         """Backpropagate: give every node that this scalar was computed from its ``grad``, the derivative of this by it.
 
@@ -87,6 +89,7 @@ class Variable(Tracer):
         return f"{name}{_shown(self.value)}{gradient}"
 
 
+@public
 def variables(**values: Any) -> tuple[Variable, ...]:
     """Named variables, in the order given: ``x, y = cr.variables(x=1.0, y=[2.0, 3.0])``.
 
@@ -104,9 +107,9 @@ def variables(**values: Any) -> tuple[Variable, ...]:
         graph(x: float64[], y: float64[])
           x = 1.0, grad 2.0
           y = 3.0, grad 1.0
-          %2 = mul(x, x)  float64[] = 1.0, grad 1.0
-          %3 = add(%2, y)  float64[] = 4.0, grad 1.0
-          return %3
+          %1 = mul(x, x)   float64[] = 1.0, grad 1.0
+          %2 = add(%1, y)  float64[] = 4.0, grad 1.0
+          return %2
     """
     if not values:
         raise ArgumentError.of("variables() without a name", "a name and a value for each",

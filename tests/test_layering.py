@@ -13,11 +13,12 @@ LONGEST_FILE = 500
 # From the foundations upward. A name stands for a module and all inside it; the longest that fits counts.
 LEVELS = [
     ["_version", "errors"],
+    ["tracebacks", "cost"],
     ["arguments", "cache", "signatures"],
     ["dtypes", "tree"],
     ["graph"],
     ["ops"],
-    ["indexing"],
+    ["indexing", "nans"],
     ["trace"],
     ["control"],
     ["numpy"],

@@ -36,9 +36,9 @@ graph(x: float64[], y: float64[], z: float64[])
   x = 1.0, grad -3.0
   y = 3.0, grad -3.0
   z = -3.0, grad 4.0
-  p = add(x, y)  float64[] = 4.0, grad -3.0
-  %4 = mul(p, z)  float64[] = -12.0, grad 1.0
-  return %4"""
+  p = add(x, y)   float64[] = 4.0, grad -3.0
+  %1 = mul(p, z)  float64[] = -12.0, grad 1.0
+  return %1"""
 
 
 def test_reused_variables_add_up():

@@ -23,6 +23,7 @@ from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import Traced, input_node
 from chainrule.ops.transform import pull_back, push_forward, replay
 from chainrule.trace import Tracer, as_node
+from chainrule.tracebacks import public
 
 
 def gradients(output: Node, wrt: Sequence[Node], seed: Any = None, separate: bool = False) -> dict[Node, Any]:
@@ -81,6 +82,7 @@ def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux
     return named(run, function, "grad")
 
 
+@public
 def vjp(function: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     """``(function(*args), pull)``, where ``pull(cotangents)`` gives the cotangent of every argument (reverse mode)."""
     recording = Recording(function, args, tuple(range(len(args))), {})
@@ -89,6 +91,7 @@ def vjp(function: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], 
     tangents = push_forward([as_node(o) for o in outputs], placeholders, linear=True)
     recording.close()
 
+    @public
     def pull(cotangents: Any) -> tuple[Any, ...]:
         seeds, given = tree.flatten(cotangents)
         if given != structure:
@@ -105,6 +108,7 @@ def vjp(function: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], 
     return tree.unflatten(structure, finished(outputs)), pull
 
 
+@public
 def linearize(function: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., Any]]:
     """``(function(*args), push)``, where ``push(*tangents)`` is the linear function that approximates it there.
 
@@ -123,6 +127,7 @@ def linearize(function: Callable[..., Any], *args: Any) -> tuple[Any, Callable[.
     known = push_forward(nodes, lines, linear=True)
     recording.close()
 
+    @public
     def push(*tangents: Any) -> Any:
         given = dict(zip([line.node for line in lines.values()], _directions(tangents, recording), strict=True))
         ends = [as_node(known[n]) if n in known else None for n in nodes]
@@ -132,6 +137,7 @@ def linearize(function: Callable[..., Any], *args: Any) -> tuple[Any, Callable[.
     return tree.unflatten(structure, finished(outputs)), push
 
 
+@public
 def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """``(function(*primals), directional derivative along tangents)`` by forward mode."""
     recording = Recording(function, primals, tuple(range(len(primals))), {})

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from chainrule import tree
+from chainrule.tracebacks import public
 
 
+@public
 def finite_difference(function: Callable[..., Any], args: Sequence[Any], argnum: int = 0,
                       step: float | None = None) -> Any:
     """The gradient of a scalar function by central differences: slow, and independent of every derivative rule.

@@ -20,6 +20,7 @@ from chainrule.ops.index import iota
 from chainrule.ops.structure import reshape
 from chainrule.ops.transform import node_of, pull_back, push_batch, push_forward, zeros
 from chainrule.trace import Tracer, as_node
+from chainrule.tracebacks import public
 
 _MODES = (None, "forward", "reverse")
 
@@ -121,6 +122,7 @@ def hessian(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> C
     return named(jacobian(grad(function, argnums), argnums, mode="forward"), function, "hessian")
 
 
+@public
 def hvp(function: Callable[..., Any], args: Any, vectors: Any) -> Any:
     """The Hessian of a scalar function times a vector, without the Hessian: the cost of a few gradients.
 

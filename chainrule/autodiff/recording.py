@@ -11,8 +11,9 @@ from chainrule import tree
 from chainrule.errors import ArgumentError, ChainruleTypeError
 from chainrule.graph import Node
 from chainrule.ops import elementwise as ew
-from chainrule.ops.declare import INPUT, Traced, input_node
+from chainrule.ops.declare import INPUT, OBSERVER, Traced, input_node
 from chainrule.trace import Tracer, as_array
+from chainrule.tracebacks import public
 
 
 class Recording:
@@ -31,6 +32,11 @@ class Recording:
                 leaves = fresh
             traced_args.append(tree.unflatten(structure, leaves))
         self.structures = [flat[i][1] for i in argnums]
+        if OBSERVER.get() is not None:  # which tells the user the names
+            own = {id(leaf) for leaf in self.leaves}
+            for name, leaf in zip(tree.argument_paths(function, args), tree.flatten(traced_args)[0], strict=True):
+                if id(leaf) in own:
+                    leaf.node.name = name
         result = function(*traced_args, **options)
         self.aux = None
         if has_aux:
@@ -102,7 +108,8 @@ def positions(argnums: int | Sequence[int], count: int) -> tuple[int, ...]:
 
 
 def named(run: Callable[..., Any], function: Callable[..., Any], prefix: str) -> Callable[..., Any]:
-    """``run`` with a name that says what it was made from."""
-    run.__name__ = f"{prefix}({getattr(function, '__name__', 'function')})"
-    run.__wrapped__ = function  # type: ignore[attr-defined]
-    return run
+    """``run`` as users call it: with a name that says what it was made from."""
+    outer = public(run)
+    outer.__name__ = f"{prefix}({getattr(function, '__name__', 'function')})"
+    outer.__wrapped__ = function  # type: ignore[attr-defined]
+    return outer

@@ -13,6 +13,7 @@ Families of operations (``kind``) share a compiler treatment:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,11 @@ from chainrule.errors import ChainruleTypeError, ShapeError
 from chainrule.graph import Node, user_source
 
 REGISTRY: dict[str, Op] = {}
+
+# Looks at every value that is computed here, while one is set (:func:`chainrule.debug_nans`). It only looks on: no
+# graph, no result and no compiled program depends on it. A context variable, because operators have no arguments to
+# pass it in, and it holds for what one ``with`` block does.
+OBSERVER: ContextVar[Any] = ContextVar("observer", default=None)
 
 
 class Traced:
@@ -115,8 +121,13 @@ def bind(op: Op, *args: Any, **params: Any) -> Any:
             break
     if tracer is None:
         arrays = [np.asarray(a) for a in args]
-        op.infer(*((a.shape, a.dtype) for a in arrays), **params)
-        return op.evaluate(*arrays, **params)
+        shape, dtype = op.infer(*((a.shape, a.dtype) for a in arrays), **params)
+        out = op.evaluate(*arrays, **params)
+        observer = OBSERVER.get()
+        if observer is not None:
+            given = [Node(CONSTANT, (), {"value": a}, a.shape, a.dtype, a) for a in arrays]
+            observer.observe(Node(op, tuple(given), params, shape, dtype, out, user_source()))
+        return out
     node = make(op, [a.node if isinstance(a, Traced) else constant_node(a) for a in args], params)
     return tracer(node)
 
@@ -125,14 +136,14 @@ def make(op: Op, inputs: Sequence[Node], params: dict[str, Any]) -> Node:
     """A node of ``op``, with its value if the values of all inputs are known."""
     shape, dtype = op.infer(*[(i.shape, i.dtype) for i in inputs], **params)
     values = [i.value for i in inputs]
-    known = True
     for value in values:
         if value is None:
-            known = False
-            break
-    return Node(
-        op, tuple(inputs), params, shape, dtype, op.reference(*values, **params) if known else None, user_source()
-    )
+            return Node(op, tuple(inputs), params, shape, dtype, None, user_source())
+    node = Node(op, tuple(inputs), params, shape, dtype, op.reference(*values, **params), user_source())
+    observer = OBSERVER.get()
+    if observer is not None:
+        observer.observe(node)
+    return node
 
 
 def constant_node(value: Any) -> Node:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ChainruleTypeError
-from chainrule.graph import Graph, Node, derived, topological
+from chainrule.graph import BACKWARD, FORWARD, Graph, Node, derived, topological
 from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import (
     INPUT,
@@ -71,7 +71,7 @@ def push_forward(outputs: Sequence[Node], tangents: Mapping[Node, Any], separate
     with derived() as origin:
         for node in topological(outputs, stop=tangents):
             if node not in known and not known.keys().isdisjoint(node.inputs):
-                origin.source = node.source
+                origin.book(node, BACKWARD if linear else FORWARD)
                 tangent = _tangent(node, known, linear)
                 if tangent is not None and not (isinstance(tangent, list) and all(t is None for t in tangent)):
                     known[node] = ew.copy(tangent) if separate and not isinstance(tangent, list) else tangent
@@ -115,7 +115,7 @@ def pull_back(tangents: Sequence[Any], cotangents: Sequence[Any], placeholders: 
         for node in reversed(order):
             if node not in total:
                 continue
-            origin.source = node.source
+            origin.book(node, BACKWARD)
             inputs = [Linear(i.shape, i.dtype) if i in linear else wrap(i) for i in node.inputs]
             for i, ct in zip(node.inputs, _transposed(node, total[node], inputs), strict=True):
                 if ct is not None and i in linear:
@@ -214,6 +214,8 @@ def close(inputs: Sequence[Node], outputs: Sequence[Node], since: int | None = N
     used = {*outputs, *(i for node in order if node in inside for i in node.inputs)}
     captured = [n for n in order if n in outside and n in used]
     replacement = {c: input_node(c.shape, c.dtype) for c in captured}
+    for c, inner in replacement.items():
+        inner.name = c.name
     new: dict[Node, Node] = {}
     for node in order:
         if node in replacement:

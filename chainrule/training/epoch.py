@@ -22,6 +22,7 @@ import numpy as np
 from chainrule import random
 from chainrule.autodiff import gradients
 from chainrule.control import scan
+from chainrule.graph import scope
 from chainrule.layers.base import Layer, Weight, apply
 from chainrule.losses import Loss
 from chainrule.metrics import Metric
@@ -94,7 +95,8 @@ def train_step(task: Task, state: State, x: Any, y: Any, rate: Any, key: Any) ->
     wrt = [w.node for w in weights]
     found = gradients(as_node(loss), wrt)
     grads = pack([found[n] if n in found else np.zeros(n.shape, n.dtype) for n in wrt])
-    params, opt = task.optimizer.update(state["params"], grads, state["opt"], rate, state["step"])
+    with scope(f"optimizer {type(task.optimizer).__name__}"):
+        params, opt = task.optimizer.update(state["params"], grads, state["opt"], rate, state["step"])
     return {"params": params, "opt": opt, "step": state["step"] + 1, "sums": sums, "rest": state["rest"]}
 
 
@@ -170,12 +172,14 @@ def prediction_program(model: Layer, steps: int) -> Callable[..., Any]:
 def _measured(task: Task, sums: State, y: Any, predicted: Any) -> tuple[Any, State]:
     """The loss of a batch, and the sums with its samples added."""
     batch = predicted.shape[0]
-    values = task.loss.call(y, predicted)
+    with scope(f"loss {task.loss.name!r}"):
+        values = task.loss.call(y, predicted)
     axes = tuple(range(len(values.shape)))
     total, count = (sum_(values, axes=axes) if axes else values), math.prod(values.shape)
     new = {"loss": _added(sums["loss"], total, batch / count)}
     for metric in task.metrics:
-        value, n = metric.measure(y, predicted)
+        with scope(f"metric {metric.name!r}"):
+            value, n = metric.measure(y, predicted)
         new[metric.name] = _added(sums[metric.name], value, batch / n)
     return ew.mul(total, 1.0 / count), new
 

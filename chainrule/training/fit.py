@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import random
+from chainrule.errors import NotFiniteError
 from chainrule.runtime import jit
 from chainrule.training.callbacks import Callback, History
 from chainrule.training.epoch import Task, epoch_program, evaluation_program, new_state, tail_program
@@ -76,12 +77,21 @@ class Training:
 
     def epoch(self) -> None:
         """One epoch: its full batches, the short last one, the validation; ends early when asked to stop."""
-        stop = self.interrupt.stop
-        self._epoch()
-        if self._tail is not None and not stop:
-            self._tail()
-        if self._validate is not None and not stop:
-            self._validate()
+        stop, part = self.interrupt.stop, ""
+        try:
+            self._epoch()
+            if self._tail is not None and not stop:
+                part = f"step {self.steps}, the short last batch; the model keeps what it had learned before that step."
+                self._tail()
+            if self._validate is not None and not stop:
+                part = "the validation."
+                self._validate()
+        except NotFiniteError as error:
+            if not part:  # the epoch's own loop is the outermost
+                step = f"step {error.loops.pop(0)[1] + 1} of {self.steps}; " if error.loops else ""
+                part = f"{step}the model keeps what it had learned before that epoch."
+            error.facts.append(part)
+            raise
 
 
 def bound_evaluation(task: Task, programs: Programs, params: np.ndarray, pair: Pair, batch: int,
@@ -137,10 +147,14 @@ def _epochs(model: Any, training: Training, record: Record, history: History, ca
         before = step.item()
         interrupt.native = True
         begin = clock()
-        if last < LONG:
-            run()
-        else:
-            interrupt.run(run)
+        try:
+            if last < LONG:
+                run()
+            else:
+                interrupt.run(run)
+        except NotFiniteError as error:
+            error.facts[-1] = f"In epoch {epoch + 1} of {record.epochs}, {error.facts[-1]}"
+            raise
         now = clock()
         last = now - begin
         if interrupt.pending is not None and (validated or step.item() - before < steps):
