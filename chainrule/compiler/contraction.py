@@ -18,6 +18,8 @@ against a model of the machine's cycles; they depend on the shape and the machin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from math import ceil, gcd, inf, prod
 from typing import Protocol
@@ -41,13 +43,31 @@ from chainrule.compiler.contraction_plan import (
 
 __all__ = ["ContractAxis", "Contraction", "Machine", "Plan", "plan"]
 
-FULL_UNROLL = 128  # multiply-adds of all tiles that are written without a loop
 COPY_PRICE = 0.02  # what another copy of the innermost loop, for tiles of another size, must gain
+PACK_CODE = 60  # instructions that packing an operand takes
 STREAMS = 8  # rows read side by side before they get into each other's way
-TURN = 32  # multiply-adds that one turn of the innermost loop may grow to
 LINE, L1_WAY, L2_WAY, MEMORY_PAGE = 64, 4096, 65536, 4096  # bytes; a way is a cache's size over its associativity
 
 Packs = tuple[Pack, ...]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much code a contraction is worth: compiling an instruction takes as long as running it 100,000 times.
+
+    Attributes:
+        full: multiply-adds of all tiles that are written without a loop.
+        turn: multiply-adds that one turn of the innermost loop may grow to.
+        price: cycles that an instruction must save.
+    """
+
+    full: int
+    turn: int
+    price: float
+
+
+REPEATED = Effort(128, 32, 0.0)  # inside of a loop of the program
+ONCE = Effort(16, 8, 4.0)  # once a call
 
 
 class Machine(Protocol):
@@ -63,16 +83,17 @@ class Machine(Protocol):
     def l2_bytes(self) -> int: ...
 
 
-def plan(c: Contraction, machine: Machine) -> Plan:
+@lru_cache(maxsize=1024)
+def plan(c: Contraction, machine: Machine, effort: Effort = REPEATED) -> Plan:
     """The cheapest plan by the model."""
-    return _Search(c, machine).best()
+    return _Search(c, machine, effort).best()
 
 
 class _Search:
     """Tries register tiles against a model of the machine's cycles."""
 
-    def __init__(self, c: Contraction, machine: Machine) -> None:
-        self.c, self.machine = c, machine
+    def __init__(self, c: Contraction, machine: Machine, effort: Effort) -> None:
+        self.c, self.machine, self.effort = c, machine, effort
         self.axes = merge(c)
         if not all(x.extent for x in self.axes):  # nothing to add up, or nothing at all
             self.axes = tuple(x for x in self.axes if not x.reduce)
@@ -126,6 +147,9 @@ class _Search:
                        for n, most in ((high, registers - 2), (wide, 8)))
         fitting = [(r, c) for r, c in product(tall, broad)
                    if r * c + max(temporaries, min(r, c) * (max(r, c) > 1) + 1) <= registers]
+        if self.effort.price:
+            yield from ((r, c) for r, c in fitting if r * c <= self.effort.turn)
+            return
         enough = min(FMA_RATE * FMA_LATENCY, max(r * c for r, c in fitting))
         yield from ((r, c) for r, c in fitting if r * c >= enough)
 
@@ -140,9 +164,10 @@ class _Search:
             sizes = {i: p.size for i, p in zip(tile, combination, strict=True)}
             counts = {i: ceil(n / self.lanes) if i == v else n for i, n in sizes.items()}
             turns = outside * prod((p.stop - p.start) // p.size for p in combination)
-            looped = self.steps * prod(counts.values()) * len(combinations) > FULL_UNROLL
+            looped = self.steps * prod(counts.values()) * len(combinations) > self.effort.full
             one = self.tile_cycles(v, tile, counts) + 4 * looped
             cycles += turns * one * (1 + COPY_PRICE * (len(combinations) - 1))
+            cycles += self.effort.price * self.code(v, counts, looped)
             for o in (A, B):
                 sweeps = prod(self.axes[i].extent // counts.get(i, 1) for i in self.outer if not self.stride(o, i))
                 direct[o] += turns * self.steps * self.direct_cycles(o, v, tile, counts, sweeps)
@@ -150,6 +175,7 @@ class _Search:
         for o in (A, B):
             options = [(self.pack_cycles(o, i, tile[i]), i) for i in self.packable(o, v, tile)]
             cost, axis = min(options, default=(inf, 0))
+            cost += self.effort.price * PACK_CODE
             cycles += min(cost, direct[o])
             packs += [Pack(o, axis)] if cost < direct[o] else []
         return cycles, tuple(sorted(packs, key=lambda p: p.axis != v))
@@ -184,6 +210,20 @@ class _Search:
         step += 0.02 * sum(n for i, n in counts.items() for o in (A, B)
                            if abs(self.stride(o, i)) * self.item >= MEMORY_PAGE)
         return 8 + registers * (1 if self.stride(OUT, v) == 1 else 2 * self.lanes) + steps * step
+
+    def code(self, v: int, counts: dict[int, int], looped: bool) -> float:
+        """About how many instructions one tile is written in: a turn of the innermost loop, and its end."""
+        registers = prod(counts.values())
+        steps = max(1, self.effort.turn // registers) if looped else self.steps
+        loads = 0.0
+        for o in (A, B):
+            along = self.stride(o, v)
+            transposed = along > 1 and v in self.outer and any(self.stride(o, i) == 1 for i in self.reduced)
+            each = 4 if along == 0 else 2 if along == 1 else (3 * self.lanes + 6) / self.quad if transposed else (
+                3 * self.lanes)
+            taken = max(steps, self.quad) if transposed else steps
+            loads += taken * each * prod(n for i, n in counts.items() if self.stride(o, i))
+        return steps * registers + loads + registers * (9 if v in self.reduced else 6)
 
     def far(self, operand: int) -> float:
         """Cycles that a vector takes longer to load for the operand's size."""
@@ -301,10 +341,10 @@ class _Search:
         registers = prod(ceil(n / self.lanes) if i == v else n for i, n in tile.items())
         steps = ceil(self.axes[inner[-1]].extent / (self.lanes if v in self.reduced else 1))
         copies = prod(len(self.pieces(i, n, v)) for i, n in tile.items())
-        if steps * registers * copies <= FULL_UNROLL and inner[-1] not in cuts:
+        if steps * registers * copies <= self.effort.full and inner[-1] not in cuts:
             return steps
         packed = [p.operand for p in packs]
         strided = any(self.stride(o, v) not in (0, 1) for o in (A, B) if v in tile and o not in packed)
-        most = self.quad if strided else max(1, TURN // registers)
+        most = self.quad if strided else max(1, self.effort.turn // registers)
         fair = next((n for n in (8, 4, 2, 1) if n <= most and steps % n == 0), 1)
         return fair if inner[-1] in cuts or fair > 1 and not strided else min(most, 4)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import llvmlite.ir as ir
 import numpy as np
 
-from chainrule.compiler.contraction import ContractAxis, Contraction, plan
+from chainrule.compiler.contraction import ONCE, REPEATED, ContractAxis, Contraction, plan
 from chainrule.compiler.loops import (
     Access,
     Axis,
@@ -37,6 +37,7 @@ from chainrule.llvm.jit import Target
 from chainrule.llvm.math import MATH
 from chainrule.llvm.nests import emit_nest
 
+BRIEF = 50_000  # points of a contraction up to which little code counts for more than speed, outside of loops
 OUTLINE = 20_000  # points of a statement from which on it is a function of its own
 
 
@@ -177,7 +178,7 @@ class _Writer:
         described = Contraction(
             tuple(ContractAxis(a.extent, s.a.at.stride(a), s.b.at.stride(a), first.at.stride(a), a in s.reduce_axes)
                   for a in axes), s.dtype, tuple(_strides(access, axes) for access in accesses))
-        chosen = plan(described, self.unit.target)
+        chosen = plan(described, self.unit.target, REPEATED if self.axes or points(s) > BRIEF else ONCE)
         scratch = self.scratch(chosen.scratch * s.dtype.itemsize) if chosen.scratch else None
         bases = {id(access): self.address(frame, access) for access in accesses}
         work = _Epilogue(frame, s, axes, bases)
