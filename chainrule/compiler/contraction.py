@@ -18,7 +18,6 @@ against a model of the machine's cycles; they depend on the shape and the machin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from math import ceil, gcd, inf, prod
@@ -40,6 +39,7 @@ from chainrule.compiler.contraction_plan import (
     merge,
     pieces,
 )
+from chainrule.compiler.effort import FAST, Effort
 
 __all__ = ["ContractAxis", "Contraction", "Machine", "Plan", "plan"]
 
@@ -49,25 +49,6 @@ STREAMS = 8  # rows read side by side before they get into each other's way
 LINE, L1_WAY, L2_WAY, MEMORY_PAGE = 64, 4096, 65536, 4096  # bytes; a way is a cache's size over its associativity
 
 Packs = tuple[Pack, ...]
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much code a contraction is worth: compiling an instruction takes as long as running it 100,000 times.
-
-    Attributes:
-        full: multiply-adds of all tiles that are written without a loop.
-        turn: multiply-adds that one turn of the innermost loop may grow to.
-        price: cycles that an instruction must save.
-    """
-
-    full: int
-    turn: int
-    price: float
-
-
-REPEATED = Effort(128, 32, 0.0)  # inside of a loop of the program
-ONCE = Effort(16, 8, 4.0)  # once a call
 
 
 class Machine(Protocol):
@@ -84,7 +65,7 @@ class Machine(Protocol):
 
 
 @lru_cache(maxsize=1024)
-def plan(c: Contraction, machine: Machine, effort: Effort = REPEATED) -> Plan:
+def plan(c: Contraction, machine: Machine, effort: Effort = FAST) -> Plan:
     """The cheapest plan by the model."""
     return _Search(c, machine, effort).best()
 

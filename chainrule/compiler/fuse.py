@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from chainrule.compiler.effort import COSTLY
 from chainrule.compiler.layout import is_dense, layout, reads_through, regroups, row_major
 from chainrule.graph import Graph, Node
 from chainrule.ops.declare import CONSTANT
@@ -20,10 +21,6 @@ from chainrule.ops.declare import CONSTANT
 ANCHORS = frozenset(("contract", "reduce", "custom", "scan", "while", "switch", "concatenate", "pad",
                      "scatter_add", "project"))
 SEVERAL = frozenset(("scan", "while", "switch"))  # they hold graphs, and have several results
-# Operations of many instructions: worth a vector loop of their own rather than a place in every register tile.
-COSTLY = frozenset((
-    "exp exp2 expm1 log log2 log10 log1p pow sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh arcsinh arccosh "
-    "arctanh sigmoid softplus erf threefry floor_divide remainder").split())
 
 
 @dataclass(eq=False)

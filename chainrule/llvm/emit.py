@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import llvmlite.ir as ir
 import numpy as np
 
-from chainrule.compiler.contraction import ONCE, REPEATED, ContractAxis, Contraction, plan
+from chainrule.compiler.contraction import ContractAxis, Contraction, plan
+from chainrule.compiler.effort import FAST, Effort, effort
 from chainrule.compiler.loops import (
     Access,
     Axis,
@@ -37,7 +39,6 @@ from chainrule.llvm.jit import Target
 from chainrule.llvm.math import MATH
 from chainrule.llvm.nests import emit_nest
 
-BRIEF = 50_000  # points of a contraction up to which little code counts for more than speed, outside of loops
 OUTLINE = 20_000  # points of a statement from which on it is a function of its own
 
 
@@ -101,8 +102,11 @@ class _Writer:
                 self.known[buffer] = b.load(slot, typ=PTR)
         return self.known[buffer]
 
-    def frame(self) -> Frame:
-        return Frame(self.e, self.pointer, self.axes)
+    def effort(self, s: Statement) -> Effort:
+        return effort(points(s), prod(axis.extent for axis in self.axes))
+
+    def frame(self, worth: Effort = FAST) -> Frame:
+        return Frame(self.e, self.pointer, self.axes, worth)
 
     def outline(self, s: Statement) -> None:
         """Write ``s`` into a function of its own and call it."""
@@ -120,7 +124,8 @@ class _Writer:
 
     def statement(self, s: Statement) -> None:
         if isinstance(s, Nest):
-            emit_nest(self.frame(), s, schedule(s, self.unit.target))
+            worth = self.effort(s)
+            emit_nest(self.frame(worth), s, schedule(s, self.unit.target, worth))
         elif isinstance(s, Contract):
             self.contract(s)
         elif isinstance(s, Custom):
@@ -178,7 +183,7 @@ class _Writer:
         described = Contraction(
             tuple(ContractAxis(a.extent, s.a.at.stride(a), s.b.at.stride(a), first.at.stride(a), a in s.reduce_axes)
                   for a in axes), s.dtype, tuple(_strides(access, axes) for access in accesses))
-        chosen = plan(described, self.unit.target, REPEATED if self.axes or points(s) > BRIEF else ONCE)
+        chosen = plan(described, self.unit.target, self.effort(s))
         scratch = self.scratch(chosen.scratch * s.dtype.itemsize) if chosen.scratch else None
         bases = {id(access): self.address(frame, access) for access in accesses}
         work = _Epilogue(frame, s, axes, bases)
