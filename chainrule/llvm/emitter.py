@@ -325,6 +325,8 @@ class Emitter:
     def at(self, pointer: ir.Value, offset: Val | int, dtype: np.dtype) -> ir.Value:
         """The address of element ``offset`` of an array of ``dtype`` at ``pointer``."""
         index = I64(offset) if isinstance(offset, int) else offset.ir
+        if isinstance(index, ir.Constant) and index.constant == 0:
+            return pointer
         memory = I8 if dtype == BOOL else element_type(dtype)
         return self.b.gep(pointer, [index], source_etype=memory)
 
@@ -357,10 +359,13 @@ class Emitter:
         holds the values after the last turn. The trip count may be zero.
         """
         b = self.b
+        runs = isinstance(start, int) and isinstance(stop, int) and start < stop  # at least once: test at the end
         start = self.index(start) if isinstance(start, int) else start
         stop = self.index(stop) if isinstance(stop, int) else stop
         before = b.block
-        head, body, after = (b.append_basic_block(n) for n in ("head", "body", "after"))
+        head = b.append_basic_block("head")
+        body = head if runs else b.append_basic_block("body")
+        after = b.append_basic_block("after")
         b.branch(head)
         b.position_at_end(head)
         i = b.phi(I64)
@@ -368,17 +373,22 @@ class Emitter:
         phis = [b.phi(c.ir.type) for c in carry]
         for phi, c in zip(phis, carry, strict=True):
             phi.add_incoming(c.ir, before)
-        b.cbranch(b.icmp_signed("<", i, stop.ir), body, after)
-        b.position_at_end(body)
+        if not runs:
+            b.cbranch(b.icmp_signed("<", i, stop.ir), body, after)
+            b.position_at_end(body)
         inside = [Val(phi, c.dtype) for phi, c in zip(phis, carry, strict=True)]
         loop = Loop(Val(i, INT64), inside)
         yield loop
         for phi, c in zip(phis, loop.result, strict=True):
             phi.add_incoming(c.ir, b.block)
-        i.add_incoming(b.add(i, I64(step), flags=["nsw"]), b.block)
-        b.branch(head)
+        following = b.add(i, I64(step), flags=["nsw"])
+        i.add_incoming(following, b.block)
+        if runs:
+            b.cbranch(b.icmp_signed("<", following, stop.ir), head, after)
+        else:
+            b.branch(head)
         b.position_at_end(after)
-        loop.carry = inside
+        loop.carry = loop.result if runs else inside
 
 
 class Loop:
