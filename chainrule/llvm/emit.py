@@ -33,7 +33,7 @@ from chainrule.compiler.loops import (
 from chainrule.compiler.schedule import schedule
 from chainrule.dtypes import BOOL, INT32, INT64
 from chainrule.llvm.contraction import Place, emit_contraction
-from chainrule.llvm.emitter import I64, PTR, Emitter, Val
+from chainrule.llvm.emitter import I8, I64, PTR, Emitter, Val, integer
 from chainrule.llvm.frame import Evaluator, Frame
 from chainrule.llvm.jit import Target
 from chainrule.llvm.math import MATH
@@ -96,9 +96,9 @@ class _Writer:
         if buffer not in self.known:
             b = self.entry
             if buffer.kind == "temp":
-                self.known[buffer] = b.gep(self.function.args[1], [I64(buffer.offset)], source_etype=ir.IntType(8))
+                self.known[buffer] = b.gep(self.function.args[1], [integer(buffer.offset)], source_etype=I8)
             else:
-                slot = b.gep(self.function.args[0], [I64(buffer.position)], source_etype=PTR)
+                slot = b.gep(self.function.args[0], [integer(buffer.position)], source_etype=PTR)
                 self.known[buffer] = b.load(slot, typ=PTR)
         return self.known[buffer]
 
@@ -195,7 +195,7 @@ class _Writer:
 
     def scratch(self, size: int) -> ir.Value:
         self.unit.scratch = max(self.unit.scratch, size)
-        return self.e.b.gep(self.function.args[1], [I64(self.unit.arena)], source_etype=ir.IntType(8))
+        return self.e.b.gep(self.function.args[1], [integer(self.unit.arena)], source_etype=I8)
 
     def custom(self, s: Custom) -> None:
         frame = self.frame()

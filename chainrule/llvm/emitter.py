@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import llvmlite.ir as ir
 import numpy as np
@@ -43,10 +44,36 @@ def element_type(dtype: np.dtype) -> ir.Type:
     return ir.FloatType() if dtype.itemsize == 4 else ir.DoubleType()
 
 
+@cache
 def lane_type(dtype: np.dtype, lanes: int) -> ir.Type:
     """The LLVM type of ``lanes`` elements in a register."""
     element = element_type(dtype)
     return element if lanes == 1 else ir.VectorType(element, lanes)
+
+
+# llvmlite's types and constants belong to no module; each keeps the text that it was printed as.
+
+
+@lru_cache(maxsize=4096)
+def integer(value: int) -> ir.Constant:
+    """An index, or a number of bytes or elements."""
+    return ir.Constant(I64, value)
+
+
+@cache
+def _lane(number: int) -> ir.Constant:
+    return ir.Constant(I32, number)
+
+
+@cache
+def _undefined(kind: ir.Type) -> ir.Constant:
+    return ir.Constant(kind, ir.Undefined)
+
+
+@lru_cache(maxsize=4096)
+def _lanes(numbers: tuple[int, ...]) -> ir.Constant:
+    """What a shuffle picks."""
+    return ir.Constant(ir.VectorType(I32, len(numbers)), list(numbers) if any(numbers) else None)
 
 
 def python_value(dtype: np.dtype, value: object) -> int | float:
@@ -84,31 +111,27 @@ class Emitter:
         return self.const(value, x.dtype, x.lanes)
 
     def index(self, value: int) -> Val:
-        return Val(ir.Constant(I64, value), INT64)
+        return Val(integer(value), INT64)
 
     def splat(self, x: Val, lanes: int) -> Val:
         """The scalar ``x`` in every lane of a vector."""
         if lanes == 1 or x.lanes == lanes:
             return x
         if isinstance(x.ir, ir.Constant):
-            return Val(ir.Constant(ir.VectorType(x.ir.type, lanes), [x.ir] * lanes), x.dtype)
-        vector = ir.VectorType(x.ir.type, lanes)
-        undefined = ir.Constant(vector, ir.Undefined)
-        first = self.b.insert_element(undefined, x.ir, I32(0))
-        return Val(
-            self.b.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)), x.dtype
-        )
+            return _constant(x.ir.constant, x.dtype, lanes)
+        undefined = _undefined(lane_type(x.dtype, lanes))
+        first = self.b.insert_element(undefined, x.ir, _lane(0))
+        return Val(self.b.shuffle_vector(first, undefined, _lanes((0,) * lanes)), x.dtype)
 
     def shuffle(self, a: Val, b: Val, lanes: Sequence[int]) -> Val:
         """Lanes picked from ``a`` (0 … n-1) and ``b`` (n … 2n-1)."""
-        mask = ir.Constant(ir.VectorType(I32, len(lanes)), list(lanes))
-        return Val(self.b.shuffle_vector(a.ir, b.ir, mask), a.dtype)
+        return Val(self.b.shuffle_vector(a.ir, b.ir, _lanes(tuple(lanes))), a.dtype)
 
     def extract(self, x: Val, lane: int) -> Val:
-        return x if x.lanes == 1 else Val(self.b.extract_element(x.ir, I32(lane)), x.dtype)
+        return x if x.lanes == 1 else Val(self.b.extract_element(x.ir, _lane(lane)), x.dtype)
 
     def insert(self, x: Val, one: Val, lane: int) -> Val:
-        return one if x.lanes == 1 else Val(self.b.insert_element(x.ir, one.ir, I32(lane)), x.dtype)
+        return one if x.lanes == 1 else Val(self.b.insert_element(x.ir, one.ir, _lane(lane)), x.dtype)
 
     def lane_numbers(self, start: Val, lanes: int, step: int = 1) -> Val:
         """``start, start + step, …`` with the dtype of ``start``."""
@@ -324,7 +347,7 @@ class Emitter:
 
     def at(self, pointer: ir.Value, offset: Val | int, dtype: np.dtype) -> ir.Value:
         """The address of element ``offset`` of an array of ``dtype`` at ``pointer``."""
-        index = I64(offset) if isinstance(offset, int) else offset.ir
+        index = integer(offset) if isinstance(offset, int) else offset.ir
         if isinstance(index, ir.Constant) and index.constant == 0:
             return pointer
         memory = I8 if dtype == BOOL else element_type(dtype)
@@ -381,7 +404,7 @@ class Emitter:
         yield loop
         for phi, c in zip(phis, loop.result, strict=True):
             phi.add_incoming(c.ir, b.block)
-        following = b.add(i, I64(step), flags=["nsw"])
+        following = b.add(i, integer(step), flags=["nsw"])
         i.add_incoming(following, b.block)
         if runs:
             b.cbranch(b.icmp_signed("<", following, stop.ir), head, after)
@@ -429,7 +452,7 @@ def _constant(value: object, dtype: np.dtype, lanes: int) -> Val:
     return known
 
 
-_CONSTANTS: dict[tuple[str, np.dtype, int], Val] = {}  # llvmlite's constants belong to no module
+_CONSTANTS: dict[tuple[str, np.dtype, int], Val] = {}
 
 
 def _suffix(x: Val) -> str:
