@@ -157,7 +157,8 @@ class _Search:
             cycles += self.effort.price * written
             for o in (A, B):
                 sweeps = prod(self.axes[i].extent // counts.get(i, 1) for i in self.outer if not self.stride(o, i))
-                direct[o] += self.effort.price * transposing[o] + turns * self.steps * self.direct_cycles(o, v, tile, counts, sweeps)
+                direct[o] += turns * self.steps * self.direct_cycles(o, v, tile, counts, sweeps)
+                direct[o] += self.effort.price * transposing[o]
         packs = []
         for o in (A, B):
             options = [(self.pack_cycles(o, i, tile[i]), i) for i in self.packable(o, v, tile)]
