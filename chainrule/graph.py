@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,11 +106,16 @@ class Node:
         return f"<{self.op.name} {type_name(self)}>"
 
 
+@cache
+def _dtype_name(dtype: np.dtype) -> str:
+    return dtype.name  # NumPy makes the text anew every time
+
+
 def type_name(node: Node) -> str:
     """``float32[3, 4]``; several results are listed."""
     if isinstance(node.dtype, tuple):
-        return "(" + ", ".join(f"{d.name}{list(s)}" for d, s in zip(node.dtype, node.shape, strict=True)) + ")"
-    return f"{node.dtype.name}{list(node.shape)}"
+        return "(" + ", ".join(f"{_dtype_name(d)}{list(s)}" for d, s in zip(node.dtype, node.shape, strict=True)) + ")"
+    return f"{_dtype_name(node.dtype)}{list(node.shape)}"
 
 
 def topological(outputs: Iterable[Node], stop: Iterable[Node] = ()) -> list[Node]:
