@@ -68,7 +68,7 @@ def compile_kernel(c: Contraction, target: jit.Target) -> tuple:
     times.append(time.perf_counter())
     code = jit.emit_object(parsed, target)
     times.append(time.perf_counter())
-    loaded = jit.Loaded(code, target)
+    loaded = jit.Loaded(code, target, ["repeat"])
     call = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 4)(loaded.address("repeat"))
     spent = [1e3 * (t - s) for s, t in pairwise(times)]
     return call, p, spent, parsed, loaded
@@ -106,7 +106,7 @@ def peak(target: jit.Target, dtype: np.dtype = F4) -> float:
         total = e.add(total, x)
     e.store(total, function.args[0])
     e.b.ret_void()
-    loaded = jit.Loaded(jit.emit_object(jit.optimize(module, target), target), target)
+    loaded = jit.Loaded(jit.emit_object(jit.optimize(module, target), target), target, ["peak"])
     memory = np.zeros(64, dtype)
     call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(loaded.address("peak"))
     return turns * 12 * lanes * 2 / min(timed(lambda: call(memory.ctypes.data)) for _ in range(15)) / 1e9

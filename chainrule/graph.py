@@ -13,7 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -151,11 +151,16 @@ class Node:
         return f"<{self.op.name} {type_name(self)}>"
 
 
+@cache
+def _dtype_name(dtype: np.dtype) -> str:
+    return dtype.name  # NumPy makes the text anew every time
+
+
 def type_name(node: Node) -> str:
     """``float32[3, 4]``; several results are listed."""
     if isinstance(node.dtype, tuple):
-        return "(" + ", ".join(f"{d.name}{list(s)}" for d, s in zip(node.dtype, node.shape, strict=True)) + ")"
-    return f"{node.dtype.name}{list(node.shape)}"
+        return "(" + ", ".join(f"{_dtype_name(d)}{list(s)}" for d, s in zip(node.dtype, node.shape, strict=True)) + ")"
+    return f"{_dtype_name(node.dtype)}{list(node.shape)}"
 
 
 def name_inputs(nodes: Sequence[Node], function: Callable[..., Any], args: Sequence[Any]) -> None:

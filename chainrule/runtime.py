@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,7 +50,8 @@ class Executable:
         self.function = _ENTRY(self._loaded.address("run"))
         self.arena_bytes = entry.arena
         self.constants = entry.constants
-        self._arenas: list[np.ndarray] = []
+        self._constants = [c.ctypes.data for c in entry.constants]
+        self._arenas: list[tuple[np.ndarray, int]] = []  # not in use at present, with their addresses
 
     def arena(self) -> np.ndarray:
         """Aligned working memory."""
@@ -57,14 +59,16 @@ class Executable:
 
     def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
         """One call. All arrays are C-contiguous and of the graph's shapes and dtypes."""
-        arrays = [*inputs, *outputs, *self.constants]
-        pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
+        pointers = [a.ctypes.data for a in inputs]
+        pointers += [a.ctypes.data for a in outputs]
+        pointers += self._constants
         try:
-            arena = self._arenas.pop()
+            arena, address = self._arenas.pop()
         except IndexError:
             arena = self.arena()
-        self.function(ctypes.addressof(pointers), arena.ctypes.data)
-        self._arenas.append(arena)
+            address = arena.ctypes.data
+        self.function(struct.pack(f"{len(pointers)}P", *pointers), address)
+        self._arenas.append((arena, address))
 
 
 _executables: dict[str, Executable] = {}

@@ -19,7 +19,7 @@ from chainrule.errors import ChainruleTypeError, TracedValueError
 from chainrule.graph import Graph, Node, name_inputs, user_source
 from chainrule.indexing import index
 from chainrule.ops import elementwise as ew
-from chainrule.ops.declare import REGISTRY, TRACER, Traced, constant_node, input_node, make
+from chainrule.ops.declare import ARRAYS, REGISTRY, TRACER, Traced, constant_node, input_node, make
 from chainrule.ops.index import iota
 from chainrule.ops.structure import broadcast, reshape, transpose
 from chainrule.tracebacks import public
@@ -360,7 +360,7 @@ def power(x: Any, y: Any) -> Any:
 
 
 def _whole(x: Any) -> bool:
-    return type(x) is int or (isinstance(x, Traced | np.ndarray | np.generic) and x.dtype.kind in "iu")
+    return type(x) is int or (isinstance(x, ARRAYS) and x.dtype.kind in "iu")
 
 
 def _multiplied(x: Any, n: int) -> Any:
@@ -414,7 +414,7 @@ def record(function: Callable[..., Any], args: tuple[Any, ...], values: bool = F
 
 def as_array(leaf: Any) -> Any:
     """A leaf as a NumPy array; clear errors for what is none."""
-    if isinstance(leaf, np.ndarray | np.generic | Traced):
+    if isinstance(leaf, ARRAYS):
         array = leaf
     elif isinstance(leaf, bool | int | float):
         array = np.asarray(leaf)

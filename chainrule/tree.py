@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Structure:
-    """The shape of a nested container without its leaves. ``kind`` is None for a leaf."""
+    """The shape of a nested container without its leaves. ``kind`` is None for a leaf.
+
+    Equal structures are one object (:func:`_structure` makes them), so comparing and hashing them costs nothing.
+    """
 
     kind: type | None
-    keys: tuple[Any, ...] = ()
-    children: tuple[Structure, ...] = ()
-
-    @property
-    def leaves(self) -> int:
-        return 1 if self.kind is LEAF else sum(c.leaves for c in self.children)
+    keys: tuple[Any, ...]
+    children: tuple[Structure, ...]
+    leaves: int
 
     def __repr__(self) -> str:
         if self.kind is LEAF:
@@ -36,7 +36,17 @@ class LEAF:
     """Marks a leaf in a :class:`Structure`."""
 
 
-_LEAF = Structure(LEAF)
+_LEAF = Structure(LEAF, (), (), 1)
+_NONE = Structure(type(None), (), (), 0)
+_KNOWN: dict[Any, Structure] = {}
+
+
+def _structure(kind: type, keys: tuple[Any, ...], children: tuple[Structure, ...]) -> Structure:
+    key = kind, keys, tuple(map(type, keys)), children  # of the keys 1, 1.0 and True each means itself
+    known = _KNOWN.get(key)
+    if known is None:
+        known = _KNOWN.setdefault(key, Structure(kind, keys, children, sum(c.leaves for c in children)))
+    return known
 
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
@@ -50,14 +60,13 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
 
 
 def _flatten(tree: Any, leaves: list[Any]) -> Structure:
-    kind = type(tree)
     if isinstance(tree, dict):
         keys = tuple(sorted(tree, key=lambda k: (type(k).__name__, k)))
-        return Structure(dict, keys, tuple(_flatten(tree[k], leaves) for k in keys))
-    if isinstance(tree, list | tuple):
-        return Structure(kind, (), tuple(_flatten(t, leaves) for t in tree))
+        return _structure(dict, keys, tuple([_flatten(tree[k], leaves) for k in keys]))
+    if isinstance(tree, (list, tuple)):  # noqa: UP038 (a union would be made anew at every node)
+        return _structure(type(tree), (), tuple([_flatten(t, leaves) for t in tree]))
     if tree is None:
-        return Structure(type(None))
+        return _NONE
     leaves.append(tree)
     return _LEAF
 

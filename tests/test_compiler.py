@@ -10,10 +10,12 @@ import pytest
 
 from chainrule.autodiff import value_and_grad
 from chainrule.cache import Entry
+from chainrule.compiler.effort import BRIEF, FAST
 from chainrule.compiler.loops import interpret
 from chainrule.compiler.pipeline import build
 from chainrule.compiler.simplify import simplify
 from chainrule.control import scan
+from chainrule.llvm import emit
 from chainrule.llvm.emit import emit_program
 from chainrule.llvm.jit import emit_object, host, optimize
 from chainrule.ops import elementwise as ew
@@ -88,9 +90,11 @@ def test_every_stage_agrees_with_the_reference(name):
             np.testing.assert_allclose(np.reshape(got, np.shape(e)), e, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("vector_bytes", [16, 64])
-def test_other_vector_widths_agree(vector_bytes):
+@pytest.mark.parametrize("worth", [BRIEF, FAST], ids=["brief", "fast"])
+@pytest.mark.parametrize("vector_bytes", [16, 32, 64])
+def test_other_vector_widths_agree(vector_bytes, worth, monkeypatch):
     """LLVM splits wide vectors for a narrower processor: AVX-512's loops run anywhere."""
+    monkeypatch.setattr(emit, "effort", lambda points, turns: worth)
     target = dataclasses.replace(host(), vector_bytes=vector_bytes, vector_registers=32)
     for name, (function, args) in CASES.items():
         graph = trace(function, *args)
@@ -103,6 +107,14 @@ def test_other_vector_widths_agree(vector_bytes):
         executable.run(leaves, outputs)
         for e, got in zip(graph.evaluate(*leaves), outputs, strict=True):
             np.testing.assert_allclose(got, e, rtol=1e-12, atol=1e-12, err_msg=name)
+
+
+def test_what_runs_once_is_written_in_little_code():
+    a, b = np.ones((12, 20), np.float32), np.ones((20, 24), np.float32)
+
+    def lines(length):
+        return jit(lambda a, b: scan(lambda c, _: (c + 1, c @ b), a, length=length)[1]).stage("llvm", a, b).count("\n")
+    assert 1.5 * lines(3) < lines(1000)
 
 
 def _leaves(x):

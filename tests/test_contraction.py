@@ -45,7 +45,7 @@ def compiled(c: Contraction, target: jit.Target) -> tuple[Callable[..., None], P
 
     emit_contraction(e, p, a, b, scratch if p.scratch else None, epilogue)
     e.b.ret_void()
-    loaded = jit.Loaded(jit.emit_object(jit.optimize(module, target), target), target)
+    loaded = jit.Loaded(jit.emit_object(jit.optimize(module, target), target), target, ["kernel"])
     call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)(loaded.address("kernel"))
     return call, p, loaded
 

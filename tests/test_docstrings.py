@@ -44,19 +44,15 @@ def test_the_readme_runs(capsys):
     assert "-12.0 -3.0 -3.0 4.0 -3.0" in capsys.readouterr().out
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
 def test_the_pages_run(page):
+    """Blocks of code run one after the other; examples with prompts print what they show."""
     run_blocks(page)
-=======
-def test_the_debugging_page_does_what_it_says():
-    page = DOCS / "debugging.md"
     failures = []
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    parser = doctest.DocTestParser()
-    runner.run(parser.get_doctest(page.read_text(encoding="utf-8"), {}, page.name, str(page), 0), out=failures.append)
+    example = doctest.DocTestParser().get_doctest(page.read_text(encoding="utf-8"), {}, page.name, str(page), 0)
+    runner.run(example, out=failures.append)
     assert not runner.failures, "".join(failures)
->>>>>>> h-debug
 
 
 def public_names():

@@ -12,7 +12,7 @@ LONGEST_FILE = 500
 
 # From the foundations upward. A name stands for a module and all inside it; the longest that fits counts.
 LEVELS = [
-    ["_version", "errors"],
+    ["_version", "errors", "lazy"],
     ["tracebacks", "cost"],
     ["arguments", "cache", "signatures"],
     ["dtypes", "tree"],

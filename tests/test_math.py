@@ -65,7 +65,8 @@ def functions(cases: list[tuple[str, np.dtype, int]]) -> dict[tuple[str, np.dtyp
     module, target = ir.Module(), jit.host()
     for name, dtype, lanes in cases:
         emit_function(module, f"{name}_{dtype}_{lanes}", name, dtype, lanes)
-    loaded = jit.Loaded(jit.emit_object(jit.optimize(module, target), target), target)
+    symbols = ["{}_{}_{}".format(*case) for case in cases]
+    loaded = jit.Loaded(jit.emit_object(jit.optimize(module, target), target), target, symbols)
     return {case: callable_of(loaded, "{}_{}_{}".format(*case), case) for case in cases}
 
 

@@ -18,6 +18,7 @@ against a model of the machine's cycles; they depend on the shape and the machin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import product
 from math import ceil, gcd, inf, prod
 from typing import Protocol
@@ -38,13 +39,13 @@ from chainrule.compiler.contraction_plan import (
     merge,
     pieces,
 )
+from chainrule.compiler.effort import FAST, Effort
 
 __all__ = ["ContractAxis", "Contraction", "Machine", "Plan", "plan"]
 
-FULL_UNROLL = 128  # multiply-adds of all tiles that are written without a loop
 COPY_PRICE = 0.02  # what another copy of the innermost loop, for tiles of another size, must gain
+PACK_CODE = 60  # instructions that packing an operand takes, if nothing is transposed
 STREAMS = 8  # rows read side by side before they get into each other's way
-TURN = 32  # multiply-adds that one turn of the innermost loop may grow to
 LINE, L1_WAY, L2_WAY, MEMORY_PAGE = 64, 4096, 65536, 4096  # bytes; a way is a cache's size over its associativity
 
 Packs = tuple[Pack, ...]
@@ -63,16 +64,17 @@ class Machine(Protocol):
     def l2_bytes(self) -> int: ...
 
 
-def plan(c: Contraction, machine: Machine) -> Plan:
+@lru_cache(maxsize=1024)
+def plan(c: Contraction, machine: Machine, effort: Effort = FAST) -> Plan:
     """The cheapest plan by the model."""
-    return _Search(c, machine).best()
+    return _Search(c, machine, effort).best()
 
 
 class _Search:
     """Tries register tiles against a model of the machine's cycles."""
 
-    def __init__(self, c: Contraction, machine: Machine) -> None:
-        self.c, self.machine = c, machine
+    def __init__(self, c: Contraction, machine: Machine, effort: Effort) -> None:
+        self.c, self.machine, self.effort = c, machine, effort
         self.axes = merge(c)
         if not all(x.extent for x in self.axes):  # nothing to add up, or nothing at all
             self.axes = tuple(x for x in self.axes if not x.reduce)
@@ -110,7 +112,8 @@ class _Search:
                     yield v, {v: min(extent, vectors * self.lanes)} | ({r: rows} if r is not None else {})
         pairs: list[tuple[int | None, int | None]] = [(i, j) for i in self.outer for j in self.outer if i < j]
         pairs = pairs or [(i, None) for i in self.outer] or [(None, None)]
-        for v in [i for i in self.reduced if i in smooth]:
+        easy = [v for v in self.reduced if v in smooth and all(self.stride(o, v) in (0, 1) for o in (A, B))]
+        for v in easy if self.effort.price and self.outer else [i for i in self.reduced if i in smooth]:
             for i, j in pairs:
                 for rows, columns in self.grid(self.extent(i), self.extent(j), 0):
                     yield v, {axis: n for axis, n in ((i, rows), (j, columns)) if axis is not None}
@@ -122,10 +125,17 @@ class _Search:
     def grid(self, high: int, wide: int, temporaries: int) -> Iterator[tuple[int, int]]:
         """Rows × columns of registers that fit and are worth a trial: the smallest with as many turns."""
         registers = self.machine.vector_registers
+        brief = self.effort.price > 0
         tall, broad = ({ceil(n / ceil(n / size)) for size in range(1, most + 1)}
-                       for n, most in ((high, registers - 2), (wide, 8)))
+                       for n, most in ((high, self.effort.turn if brief else registers - 2), (wide, 8)))
+        if brief:  # few trials, and tiles of one size
+            tall, broad = ({n for n in sizes if n == 4 or extent % n == 0}
+                           for sizes, extent in ((tall, high), (broad, wide)))
         fitting = [(r, c) for r, c in product(tall, broad)
                    if r * c + max(temporaries, min(r, c) * (max(r, c) > 1) + 1) <= registers]
+        if brief:
+            yield from ((r, c) for r, c in fitting if r * c <= self.effort.turn)
+            return
         enough = min(FMA_RATE * FMA_LATENCY, max(r * c for r, c in fitting))
         yield from ((r, c) for r, c in fitting if r * c >= enough)
 
@@ -140,16 +150,20 @@ class _Search:
             sizes = {i: p.size for i, p in zip(tile, combination, strict=True)}
             counts = {i: ceil(n / self.lanes) if i == v else n for i, n in sizes.items()}
             turns = outside * prod((p.stop - p.start) // p.size for p in combination)
-            looped = self.steps * prod(counts.values()) * len(combinations) > FULL_UNROLL
+            looped = self.steps * prod(counts.values()) * len(combinations) > self.effort.full
             one = self.tile_cycles(v, tile, counts) + 4 * looped
             cycles += turns * one * (1 + COPY_PRICE * (len(combinations) - 1))
+            written, transposing = self.code(v, counts, looped) if self.effort.price else (0, (0, 0))
+            cycles += self.effort.price * written
             for o in (A, B):
                 sweeps = prod(self.axes[i].extent // counts.get(i, 1) for i in self.outer if not self.stride(o, i))
                 direct[o] += turns * self.steps * self.direct_cycles(o, v, tile, counts, sweeps)
+                direct[o] += self.effort.price * transposing[o]
         packs = []
         for o in (A, B):
             options = [(self.pack_cycles(o, i, tile[i]), i) for i in self.packable(o, v, tile)]
             cost, axis = min(options, default=(inf, 0))
+            cost += self.effort.price * PACK_CODE * (1 if self.stride(o, axis) == 1 else 2)
             cycles += min(cost, direct[o])
             packs += [Pack(o, axis)] if cost < direct[o] else []
         return cycles, tuple(sorted(packs, key=lambda p: p.axis != v))
@@ -184,6 +198,17 @@ class _Search:
         step += 0.02 * sum(n for i, n in counts.items() for o in (A, B)
                            if abs(self.stride(o, i)) * self.item >= MEMORY_PAGE)
         return 8 + registers * (1 if self.stride(OUT, v) == 1 else 2 * self.lanes) + steps * step
+
+    def code(self, v: int, counts: dict[int, int], looped: bool) -> tuple[float, list[float]]:
+        """About how many instructions one tile is written in; and by how many more if A, or B, is transposed."""
+        registers, dot = prod(counts.values()), v in self.reduced
+        steps = max(1, self.effort.turn // registers) if looped else self.steps
+        along = [self.stride(o, v) for o in (A, B)]
+        loads = [prod(n for i, n in counts.items() if self.stride(o, i)) for o in (A, B)]
+        step = registers + sum(n * (2 if a else 4) for n, a in zip(loads, along, strict=True))
+        transposing = [0.0 if dot or a in (0, 1) else max(0, self.quad - steps) * step + n * (3 * self.lanes + 6)
+                       for n, a in zip(loads, along, strict=True)]
+        return steps * step + registers * (9 if dot else 6), transposing
 
     def far(self, operand: int) -> float:
         """Cycles that a vector takes longer to load for the operand's size."""
@@ -301,10 +326,10 @@ class _Search:
         registers = prod(ceil(n / self.lanes) if i == v else n for i, n in tile.items())
         steps = ceil(self.axes[inner[-1]].extent / (self.lanes if v in self.reduced else 1))
         copies = prod(len(self.pieces(i, n, v)) for i, n in tile.items())
-        if steps * registers * copies <= FULL_UNROLL and inner[-1] not in cuts:
+        if steps * registers * copies <= self.effort.full and inner[-1] not in cuts:
             return steps
         packed = [p.operand for p in packs]
         strided = any(self.stride(o, v) not in (0, 1) for o in (A, B) if v in tile and o not in packed)
-        most = self.quad if strided else max(1, TURN // registers)
+        most = self.quad if strided else max(1, self.effort.turn // registers)
         fair = next((n for n in (8, 4, 2, 1) if n <= most and steps % n == 0), 1)
         return fair if inner[-1] in cuts or fair > 1 and not strided else min(most, 4)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from chainrule.compiler.effort import FAST, Effort
 from chainrule.compiler.loops import Affine, Axis, Load, Nest, Position, expressions, roots
 
 
@@ -53,8 +54,8 @@ class Schedule:
         return f"loops {names(self.outer)} | {names(self.inner)}, {vector}, {self.jam} at once"
 
 
-def schedule(nest: Nest, machine: Machine) -> Schedule:
-    """The schedule of a nest on a machine; it depends on nothing else."""
+def schedule(nest: Nest, machine: Machine, effort: Effort = FAST) -> Schedule:
+    """The schedule of a nest on a machine."""
     found = affines(nest)
     outer, inner = _bands(nest.axes, found), _bands(nest.reduce_axes, found)
     barred = {a for store in nest.stores if store.accumulate for _, e in store.access.at.dynamic for a in depends(e)}
@@ -65,7 +66,8 @@ def schedule(nest: Nest, machine: Machine) -> Schedule:
     if vector is None:
         return Schedule(outer, inner, None, 1, 1)
     trips = vector.extent // lanes
-    jam = max(1, min(4, trips)) if nest.combine else 1
+    most = 4 if vector in inner else effort.jam
+    jam = max(1, min(most, trips)) if nest.combine else 1
     return Schedule(outer, inner, vector, lanes, jam)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from chainrule.layers.base import Layer, Shape
+from chainrule.lazy import lazy
+
+console, tables = lazy("rich.console"), lazy("rich.table")
 
 
 def table(title: str, layers: Sequence[Layer], shapes: Sequence[Shape | None], width: int | None = None,
@@ -22,7 +22,7 @@ def table(title: str, layers: Sequence[Layer], shapes: Sequence[Shape | None], w
         width: of the table in characters; by default that of the terminal.
         print_fn: gets the whole text in place of the standard output.
     """
-    rows = Table(title=title, title_justify="left")
+    rows = tables.Table(title=title, title_justify="left")
     rows.add_column("Layer (type)")
     rows.add_column("Output shape")
     rows.add_column("Params", justify="right")
@@ -31,9 +31,9 @@ def table(title: str, layers: Sequence[Layer], shapes: Sequence[Shape | None], w
         count = f"{layer.count_params():,}" if layer.built else "?"
         rows.add_row(f"{layer.name} ({type(layer).__name__})", shown, count)
     total = sum(w.array.size for w in dict.fromkeys(w for layer in layers for w in layer.weights))
-    console = Console(width=width, highlight=False)
-    with console.capture() as capture:
-        console.print(rows)
+    screen = console.Console(width=width, highlight=False)
+    with screen.capture() as capture:
+        screen.print(rows)
     text = capture.get() + f"Parameters: {total:,} ({_bytes(4 * total)})"
     (print_fn or print)(text)
 

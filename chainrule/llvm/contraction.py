@@ -136,10 +136,12 @@ class _Nest:
         if around is None and piece.stop - piece.start == size:
             yield _Span(piece.start, piece.stop, size)
             return
-        start, stop = e.index(piece.start), e.index(piece.stop)
+        start: Index = piece.start
+        stop: Index = piece.stop
         block: Index = 0
         if around is not None:
             block, low, high = around.start, value(e, around.start), value(e, around.stop)
+            start, stop = e.index(piece.start), e.index(piece.stop)
             start, stop = e.select(e.gt(low, start), low, start), e.select(e.lt(high, stop), high, stop)
         with e.loop(start, stop, size) as loop:
             yield _Span(loop.index, e.add(loop.index, e.index(size)), size, block)

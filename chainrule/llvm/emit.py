@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import llvmlite.ir as ir
 import numpy as np
 
 from chainrule.compiler.contraction import ContractAxis, Contraction, plan
+from chainrule.compiler.effort import FAST, Effort, effort
 from chainrule.compiler.loops import (
     Access,
     Axis,
@@ -31,7 +33,7 @@ from chainrule.compiler.loops import (
 from chainrule.compiler.schedule import schedule
 from chainrule.dtypes import BOOL, INT32, INT64
 from chainrule.llvm.contraction import Place, emit_contraction
-from chainrule.llvm.emitter import I64, PTR, Emitter, Val
+from chainrule.llvm.emitter import I8, I64, PTR, Emitter, Val, integer
 from chainrule.llvm.frame import Evaluator, Frame
 from chainrule.llvm.jit import Target
 from chainrule.llvm.math import MATH
@@ -94,14 +96,17 @@ class _Writer:
         if buffer not in self.known:
             b = self.entry
             if buffer.kind == "temp":
-                self.known[buffer] = b.gep(self.function.args[1], [I64(buffer.offset)], source_etype=ir.IntType(8))
+                self.known[buffer] = b.gep(self.function.args[1], [integer(buffer.offset)], source_etype=I8)
             else:
-                slot = b.gep(self.function.args[0], [I64(buffer.position)], source_etype=PTR)
+                slot = b.gep(self.function.args[0], [integer(buffer.position)], source_etype=PTR)
                 self.known[buffer] = b.load(slot, typ=PTR)
         return self.known[buffer]
 
-    def frame(self) -> Frame:
-        return Frame(self.e, self.pointer, self.axes)
+    def effort(self, s: Statement) -> Effort:
+        return effort(points(s), prod(axis.extent for axis in self.axes))
+
+    def frame(self, worth: Effort = FAST) -> Frame:
+        return Frame(self.e, self.pointer, self.axes, worth)
 
     def outline(self, s: Statement) -> None:
         """Write ``s`` into a function of its own and call it."""
@@ -119,7 +124,8 @@ class _Writer:
 
     def statement(self, s: Statement) -> None:
         if isinstance(s, Nest):
-            emit_nest(self.frame(), s, schedule(s, self.unit.target))
+            worth = self.effort(s)
+            emit_nest(self.frame(worth), s, schedule(s, self.unit.target, worth))
         elif isinstance(s, Contract):
             self.contract(s)
         elif isinstance(s, Custom):
@@ -177,7 +183,7 @@ class _Writer:
         described = Contraction(
             tuple(ContractAxis(a.extent, s.a.at.stride(a), s.b.at.stride(a), first.at.stride(a), a in s.reduce_axes)
                   for a in axes), s.dtype, tuple(_strides(access, axes) for access in accesses))
-        chosen = plan(described, self.unit.target)
+        chosen = plan(described, self.unit.target, self.effort(s))
         scratch = self.scratch(chosen.scratch * s.dtype.itemsize) if chosen.scratch else None
         bases = {id(access): self.address(frame, access) for access in accesses}
         work = _Epilogue(frame, s, axes, bases)
@@ -189,7 +195,7 @@ class _Writer:
 
     def scratch(self, size: int) -> ir.Value:
         self.unit.scratch = max(self.unit.scratch, size)
-        return self.e.b.gep(self.function.args[1], [I64(self.unit.arena)], source_etype=ir.IntType(8))
+        return self.e.b.gep(self.function.args[1], [integer(self.unit.arena)], source_etype=I8)
 
     def custom(self, s: Custom) -> None:
         frame = self.frame()

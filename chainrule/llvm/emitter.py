@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import llvmlite.ir as ir
 import numpy as np
@@ -43,10 +44,36 @@ def element_type(dtype: np.dtype) -> ir.Type:
     return ir.FloatType() if dtype.itemsize == 4 else ir.DoubleType()
 
 
+@cache
 def lane_type(dtype: np.dtype, lanes: int) -> ir.Type:
     """The LLVM type of ``lanes`` elements in a register."""
     element = element_type(dtype)
     return element if lanes == 1 else ir.VectorType(element, lanes)
+
+
+# llvmlite's types and constants belong to no module; each keeps the text that it was printed as.
+
+
+@lru_cache(maxsize=4096)
+def integer(value: int) -> ir.Constant:
+    """An index, or a number of bytes or elements."""
+    return ir.Constant(I64, value)
+
+
+@cache
+def _lane(number: int) -> ir.Constant:
+    return ir.Constant(I32, number)
+
+
+@cache
+def _undefined(kind: ir.Type) -> ir.Constant:
+    return ir.Constant(kind, ir.Undefined)
+
+
+@lru_cache(maxsize=4096)
+def _lanes(numbers: tuple[int, ...]) -> ir.Constant:
+    """What a shuffle picks."""
+    return ir.Constant(ir.VectorType(I32, len(numbers)), list(numbers) if any(numbers) else None)
 
 
 def python_value(dtype: np.dtype, value: object) -> int | float:
@@ -84,31 +111,27 @@ class Emitter:
         return self.const(value, x.dtype, x.lanes)
 
     def index(self, value: int) -> Val:
-        return Val(ir.Constant(I64, value), INT64)
+        return Val(integer(value), INT64)
 
     def splat(self, x: Val, lanes: int) -> Val:
         """The scalar ``x`` in every lane of a vector."""
         if lanes == 1 or x.lanes == lanes:
             return x
         if isinstance(x.ir, ir.Constant):
-            return Val(ir.Constant(ir.VectorType(x.ir.type, lanes), [x.ir] * lanes), x.dtype)
-        vector = ir.VectorType(x.ir.type, lanes)
-        undefined = ir.Constant(vector, ir.Undefined)
-        first = self.b.insert_element(undefined, x.ir, I32(0))
-        return Val(
-            self.b.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)), x.dtype
-        )
+            return _constant(x.ir.constant, x.dtype, lanes)
+        undefined = _undefined(lane_type(x.dtype, lanes))
+        first = self.b.insert_element(undefined, x.ir, _lane(0))
+        return Val(self.b.shuffle_vector(first, undefined, _lanes((0,) * lanes)), x.dtype)
 
     def shuffle(self, a: Val, b: Val, lanes: Sequence[int]) -> Val:
         """Lanes picked from ``a`` (0 … n-1) and ``b`` (n … 2n-1)."""
-        mask = ir.Constant(ir.VectorType(I32, len(lanes)), list(lanes))
-        return Val(self.b.shuffle_vector(a.ir, b.ir, mask), a.dtype)
+        return Val(self.b.shuffle_vector(a.ir, b.ir, _lanes(tuple(lanes))), a.dtype)
 
     def extract(self, x: Val, lane: int) -> Val:
-        return x if x.lanes == 1 else Val(self.b.extract_element(x.ir, I32(lane)), x.dtype)
+        return x if x.lanes == 1 else Val(self.b.extract_element(x.ir, _lane(lane)), x.dtype)
 
     def insert(self, x: Val, one: Val, lane: int) -> Val:
-        return one if x.lanes == 1 else Val(self.b.insert_element(x.ir, one.ir, I32(lane)), x.dtype)
+        return one if x.lanes == 1 else Val(self.b.insert_element(x.ir, one.ir, _lane(lane)), x.dtype)
 
     def lane_numbers(self, start: Val, lanes: int, step: int = 1) -> Val:
         """``start, start + step, …`` with the dtype of ``start``."""
@@ -343,7 +366,9 @@ class Emitter:
 
     def at(self, pointer: ir.Value, offset: Val | int, dtype: np.dtype) -> ir.Value:
         """The address of element ``offset`` of an array of ``dtype`` at ``pointer``."""
-        index = I64(offset) if isinstance(offset, int) else offset.ir
+        index = integer(offset) if isinstance(offset, int) else offset.ir
+        if isinstance(index, ir.Constant) and index.constant == 0:
+            return pointer
         memory = I8 if dtype == BOOL else element_type(dtype)
         return self.b.gep(pointer, [index], source_etype=memory)
 
@@ -376,10 +401,13 @@ class Emitter:
         holds the values after the last turn. The trip count may be zero.
         """
         b = self.b
+        runs = isinstance(start, int) and isinstance(stop, int) and start < stop  # at least once: test at the end
         start = self.index(start) if isinstance(start, int) else start
         stop = self.index(stop) if isinstance(stop, int) else stop
         before = b.block
-        head, body, after = (b.append_basic_block(n) for n in ("head", "body", "after"))
+        head = b.append_basic_block("head")
+        body = head if runs else b.append_basic_block("body")
+        after = b.append_basic_block("after")
         b.branch(head)
         b.position_at_end(head)
         i = b.phi(I64)
@@ -387,17 +415,22 @@ class Emitter:
         phis = [b.phi(c.ir.type) for c in carry]
         for phi, c in zip(phis, carry, strict=True):
             phi.add_incoming(c.ir, before)
-        b.cbranch(b.icmp_signed("<", i, stop.ir), body, after)
-        b.position_at_end(body)
+        if not runs:
+            b.cbranch(b.icmp_signed("<", i, stop.ir), body, after)
+            b.position_at_end(body)
         inside = [Val(phi, c.dtype) for phi, c in zip(phis, carry, strict=True)]
         loop = Loop(Val(i, INT64), inside)
         yield loop
         for phi, c in zip(phis, loop.result, strict=True):
             phi.add_incoming(c.ir, b.block)
-        i.add_incoming(b.add(i, I64(step), flags=["nsw"]), b.block)
-        b.branch(head)
+        following = b.add(i, integer(step), flags=["nsw"])
+        i.add_incoming(following, b.block)
+        if runs:
+            b.cbranch(b.icmp_signed("<", following, stop.ir), head, after)
+        else:
+            b.branch(head)
         b.position_at_end(after)
-        loop.carry = inside
+        loop.carry = loop.result if runs else inside
 
 
 class Loop:
@@ -438,7 +471,7 @@ def _constant(value: object, dtype: np.dtype, lanes: int) -> Val:
     return known
 
 
-_CONSTANTS: dict[tuple[str, np.dtype, int], Val] = {}  # llvmlite's constants belong to no module
+_CONSTANTS: dict[tuple[str, np.dtype, int], Val] = {}
 
 
 def _suffix(x: Val) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import llvmlite.ir as ir
 
+from chainrule.compiler.effort import FAST, Effort
 from chainrule.compiler.loops import (
     Access,
     Affine,
@@ -26,14 +27,13 @@ from chainrule.dtypes import INT64
 from chainrule.llvm.emitter import Emitter, Val
 from chainrule.llvm.lanes import gather, load_first, store_first
 
-UNROLL = 48  # expressions that a loop may be written out to
-
 
 class Frame:
     """One function: the pointers passed to it and the axes that loops around the statement have set."""
 
-    def __init__(self, e: Emitter, pointers: Callable[[Buffer], ir.Value], axes: dict[Axis, Val]) -> None:
-        self.e, self._pointers, self.axes = e, pointers, dict(axes)
+    def __init__(self, e: Emitter, pointers: Callable[[Buffer], ir.Value], axes: dict[Axis, Val],
+                 effort: Effort = FAST) -> None:
+        self.e, self._pointers, self.axes, self.effort = e, pointers, dict(axes), effort
         self.zero = e.index(0)
 
     def base(self, access: Access) -> ir.Value:
@@ -61,7 +61,7 @@ class Frame:
                start: int = 0, step: int = 1) -> list[Val]:
         """``carry = body(i, carry)`` for i = start, start + step, … below ``extent``; written out if it is short."""
         turns = max(0, -(-(extent - start) // step))
-        if turns <= 1 or turns * cost <= UNROLL:
+        if turns <= 1 or turns * cost <= self.effort.unroll:
             values = list(carry)
             for i in range(start, extent, step):
                 values = body(self.e.index(i), values)

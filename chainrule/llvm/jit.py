@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -83,19 +85,26 @@ def emit_object(parsed: llvm.ModuleRef, target: Target) -> bytes:
     return target_machine(target).emit_object(parsed)
 
 
+@cache
+def _linker(target: Target) -> llvm.LLJIT:
+    return llvm.create_lljit_compiler(llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=2, jit=True))
+
+
+_numbers = itertools.count()
+
+
 class Loaded:
     """Machine code in memory; keeps it alive as long as the object lives."""
 
-    def __init__(self, code: bytes, target: Target) -> None:
-        empty = llvm.parse_assembly(f'target triple = "{target.triple}"\n')
-        machine = llvm.Target.from_triple(target.triple).create_target_machine(
-            cpu=target.cpu, features=target.features, opt=2, jit=True)
-        self._engine = llvm.create_mcjit_compiler(empty, machine)
-        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        self._engine.finalize_object()
+    def __init__(self, code: bytes, target: Target, names: Sequence[str] = ("run",)) -> None:
+        library = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+        for name in names:
+            library.export_symbol(name)
+        self._library = library.link(_linker(target), f"program{next(_numbers)}")
 
     def address(self, name: str) -> int:
-        return self._engine.get_function_address(name)
+        return self._library[name]
 
 
 def assembly(parsed: llvm.ModuleRef, target: Target) -> str:

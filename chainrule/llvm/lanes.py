@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import llvmlite.ir as ir
 import numpy as np
@@ -159,6 +160,7 @@ def _suffix(dtype: np.dtype) -> str:
     return f"{'f' if dtype.kind == 'f' else 'i'}{8 * dtype.itemsize}"
 
 
+@cache
 def _mask(lanes: int, width: int) -> ir.Constant:
     return ir.Constant(ir.VectorType(I1, width), [ir.Constant(I1, int(i < lanes)) for i in range(width)])
 

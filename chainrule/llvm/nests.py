@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from chainrule.compiler.loops import Nest, roots
+from chainrule.compiler.effort import COSTLY
+from chainrule.compiler.loops import Apply, Nest, roots
 from chainrule.compiler.schedule import Band, Schedule
 from chainrule.llvm.emitter import Emitter, Val
 from chainrule.llvm.frame import Evaluator, Frame
@@ -44,7 +45,8 @@ class _Emission:
         order = [*self.outer, *last, *self.inner] if not plan.reduces_lanes else [*self.outer, *self.inner, *last]
         self.bands = order
         self.work = Evaluator(frame, roots(nest), [b.axis for b in order])
-        self.cost = max(1, len(self.work.all))
+        self.cost = max(1, sum(frame.effort.costly if isinstance(x, Apply) and x.op.name in COSTLY else 1
+                               for x in self.work.all))
         self.values = [store.value for store in nest.stores] + [x for s in nest.stores for _, x in s.access.at.dynamic]
 
     def run(self) -> None:

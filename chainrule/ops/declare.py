@@ -284,12 +284,15 @@ def batch_leading(op: Op) -> Callable[..., Any]:
     return batch
 
 
+ARRAYS = (Traced, np.ndarray, np.generic)
+
+
 def shape_of(x: Any) -> tuple[int, ...]:
-    return x.shape if isinstance(x, Traced | np.ndarray | np.generic) else np.shape(x)
+    return x.shape if isinstance(x, ARRAYS) else np.shape(x)
 
 
 def dtype_of(x: Any) -> np.dtype:
-    return x.dtype if isinstance(x, Traced | np.ndarray | np.generic) else np.asarray(x).dtype
+    return x.dtype if isinstance(x, ARRAYS) else np.asarray(x).dtype
 
 
 def unify(*args: Any, floats: bool = False) -> tuple[Any, ...]:

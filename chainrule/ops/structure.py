@@ -71,7 +71,7 @@ reshape: Op = Op(
 
 
 def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.argsort(axes))
+    return tuple(sorted(range(len(axes)), key=axes.__getitem__))
 
 
 transpose: Op = Op(

@@ -22,8 +22,7 @@ _FIRST, _SECOND = np.uint32(0x51ED), np.uint32(0xC0DE)  # the streams of which k
 class _Seed:
     """The process-wide seed behind calls that name none: layers' initial weights, shuffling, dropout."""
 
-    def __init__(self) -> None:
-        self.generator = np.random.default_rng()
+    generator: np.random.Generator | None = None  # until it is asked for: importing ``np.random`` takes a while
 
 
 _SEED = _Seed()
@@ -41,6 +40,8 @@ def set_seed(seed: int) -> None:
 
 def generator() -> np.random.Generator:
     """The NumPy generator that :func:`set_seed` seeds."""
+    if _SEED.generator is None:
+        _SEED.generator = np.random.default_rng()
     return _SEED.generator
 
 
