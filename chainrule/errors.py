@@ -41,6 +41,10 @@ class TracedValueError(ChainruleError, TypeError):
     """Python asked for the value of an array that is only known when the compiled function runs."""
 
 
+class MissingExtra(ChainruleError, ImportError):
+    """A package that only some features need is not installed."""
+
+
 class UsageError(ChainruleError, RuntimeError):
     """A call at the wrong time, such as ``fit`` before ``compile``."""
 

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from chainrule import dtypes
+
 _PACKAGE = str(Path(__file__).parent)
 _OWN_FILE: dict[str, bool] = {}  # file name -> whether it belongs to the package
 
@@ -258,7 +260,7 @@ def _annotations(node: Node) -> str:
 
 
 def _show(value: Any) -> str:
-    if isinstance(value, np.ndarray | np.generic) and value.ndim == 0 and value.dtype.kind == "f":
+    if isinstance(value, np.ndarray | np.generic) and value.ndim == 0 and dtypes.is_float(value.dtype):
         return str(float(f"{value:.6g}"))
     if isinstance(value, np.ndarray):
         return np.array2string(value, threshold=6, edgeitems=2, precision=4, separator=", ").replace("\n", "")

@@ -350,7 +350,7 @@ def power(x: Any, y: Any) -> Any:
                                         "floats",
                                         "x.astype(float) ** y")
         return _multiplied(x, y)
-    if isinstance(x, Traced) and x.dtype.kind == "f" and type(y) in (int, float):
+    if isinstance(x, Traced) and dtypes.is_float(x.dtype) and type(y) in (int, float):
         if float(y).is_integer() and abs(y) <= _MULTIPLY_UP_TO:
             return _multiplied(x, int(y))
         if y == 0.5:
@@ -366,7 +366,7 @@ def _multiplied(x: Any, n: int) -> Any:
     if n < 0:
         return ew.div(1.0, _multiplied(x, -n))
     if n == 0:
-        return ew.add(ew.mul(ew.stop_gradient(x), 0), 1) if x.dtype.kind != "f" else expand_one(x)
+        return ew.add(ew.mul(ew.stop_gradient(x), 0), 1) if not dtypes.is_float(x.dtype) else expand_one(x)
     if n == 1:
         return ew.copy(x)
     half = x if n // 2 == 1 else _multiplied(x, n // 2)
@@ -417,7 +417,7 @@ def as_array(leaf: Any) -> Any:
         array = np.asarray(leaf)
     else:
         array = np.asarray(leaf)
-    if array.dtype not in dtypes.SUPPORTED:
+    if not dtypes.is_supported(array.dtype):
         raise ChainruleTypeError.of(f"an argument of type {type(leaf).__name__} (dtype {array.dtype}) cannot be traced",
                                     "numbers and arrays of numbers or bools", "np.asarray(x, dtype=np.float32)")
     return array

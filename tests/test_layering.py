@@ -14,7 +14,7 @@ LONGEST_FILE = 500
 LEVELS = [
     ["_version", "errors"],
     ["arguments", "cache"],
-    ["dtypes", "tree"],
+    ["dtypes", "half", "tree"],
     ["graph"],
     ["ops"],
     ["indexing"],

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import tree
+from chainrule import dtypes, tree
 from chainrule.errors import ArgumentError, ChainruleTypeError
 from chainrule.graph import Node
 from chainrule.ops import elementwise as ew
@@ -83,7 +83,7 @@ def _concrete(x: Traced) -> Any:
 
 def _fresh(leaf: Any, position: int) -> Tracer:
     array = as_array(leaf)
-    if array.dtype.kind != "f":
+    if not dtypes.is_float(array.dtype):
         raise ChainruleTypeError.of(f"cannot differentiate with respect to argument {position} of dtype {array.dtype}",
                                     "floating-point values", "x = np.asarray(x, dtype=float)")
     if isinstance(leaf, Traced):

@@ -27,7 +27,7 @@ def square(x: Any) -> Any:
 @records(np.reciprocal)
 def reciprocal(x: Any) -> Any:
     """1/x."""
-    return ew.div(1.0, x) if array(x).dtype.kind == "f" else ew.select(ew.eq(ew.abs_(x), 1), x, 0)
+    return ew.div(1.0, x) if dtypes.is_float(array(x).dtype) else ew.select(ew.eq(ew.abs_(x), 1), x, 0)
 
 
 @records(np.positive, np.conjugate, np.real)
@@ -107,7 +107,7 @@ def _real(x: Any) -> np.dtype:
 
 def _rounding(op: Op) -> Callable[..., Any]:
     def rule(x: Any) -> Any:
-        return op(x) if array(x).dtype.kind == "f" else x  # whole numbers are round
+        return op(x) if dtypes.is_float(array(x).dtype) else x  # whole numbers are round
     return rule
 
 
@@ -122,7 +122,7 @@ def round_(a: Any, decimals: int = 0, out: Any = None) -> Any:
     """The nearest number of so many decimals, ties to even."""
     no_out("np.round", out)
     a = array(a)
-    if a.dtype.kind != "f":
+    if not dtypes.is_float(a.dtype):
         if decimals < 0:
             raise ArgumentError.of(f"decimals={decimals} for whole numbers", "0 or more", "np.round(x)")
         return a
@@ -198,7 +198,8 @@ records(np.logical_xor)(_logical(ew.bit_xor))
 @records(np.isclose)
 def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
     """Whether |a - b| ≤ atol + rtol |b| for each element."""
-    a, b = (convert(v, dtypes.floating(common_dtype((array(a), array(b))))) for v in (array(a), array(b)))
+    dtype = common_dtype((a, b, 1.0))
+    a, b = convert(a, dtype), convert(b, dtype)
     close = ew.le(ew.abs_(ew.sub(a, b)), ew.add(ew.mul(ew.abs_(b), rtol), atol))
     close = ew.bit_or(ew.bit_and(close, ew.is_finite(b)), ew.eq(a, b))
     return ew.bit_or(close, ew.bit_and(ew.is_nan(a), ew.is_nan(b))) if equal_nan else close
@@ -264,9 +265,9 @@ def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: float | None
                neginf: float | None = None) -> Any:
     """NaN, ∞ and -∞ replaced by finite numbers."""
     x = array(x)
-    if x.dtype.kind != "f":
+    if not dtypes.is_float(x.dtype):
         return x
-    limit = np.finfo(x.dtype).max
+    limit = dtypes.finfo(x.dtype).max
     high = limit if posinf is None else posinf
     low = -limit if neginf is None else neginf
     x = ew.select(ew.is_nan(x), nan, x)

@@ -155,10 +155,10 @@ def input_node(shape: tuple[int, ...], dtype: np.dtype, value: Any = None, **par
 
 
 def check_dtype(dtype: np.dtype) -> None:
-    if dtype not in dtypes.SUPPORTED:
+    if not dtypes.is_supported(dtype):
         raise ChainruleTypeError.of(
-            f"arrays of dtype {dtype} cannot be computed with",
-            f"supported are {', '.join(sorted(str(d) for d in dtypes.SUPPORTED))}", "x.astype(np.float32)")
+            f"arrays of dtype {dtype} cannot be computed with", f"supported are {', '.join(dtypes.NAMES)}",
+            "x.astype(np.float32)")
 
 
 def _leaf(name: str, doc: str) -> Op:
@@ -176,7 +176,8 @@ _KINDS = {"f": "floating", "i": "integer", "u": "unsigned", "b": "bool"}
 def elementwise(name: str, *, doc: str, reference: Callable[..., Any], lower: Callable[..., Any],
                 partials: Sequence[Callable[..., Any] | None] | None = None, linear: Callable[..., Any] | None = None,
                 jvp: Callable[..., Any] | None = None, transpose: Callable[..., Any] | None = None,
-                arity: int = 1, kinds: str = "fiub", result: str = "same", onnx: str | None = None) -> Op:
+                arity: int = 1, kinds: str = "fiub", integers: np.dtype | None = None, result: str = "same",
+                onnx: str | None = None) -> Op:
     """Declare an operation on corresponding elements.
 
     Args:
@@ -190,12 +191,13 @@ def elementwise(name: str, *, doc: str, reference: Callable[..., Any], lower: Ca
         transpose: for operations that are linear in some inputs: see :class:`Op`.
         arity: the number of inputs.
         kinds: NumPy dtype kinds it takes; ``f`` alone makes integers convert to floats first.
+        integers: the float that integers convert to; by default the smallest that NumPy would choose.
         result: ``same`` dtype as the inputs, or ``bool``.
         onnx: the operator of the ONNX standard with the same meaning.
     """
     def infer(*inputs: tuple[tuple[int, ...], np.dtype], **_: Any) -> tuple[Any, Any]:
         shape, dtype = inputs[-1]
-        if dtype.kind not in kinds:
+        if dtypes.kind(dtype) not in kinds:
             raise ChainruleTypeError.of(f"{name} got an array of dtype {dtype}",
                                         f"{' or '.join(_KINDS[k] for k in kinds)} numbers", "x.astype(np.float64)")
         for other, _dtype in inputs:
@@ -213,7 +215,7 @@ def elementwise(name: str, *, doc: str, reference: Callable[..., Any], lower: Ca
         rule = _jvp_of_partials([None] * arity)
     op = _Elementwise(name, doc, "elementwise", infer, _typed(reference, result), rule, transpose, lower,
                       kinds=tuple(kinds), arity=arity, onnx=onnx)
-    op.extra["ufunc"] = reference
+    op.extra["ufunc"], op.extra["integers"] = reference, integers
     return op
 
 
@@ -226,18 +228,23 @@ class _Elementwise(Op):
                 if node.dtype != dtype or node.shape != shape:
                     break
             else:
-                if dtype.kind in self.kinds:
+                if dtypes.kind(dtype) in self.kinds:
                     return type(args[0])(make(self, nodes, params))
-        return bind(self, *unify(*args, floats=self.kinds == ("f",)), **params)
+        return bind(self, *unify(*args, floats=self.kinds == ("f",), integers=self.extra["integers"]), **params)
 
 
 def _typed(reference: Callable[..., Any], result: str) -> Callable[..., Any]:
     def run(*arrays: Any, **params: Any) -> Any:
-        with np.errstate(all="ignore"):
-            out = np.asarray(reference(*arrays, **params))
         wanted = dtypes.BOOL if result == "bool" else arrays[-1].dtype
-        return out if out.dtype == wanted else out.astype(wanted)
+        with np.errstate(all="ignore"):
+            out = np.asarray(reference(*map(widened, arrays), **params))
+            return out if out.dtype == wanted else out.astype(wanted)
     return run
+
+
+def widened(x: np.ndarray) -> np.ndarray:
+    """An array as references compute with it: a half type in float32."""
+    return x.astype(dtypes.FLOAT32) if dtypes.is_half(x.dtype) else x
 
 
 def _jvp_of_partials(partials: Sequence[Callable[..., Any] | None]) -> Callable[..., Any]:
@@ -281,11 +288,14 @@ def dtype_of(x: Any) -> np.dtype:
     return x.dtype if isinstance(x, Traced | np.ndarray | np.generic) else np.asarray(x).dtype
 
 
-def unify(*args: Any, floats: bool = False) -> tuple[Any, ...]:
-    """Arguments brought to one dtype and one shape by explicit ``cast`` and ``broadcast`` nodes."""
+def unify(*args: Any, floats: bool = False, integers: np.dtype | None = None) -> tuple[Any, ...]:
+    """Arguments brought to one dtype and one shape by explicit ``cast`` and ``broadcast`` nodes.
+
+    With ``floats`` that is a floating dtype: ``integers``, or NumPy's choice, where the arguments are whole numbers.
+    """
     dtype = common_dtype(args)
-    if floats:
-        dtype = dtypes.floating(dtype)
+    if floats and not dtypes.is_float(dtype):
+        dtype = integers or dtypes.floating(dtype)
     shape = common_shape([shape_of(a) for a in args])
     return tuple([expand(convert(a, dtype), shape) for a in args])
 
@@ -297,7 +307,7 @@ def common_dtype(args: Sequence[Any]) -> np.dtype:
     else:
         weak = [a if type(a) in _WEAK else dtype_of(a) for a in args]
         strong = [w for w in weak if type(w) not in _WEAK]
-        if strong and strong[0].kind == "f" and all(s == strong[0] for s in strong):
+        if strong and dtypes.is_float(strong[0]) and all(s == strong[0] for s in strong):
             dtype = strong[0]
         else:
             dtype = np.dtype(dtypes.promote(*weak))

@@ -35,7 +35,8 @@ mul: Op = elementwise(
     transpose=lambda ct, x: [mul(ct, x[1]) if is_linear(x[0]) else None, mul(x[0], ct) if is_linear(x[1]) else None])
 
 div: Op = elementwise(
-    "div", doc="True quotient of two arrays.", reference=np.true_divide, arity=2, kinds="f", onnx="Div",
+    "div", doc="True quotient of two arrays.", reference=np.true_divide, arity=2, kinds="f", integers=dtypes.FLOAT64,
+    onnx="Div",
     lower=lambda e, x, y: e.div(x, y),
     jvp=lambda t, x, out: _div_jvp(t, x, out),
     transpose=lambda ct, x: [div(ct, x[1]) if is_linear(x[0]) else None, None])
@@ -84,8 +85,8 @@ minimum: Op = elementwise(
 
 
 def _share(x: Any, y: Any, wins: Op) -> Any:
-    one = np.ones((), x.dtype)
-    return select(wins(x, y), one, select(eq(x, y), one / 2, one * 0))
+    all_, half, none = (np.asarray(share, x.dtype) for share in (1.0, 0.5, 0.0))
+    return select(wins(x, y), all_, select(eq(x, y), half, none))
 
 
 # ---------------------------------------------------------------- powers, exponentials, logarithms

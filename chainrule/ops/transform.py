@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import dtypes
 from chainrule.errors import ChainruleTypeError
 from chainrule.graph import Graph, Node, derived, topological
 from chainrule.ops import elementwise as ew
@@ -50,7 +51,7 @@ def zeros(like: Any) -> Any:
 
 def floating(node: Node) -> bool:
     """Whether a tangent of any of the node's results exists."""
-    return any(d.kind == "f" for d in (node.dtype if isinstance(node.dtype, tuple) else (node.dtype,)))
+    return any(dtypes.is_float(d) for d in (node.dtype if isinstance(node.dtype, tuple) else (node.dtype,)))
 
 
 # ---------------------------------------------------------------- tangents
