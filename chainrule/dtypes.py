@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 BOOL = np.dtype(np.bool_)
-INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
+INT8, INT32, INT64 = np.dtype(np.int8), np.dtype(np.int32), np.dtype(np.int64)
 UINT32 = np.dtype(np.uint32)
 FLOAT16, FLOAT32, FLOAT64 = np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64)
 
@@ -43,7 +43,8 @@ def is_float(dtype: np.dtype) -> bool:
 
 def kind(dtype: np.dtype) -> str:
     """``f``, ``i``, ``u`` or ``b``; also for bfloat16."""
-    return "f" if is_bfloat16(dtype) else dtype.kind
+    found = dtype.kind
+    return "f" if found == "V" and is_bfloat16(dtype) else found
 
 
 def widened(dtype: np.dtype) -> np.dtype:

@@ -80,10 +80,13 @@ class Node:
 
     Annotations, which are no part of the node's meaning: ``source`` is the user's line; ``value`` the concrete
     result when the node was recorded with concrete data; ``grad`` the derivative of some result with respect to
-    this node, once it was computed; ``name`` what the user calls it; ``order`` grows with every node that is made.
+    this node, once it was computed; ``name`` what the user calls it; ``order`` grows with every node that is made;
+    ``weak`` says, while a program is recorded, that the node stands for a plain Python number, whose dtype gives way to
+    that of arrays (``ops/declare.py``).
     """
 
-    __slots__ = ("op", "inputs", "params", "shape", "dtype", "source", "value", "grad", "name", "order", "__weakref__")
+    __slots__ = ("op", "inputs", "params", "shape", "dtype", "source", "value", "grad", "name", "order", "weak",
+                 "__weakref__")
 
     def __init__(self, op: Any, inputs: tuple[Node, ...], params: dict[str, Any], shape: tuple[Any, ...],
                  dtype: Any, value: Any = None, source: Source | None = None) -> None:
@@ -92,6 +95,7 @@ class Node:
         self.grad: Any = None
         self.name: str | None = None
         self.order = next(ORDER)
+        self.weak = False
 
     @property
     def size(self) -> int:

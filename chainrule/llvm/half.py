@@ -114,4 +114,5 @@ def narrow(e: Emitter, x: Val, dtype: np.dtype) -> Val:
     return float16_of_float64(e, x) if x.dtype == F64 else float16_of_float32(e, x)
 
 
-HALF: dict[str, Callable[..., Val]] = {"narrow": narrow, "widen": widen}  # by the names under which the emitter calls them
+# By the names under which the emitter calls them.
+HALF: dict[str, Callable[..., Val]] = {"narrow": narrow, "widen": widen}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from chainrule.errors import ArgumentError
 from chainrule.numpy.common import array, records
 from chainrule.numpy.reductions import all_, truth
 from chainrule.ops import elementwise as ew
-from chainrule.ops.declare import Op, common_dtype, convert
+from chainrule.ops.declare import Op, common_dtype, convert, unify
 from chainrule.trace import no_out, power
 
 # ---------------------------------------------------------------- arithmetic
@@ -81,26 +82,24 @@ def modf(x: Any) -> tuple[Any, Any]:
 @records(np.copysign)
 def copysign(x: Any, y: Any) -> Any:
     """The size of x with the sign of y."""
-    size = ew.abs_(convert(x, _real(x)))
+    x, y = unify(x, y, floats=True)
+    size = ew.abs_(x)
     return ew.select(ew.signbit(y), ew.neg(size), size)
 
 
 @records(np.heaviside)
 def heaviside(x: Any, at_zero: Any) -> Any:
     """0 below zero, 1 above, and ``at_zero`` there."""
-    x = convert(array(x), _real(x))
-    step = ew.select(ew.eq(x, 0.0), at_zero, ew.select(ew.gt(x, 0.0), 1.0, 0.0))
+    x, at_zero = unify(x, at_zero, floats=True)
+    step = ew.select(ew.eq(x, 0.0), at_zero, convert(ew.gt(x, 0.0), x.dtype))
     return ew.select(ew.is_nan(x), x, step)
 
 
 @records(np.ldexp)
 def ldexp(x: Any, n: Any) -> Any:
     """X · 2ⁿ."""
-    return ew.mul(x, ew.exp2(convert(array(n), _real(x))))
-
-
-def _real(x: Any) -> np.dtype:
-    return dtypes.floating(array(x).dtype)
+    (x,) = unify(x, floats=True)
+    return ew.mul(x, ew.exp2(convert(array(n), x.dtype)))
 
 
 # ---------------------------------------------------------------- rounding
@@ -138,6 +137,7 @@ def round_(a: Any, decimals: int = 0, out: Any = None) -> Any:
 @records(np.logaddexp)
 def logaddexp(x: Any, y: Any) -> Any:
     """log(exp(x) + exp(y)), without overflow."""
+    x, y = unify(x, y, floats=True)
     gap = ew.select(ew.bit_and(ew.eq(x, y), ew.is_inf(x)), 0.0, ew.sub(x, y))
     # each branch is the whole function, and smooth; the one is accurate where the other is not
     return ew.select(ew.gt(gap, 0.0), ew.add(x, ew.softplus(ew.neg(gap))), ew.add(y, ew.softplus(gap)))
@@ -146,21 +146,23 @@ def logaddexp(x: Any, y: Any) -> Any:
 @records(np.logaddexp2)
 def logaddexp2(x: Any, y: Any) -> Any:
     """log2(2^x + 2^y), without overflow."""
-    return ew.div(logaddexp(ew.mul(x, np.log(2.0)), ew.mul(y, np.log(2.0))), np.log(2.0))
+    x, y = unify(x, y, floats=True)
+    return ew.div(logaddexp(ew.mul(x, _LN2), ew.mul(y, _LN2)), _LN2)
 
 
 @records(np.deg2rad, np.radians)
 def radians(x: Any) -> Any:
     """Degrees as radians."""
-    return ew.mul(x, np.pi / 180)
+    return ew.mul(*unify(x, floats=True), np.pi / 180)
 
 
 @records(np.rad2deg, np.degrees)
 def degrees(x: Any) -> Any:
     """Radians as degrees."""
-    return ew.mul(x, 180 / np.pi)
+    return ew.mul(*unify(x, floats=True), 180 / np.pi)
 
 
+_LN2 = math.log(2.0)  # a Python number, so that float32 stays float32
 _SERIES_BELOW = 0.02  # there the sine's series is exact to rounding, and it has derivatives of all orders at 0
 
 
@@ -274,4 +276,7 @@ def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: float | None
     return ew.select(ew.eq(x, np.inf), high, ew.select(ew.eq(x, -np.inf), low, x))
 
 
-records(np.fabs)(ew.abs_)
+@records(np.fabs)
+def fabs(x: Any) -> Any:
+    """The absolute value as a float."""
+    return ew.abs_(*unify(x, floats=True))

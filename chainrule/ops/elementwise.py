@@ -276,10 +276,10 @@ def _lower_remainder(e: Any, x: Any, y: Any) -> Any:
 
 floor_divide: Op = elementwise(
     "floor_divide", doc="The quotient rounded down. Integers divided by 0 give 0, as in NumPy.",
-    reference=np.floor_divide, arity=2, kinds="fiu", lower=_lower_floor_divide)
+    reference=np.floor_divide, arity=2, kinds="fiu", bools=dtypes.INT8, lower=_lower_floor_divide)
 remainder: Op = elementwise(
     "remainder", doc="The remainder with the sign of the divisor (Python's %).", reference=np.remainder, arity=2,
-    kinds="fiu", lower=_lower_remainder,
+    kinds="fiu", bools=dtypes.INT8, lower=_lower_remainder,
     partials=[lambda x, y, out: np.ones((), x.dtype), lambda x, y, out: neg(floor_divide(x, y))])
 
 # ---------------------------------------------------------------- comparison and logic
@@ -332,8 +332,10 @@ def _shift(e: Any, x: Any, y: Any, left: bool) -> Any:
 
 
 shift_left: Op = elementwise("shift_left", doc="x << y", reference=np.left_shift, arity=2, kinds="iu",
+                         bools=dtypes.INT8,
                          lower=lambda e, x, y: _shift(e, x, y, True))
 shift_right: Op = elementwise("shift_right", doc="x >> y", reference=np.right_shift, arity=2, kinds="iu",
+                          bools=dtypes.INT8,
                           lower=lambda e, x, y: _shift(e, x, y, False))
 is_nan: Op = elementwise("isnan", doc="True where the element is NaN.", reference=np.isnan, kinds="f", result="bool",
                      onnx="IsNaN", lower=lambda e, x: e.isnan(x))

@@ -235,7 +235,10 @@ def results(out: Any, count: int, project: Any) -> list[Any]:
 def fresh(nodes: Sequence[Node], size: int | None = None) -> list[Any]:
     """New inputs like ``nodes``; with ``size`` they have a batch axis in front."""
     lead = () if size is None else (size,)
-    return [wrap(input_node((*lead, *n.shape), n.dtype)) for n in nodes]
+    made = [input_node((*lead, *n.shape), n.dtype) for n in nodes]
+    for new, node in zip(made, nodes, strict=True):
+        new.weak = node.weak
+    return list(map(wrap, made))
 
 
 # ---------------------------------------------------------------- graphs over the same inputs (branches, calls)
