@@ -121,7 +121,7 @@ def _cast(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
     for to in (*FLOATS, *INTS, *UNSIGNED, "bool"):
         # a negative number has no meaning as an unsigned one, and NumPy's answer is the machine's
         yield Sample((positive if to in UNSIGNED else draw(rng, n, dtype),), {"dtype": np.dtype(to)},
-                     (0,) if to == "float64" else ())
+                     (0,) if to in ("float64", dtype) else ())
 
 
 def _reduce(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
