@@ -377,3 +377,34 @@ def test_carries_of_a_scan_find_their_dtypes():
     assert reset.dtype == np.float32
     with pytest.raises(ValueError, match="changed a carry from float32"):
         cr.scan(lambda c, x: (c + np.float64(1), None), np.float32(0), x)
+
+
+def test_numbers_stay_weak_through_transformations():
+    x = np.ones((4, 3), np.float32)
+    for transform in (lambda f: f, cr.jit):
+        assert transform(cr.vmap(lambda x, s: x * s, in_axes=(0, None)))(x, 2.0).dtype == np.float32
+        assert transform(cr.checkpoint(lambda x, s: x * s))(x, 2.0).dtype == np.float32
+        assert transform(cr.hessian(lambda s: s * s * s))(2.0) == 12
+        branch = transform(lambda x, s: cr.cond(s > 1, lambda x, s: x * s, lambda x, s: x - s, x, s))
+        assert branch(x, 2.0).dtype == np.float32
+        loop = transform(lambda x, s: cr.while_loop(lambda c: c < 5, lambda c: c + x[0, 0], s))
+        assert loop(x, 0.0).dtype == np.float32
+        assert transform(lambda x, s: cr.fori_loop(0, 3, lambda i, c: c + x[0], s * x[0]))(x, 0).dtype == np.float32
+    assert cr.jit(lambda x: cr.cond(x[0, 0] > 0, lambda: x[0, 0], lambda: 0))(x).dtype == np.float32
+
+
+@half
+def test_loops_and_batches_of_half_types(dtype):
+    x = np.linspace(0, 1, 12).astype(dtype).reshape(4, 3)
+    programs = (
+        cr.vmap(cr.grad(lambda r: np.sum(np.sin(r) ** 2))),
+        lambda x: cr.hessian(lambda r: np.sum(np.sin(r) ** 2))(x[0]),
+        cr.grad(lambda x: cr.scan(lambda c, r: (np.tanh(c + r @ r), c), 0.0, x)[0]),
+        lambda x: cr.while_loop(lambda c: c < 20, lambda c: c * 2, x[1, 1]),
+        lambda x: cr.cond(x[0, 0] > 0, lambda x: x * 2, lambda x: -x, x),
+        cr.grad(lambda x: np.sum(cr.checkpoint(np.sin)(x))))
+    eps = dtypes.finfo(np.dtype(dtype)).eps
+    for program in programs:
+        out, exact = cr.jit(program)(x), program(x.astype(np.float64).astype(np.float32))
+        assert out.dtype == dtype
+        np.testing.assert_allclose(np.asarray(out, np.float32), exact, atol=16 * eps * (1 + np.abs(exact).max()))
