@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import tree
+from chainrule import dtypes, tree
 from chainrule.autodiff import jvp, vjp
 from chainrule.errors import ArgumentError, ChainruleError, ChainruleTypeError
 from chainrule.tracebacks import public
@@ -92,7 +92,7 @@ class _Pulled:
 
 def _as_float(leaf: Any) -> np.ndarray:
     array = np.asarray(leaf)
-    if array.dtype.kind != "f":
+    if not dtypes.is_float(array.dtype):
         raise ChainruleTypeError.of(f"check_grads got an argument of dtype {array.dtype}", "floating-point arrays",
                                     "check_grads(lambda x: f(x, labels), (x,))")
     return array
@@ -111,7 +111,7 @@ def _numeric(f: Callable[..., Any], args: tuple[Any, ...], direction: tuple[Any,
     """Central differences along the direction, improved to fourth order by two step sizes (Richardson)."""
     leaves = tree.flatten(args)[0]
     size = max((float(np.max(np.abs(a), initial=1.0)) for a in leaves), default=1.0)
-    eps = max((float(np.finfo(a.dtype).eps) for a in leaves), default=1e-16)
+    eps = max((float(dtypes.finfo(a.dtype).eps) for a in leaves), default=1e-16)
     h = size * eps ** (1 / 5) / 4
     near, far = (_central(f, args, direction, step) for step in (h, 2 * h))
     return [(4 * n - w) / 3 for n, w in zip(near, far, strict=True)]

@@ -12,7 +12,8 @@ from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
 from chainrule.graph import ORDER, Graph, Node, name_inputs, type_name
 from chainrule.ops import elementwise as ew
 from chainrule.ops.call import call_graph, switch_graphs
-from chainrule.ops.declare import Traced, constant_node
+from chainrule.ops.carries import settled
+from chainrule.ops.declare import Traced, common_dtype, constant_node, convert, is_weak
 from chainrule.ops.scan import run as run_scan
 from chainrule.ops.structure import concatenate, flip, reshape, slice_, transpose
 from chainrule.ops.transform import close, fresh, wrap
@@ -31,7 +32,8 @@ def scan(function: Callable[..., Any], init: Any, xs: Any = None, length: int | 
 
     Args:
         function: recorded once; carry and result keep shapes and dtypes.
-        init: the first carry, any nested container of arrays.
+        init: the first carry, any nested container of arrays. A Python number takes the dtype that the function makes
+            of it (which is then recorded anew), so that 0.0 beside float32 is float32.
         xs: arrays with a leading axis of ``length``, in a nested container; None for no input.
         length: the number of steps; needed where ``xs`` is None.
         reverse: go from the last row to the first; the ys stay in the order of ``xs``.
@@ -46,18 +48,22 @@ def scan(function: Callable[..., Any], init: Any, xs: Any = None, length: int | 
     """
     carry_leaves, carry_structure = tree.flatten(init)
     x_leaves, x_structure = tree.flatten(xs)
-    carry_leaves, x_leaves = [_array(leaf) for leaf in carry_leaves], [_array(leaf) for leaf in x_leaves]
+    x_leaves = [_array(leaf) for leaf in x_leaves]
     length = _length(x_leaves, length)
     n = len(carry_leaves)
-    traced = [*fresh_like(carry_leaves), *fresh_like([_row(x) for x in x_leaves])]
-    inputs = [t.node for t in traced]
+    rows = fresh_like([_row(x) for x in x_leaves])
+
+    def turn(carries: list[Any]) -> tuple[list[Any], Any]:
+        result = function(tree.unflatten(carry_structure, carries), tree.unflatten(x_structure, rows))
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise ArgumentError.of(f"the scanned function returned {type(result).__name__}", "a pair (carry, y)",
+                                   "return carry, None")
+        leaves, structure = tree.flatten(result[0])
+        return leaves, (structure, result[1])
+    carry_leaves, carries, next_leaves, (next_structure, ys) = settled(carry_leaves, turn)
+    inputs = [t.node for t in (*carries, *rows)]
     name_inputs(inputs, function, (init, xs))
-    result = function(tree.unflatten(carry_structure, traced[:n]), tree.unflatten(x_structure, traced[n:]))
-    if not (isinstance(result, tuple) and len(result) == 2):
-        raise ArgumentError.of(f"the scanned function returned {type(result).__name__}", "a pair (carry, y)",
-                               "return carry, None")
-    next_leaves, next_structure = tree.flatten(result[0])
-    y_leaves, y_structure = tree.flatten(result[1])
+    y_leaves, y_structure = tree.flatten(ys)
     outputs = [leaf.node if isinstance(leaf, Traced) else constant_node(leaf) for leaf in next_leaves + y_leaves]
     _check_carry(inputs[:n], outputs[:len(next_leaves)], next_structure == carry_structure, "scanned function")
     index = None if until is None else _flag(until, carry_structure, n)
@@ -133,16 +139,19 @@ def while_loop(test: Callable[[Any], Any], body: Callable[[Any], Any], init: Any
         array(243.)
     """
     leaves, structure = tree.flatten(init)
-    leaves = [_array(leaf) for leaf in leaves]
-    traced = fresh_like(leaves)
-    inputs = [t.node for t in traced]
+
+    def turn(carries: list[Any]) -> tuple[list[Any], Any]:
+        carry = tree.unflatten(structure, carries)
+        verdict = test(carry)
+        flag = verdict.node if isinstance(verdict, Traced) else constant_node(verdict)
+        if flag.shape != () or flag.dtype != np.bool_:
+            raise ChainruleTypeError.of(f"the test of while_loop gave {type_name(flag)}", "one bool",
+                                        "lambda c: c[0] < 10")
+        after, after_structure = tree.flatten(body(carry))
+        return after, (after_structure, flag)
+    leaves, carries, after, (after_structure, flag) = settled(leaves, turn)
+    inputs = [c.node for c in carries]
     name_inputs(inputs, body, (init,))
-    carry = tree.unflatten(structure, traced)
-    verdict = test(carry)
-    flag = verdict.node if isinstance(verdict, Traced) else constant_node(verdict)
-    if flag.shape != () or flag.dtype != np.bool_:
-        raise ChainruleTypeError.of(f"the test of while_loop gave {type_name(flag)}", "one bool", "lambda c: c[0] < 10")
-    after, after_structure = tree.flatten(body(carry))
     outputs = [leaf.node if isinstance(leaf, Traced) else constant_node(leaf) for leaf in after]
     _check_carry(inputs, outputs, after_structure == structure, "body of while_loop")
     both, captured = close(inputs, [*outputs, flag])
@@ -212,11 +221,10 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
 
 def _branch(index: Any, branches: Sequence[Callable[..., Any]], operands: Sequence[Any], name: str) -> Any:
     leaves, structure = tree.flatten(operands)
-    leaves = [_array(leaf) for leaf in leaves]
     since = next(ORDER)
     traced = fresh_like(leaves)
     name_inputs([t.node for t in traced], branches[0], operands)
-    recorded = [tree.flatten(branch(*tree.unflatten(structure, traced))) for branch in branches]
+    recorded = _alike([tree.flatten(branch(*tree.unflatten(structure, traced))) for branch in branches])
     outputs = [[x.node if isinstance(x, Traced) else constant_node(x) for x in found] for found, _ in recorded]
     types = [[type_name(o) for o in nodes] for nodes in outputs]
     for k, (_, kind) in enumerate(recorded):
@@ -228,6 +236,15 @@ def _branch(index: Any, branches: Sequence[Callable[..., Any]], operands: Sequen
     whole, captured = close([t.node for t in traced], [o for nodes in outputs for o in nodes], since)
     graphs = [Graph(whole.inputs, whole.outputs[k * count:(k + 1) * count]) for k in range(len(branches))]
     return tree.unflatten(recorded[0][1], switch_graphs(index, graphs, [*leaves, *(wrap(c) for c in captured)]))
+
+
+def _alike(recorded: list[tuple[list[Any], tree.Structure]]) -> list[tuple[list[Any], tree.Structure]]:
+    """The results of branches, Python numbers among them brought to the dtype of what stands in the other branches."""
+    if len({structure for _, structure in recorded}) > 1:
+        return recorded
+    columns = [[convert(x, common_dtype(results)) if is_weak(x) else x for x in results]
+               for results in zip(*(leaves for leaves, _ in recorded), strict=True)]
+    return [([c[k] for c in columns], structure) for k, (_, structure) in enumerate(recorded)]
 
 
 # ---------------------------------------------------------------- associative scan

@@ -63,6 +63,10 @@ class NotFiniteError(ChainruleError, FloatingPointError):
         return "\n  ".join([self.given[:1].upper() + self.given[1:] + ".", *self.facts, *turns])
 
 
+class MissingExtra(ChainruleError, ImportError):
+    """A package that only some features need is not installed."""
+
+
 class UsageError(ChainruleError, RuntimeError):
     """A call at the wrong time, such as ``fit`` before ``compile``."""
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule import tree
+from chainrule import dtypes, tree
 from chainrule.cost import Cost, measure
 from chainrule.tracebacks import OWN_FILE, is_own
 
@@ -118,10 +118,13 @@ class Node:
 
     Annotations, which are no part of the node's meaning: ``source`` is the user's line; ``value`` the concrete
     result when the node was recorded with concrete data; ``grad`` the derivative of some result with respect to
-    this node, once it was computed; ``name`` what the user calls it; ``order`` grows with every node that is made.
+    this node, once it was computed; ``name`` what the user calls it; ``order`` grows with every node that is made;
+    ``weak`` says, while a program is recorded, that the node stands for a plain Python number, whose dtype gives way to
+    that of arrays (``ops/declare.py``).
     """
 
-    __slots__ = ("op", "inputs", "params", "shape", "dtype", "source", "value", "grad", "name", "order", "__weakref__")
+    __slots__ = ("op", "inputs", "params", "shape", "dtype", "source", "value", "grad", "name", "order", "weak",
+                 "__weakref__")
 
     def __init__(self, op: Any, inputs: tuple[Node, ...], params: dict[str, Any], shape: tuple[Any, ...],
                  dtype: Any, value: Any = None, source: Source | None = None) -> None:
@@ -130,6 +133,7 @@ class Node:
         self.grad: Any = None
         self.name: str | None = None
         self.order = next(ORDER)
+        self.weak = False
 
     @property
     def size(self) -> int:
@@ -388,7 +392,7 @@ def _annotations(node: Node) -> str:
 
 def short(value: Any) -> str:
     """A value as a few characters: six digits of a number, the first and last elements of an array."""
-    if isinstance(value, np.ndarray | np.generic) and value.ndim == 0 and value.dtype.kind == "f":
+    if isinstance(value, np.ndarray | np.generic) and value.ndim == 0 and dtypes.is_float(value.dtype):
         return str(float(f"{value:.6g}"))
     if isinstance(value, np.ndarray):
         return np.array2string(value, threshold=6, edgeitems=2, precision=4, separator=", ").replace("\n", "")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import dtypes
 from chainrule.activations import log_softmax, logits_of, shifted
 from chainrule.arguments import positive, share
 from chainrule.errors import ArgumentError, ShapeError, unknown_name
@@ -314,7 +315,7 @@ def matched(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
             shapes = tuple(y_true.shape), tuple(y_pred.shape)
             raise ShapeError.of(f"targets of shape {shapes[0]} for predictions of shape {shapes[1]}", "equal shapes",
                                 "a last layer with one unit per column of the targets")
-    if y_true.dtype.kind != "f":
+    if not dtypes.is_float(y_true.dtype):
         y_true = ew.cast(y_true, dtype=y_pred.dtype)
     return y_true, y_pred
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import losses
+from chainrule import dtypes, losses
 from chainrule.activations import logits_of
 from chainrule.errors import ArgumentError, unknown_name
 from chainrule.losses import average, matched, positions
@@ -44,7 +44,7 @@ class Metric:
     def _values(self, y_true: Any, y_pred: Any) -> Any:
         y_true, y_pred = (y if isinstance(y, Traced) else np.asarray(y) for y in (y_true, y_pred))
         values = self.call(y_true, y_pred)
-        return values if values.dtype.kind == "f" else ew.cast(values, dtype=np.dtype(np.float32))
+        return values if dtypes.is_float(values.dtype) else ew.cast(values, dtype=np.dtype(np.float32))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(name={self.name!r})"

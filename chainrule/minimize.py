@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import optimizers, runtime, tree
+from chainrule import dtypes, optimizers, runtime, tree
 from chainrule.arguments import whole
 from chainrule.autodiff import value_and_grad
 from chainrule.control import scan
@@ -182,7 +182,7 @@ class _Problem:
             raise ShapeError.of(f"minimize needs a function with a scalar result, and this one returned "
                                 f"{f'an array of shape {shape}' if shape else f'a {type(value).__name__}'}",
                                 "one number", "cr.minimize(lambda x: np.sum(f(x)), x0)")
-        if dtype.kind not in "f":
+        if not dtypes.is_float(dtype):
             raise ChainruleTypeError.of(f"the function returned a number of dtype {dtype}", "a floating-point number",
                                         "")
         return ew.cast(value, dtype=self.dtype) if isinstance(value, Tracer) else self.dtype.type(value)

@@ -10,7 +10,7 @@ from typing import Any
 import llvmlite.ir as ir
 import numpy as np
 
-from chainrule import cache, tree
+from chainrule import cache, dtypes, tree
 from chainrule.compiler.loops import Program
 from chainrule.compiler.pipeline import build
 from chainrule.errors import ArgumentError
@@ -112,10 +112,13 @@ class Compiled:
         self.outputs = [(o.shape, o.dtype) for o in self.graph.outputs]
         self.inputs = [(i.shape, i.dtype) for i in self.graph.inputs]
         self.taken = {j: k for k, j in self.donated}
+        self.limits = _limits(self.graph)
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
         """Run on the flattened arguments; the result in its containers."""
         arrays = [_fitting(x, shape, dtype) for x, (shape, dtype) in zip(leaves, self.inputs, strict=True)]
+        for k, dtype in self.limits:
+            dtype.type(leaves[k])
         for k, _ in self.donated:
             if not arrays[k].flags.writeable:
                 arrays[k] = arrays[k].copy()
@@ -133,6 +136,13 @@ class Compiled:
         """Tie the program to these very arrays."""
         watch = OBSERVER.get()
         return Bound(self, leaves) if watch is None else Watched(self, leaves, watch)
+
+
+def _limits(graph: Graph) -> list[tuple[int, np.dtype]]:
+    """The dtypes that Python integers among the inputs take on. One that does not fit is an error, as in NumPy."""
+    position = {node: k for k, node in enumerate(graph.inputs) if node.weak and node.dtype.kind in "iu"}
+    return [(position[node.inputs[0]], node.dtype) for node in graph.nodes
+            if node.op.name == "cast" and node.inputs[0] in position and node.dtype.kind in "iu"]
 
 
 class Bound:
@@ -201,7 +211,8 @@ class Jitted:
 
     def _compiled(self, leaves: list[Any], structure: tree.Structure, args: tuple[Any, ...]) -> Compiled:
         arrays = [as_array(leaf) for leaf in leaves]
-        key = (structure, tuple((a.shape, a.dtype) for a in arrays))
+        weak = [type(leaf) in dtypes.PYTHON for leaf in leaves]
+        key = (structure, tuple((a.shape, a.dtype, w) for a, w in zip(arrays, weak, strict=True)))
         known = self._programs.get(key)
         if known is None:
             known = self._programs[key] = Compiled(self.function, args, self.donate)
@@ -253,7 +264,8 @@ class Jitted:
 
     def _last(self, stage: str) -> str:
         compiled = next(reversed(self._programs.values()))
-        zeros = [np.zeros(shape, dtype) for shape, dtype in compiled.inputs]
+        zeros = [np.zeros(i.shape, i.dtype).item() if i.weak else np.zeros(i.shape, i.dtype)
+                 for i in compiled.graph.inputs]
         structure = next(reversed(self._programs))[0]
         return self.stage(stage, *tree.unflatten(structure, zeros))
 

@@ -19,7 +19,7 @@ from chainrule.errors import ChainruleTypeError, TracedValueError
 from chainrule.graph import Graph, Node, name_inputs, user_source
 from chainrule.indexing import index
 from chainrule.ops import elementwise as ew
-from chainrule.ops.declare import ARRAYS, REGISTRY, TRACER, Traced, constant_node, input_node, make
+from chainrule.ops.declare import ARRAYS, REGISTRY, TRACER, Traced, constant_node, input_node, make, weakly
 from chainrule.ops.index import iota
 from chainrule.ops.structure import broadcast, reshape, transpose
 from chainrule.tracebacks import public
@@ -28,6 +28,22 @@ from chainrule.tracebacks import public
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     op.extra["ufunc"]: op for op in REGISTRY.values() if isinstance(op.extra.get("ufunc"), np.ufunc)}
 _MULTIPLY_UP_TO = 8  # x ** 5 is three multiplications
+
+
+def _binary(op: Callable[..., Any], number: bool = True) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """``x op y`` and ``y op x`` as methods of x. On Python numbers ``number`` says that bools count as 0 and 1."""
+    def forward(self: Tracer, other: Any) -> Any:
+        return weakly(op, self, other, number=number) if self.node.weak else op(self, other)
+
+    def reflected(self: Tracer, other: Any) -> Any:
+        return weakly(op, other, self, number=number) if self.node.weak else op(other, self)
+    return forward, reflected
+
+
+def _unary(op: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: Tracer) -> Any:
+        return weakly(op, self) if self.node.weak else op(self)
+    return method
 
 
 class Tracer(Traced):
@@ -134,112 +150,37 @@ class Tracer(Traced):
 
     # -- operators
 
-    def __add__(self, other: Any) -> Any:
-        return ew.add(self, other)
+    __add__, __radd__ = _binary(ew.add)
+    __sub__, __rsub__ = _binary(ew.sub)
+    __mul__, __rmul__ = _binary(ew.mul)
+    __truediv__, __rtruediv__ = _binary(ew.div)
+    __floordiv__, __rfloordiv__ = _binary(ew.floor_divide)
+    __mod__, __rmod__ = _binary(ew.remainder)
+    __pow__, __rpow__ = _binary(lambda x, y: power(x, y))
+    __lshift__, __rlshift__ = _binary(ew.shift_left)
+    __rshift__, __rrshift__ = _binary(ew.shift_right)
+    __and__, __rand__ = _binary(ew.bit_and, number=False)
+    __or__, __ror__ = _binary(ew.bit_or, number=False)
+    __xor__, __rxor__ = _binary(ew.bit_xor, number=False)
+    __eq__, __ne__ = _binary(ew.eq, number=False)[0], _binary(ew.ne, number=False)[0]
+    __lt__, __gt__ = _binary(ew.lt, number=False)[0], _binary(ew.gt, number=False)[0]
+    __le__, __ge__ = _binary(ew.le, number=False)[0], _binary(ew.ge, number=False)[0]
+    __neg__, __abs__, __invert__ = _unary(ew.neg), _unary(ew.abs_), _unary(ew.bit_not)
 
-    def __radd__(self, other: Any) -> Any:
-        return ew.add(other, self)
-
-    def __sub__(self, other: Any) -> Any:
-        return ew.sub(self, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return ew.sub(other, self)
-
-    def __mul__(self, other: Any) -> Any:
-        return ew.mul(self, other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return ew.mul(other, self)
-
-    def __truediv__(self, other: Any) -> Any:
-        return ew.div(self, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return ew.div(other, self)
-
-    def __floordiv__(self, other: Any) -> Any:
-        return ew.floor_divide(self, other)
-
-    def __rfloordiv__(self, other: Any) -> Any:
-        return ew.floor_divide(other, self)
-
-    def __mod__(self, other: Any) -> Any:
-        return ew.remainder(self, other)
-
-    def __rmod__(self, other: Any) -> Any:
-        return ew.remainder(other, self)
+    def __pos__(self) -> Any:
+        return self
 
     def __divmod__(self, other: Any) -> Any:
-        return ew.floor_divide(self, other), ew.remainder(self, other)
+        return self // other, self % other
 
     def __rdivmod__(self, other: Any) -> Any:
-        return ew.floor_divide(other, self), ew.remainder(other, self)
-
-    def __pow__(self, other: Any) -> Any:
-        return power(self, other)
-
-    def __rpow__(self, other: Any) -> Any:
-        return power(other, self)
+        return other // self, other % self
 
     def __matmul__(self, other: Any) -> Any:
         return FUNCTIONS[np.matmul](self, other)
 
     def __rmatmul__(self, other: Any) -> Any:
         return FUNCTIONS[np.matmul](other, self)
-
-    def __neg__(self) -> Any:
-        return ew.neg(self)
-
-    def __pos__(self) -> Any:
-        return self
-
-    def __abs__(self) -> Any:
-        return ew.abs_(self)
-
-    def __invert__(self) -> Any:
-        return ew.bit_not(self)
-
-    def __and__(self, other: Any) -> Any:
-        return ew.bit_and(self, other)
-
-    def __or__(self, other: Any) -> Any:
-        return ew.bit_or(self, other)
-
-    def __xor__(self, other: Any) -> Any:
-        return ew.bit_xor(self, other)
-
-    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
-
-    def __lshift__(self, other: Any) -> Any:
-        return ew.shift_left(self, other)
-
-    def __rshift__(self, other: Any) -> Any:
-        return ew.shift_right(self, other)
-
-    def __rlshift__(self, other: Any) -> Any:
-        return ew.shift_left(other, self)
-
-    def __rrshift__(self, other: Any) -> Any:
-        return ew.shift_right(other, self)
-
-    def __eq__(self, other: object) -> Any:
-        return ew.eq(self, other)
-
-    def __ne__(self, other: object) -> Any:
-        return ew.ne(self, other)
-
-    def __lt__(self, other: Any) -> Any:
-        return ew.lt(self, other)
-
-    def __le__(self, other: Any) -> Any:
-        return ew.le(self, other)
-
-    def __gt__(self, other: Any) -> Any:
-        return ew.gt(self, other)
-
-    def __ge__(self, other: Any) -> Any:
-        return ew.ge(self, other)
 
     # -- indexing and methods
 
@@ -351,7 +292,7 @@ def power(x: Any, y: Any) -> Any:
                                         "floats",
                                         "x.astype(float) ** y")
         return _multiplied(x, y)
-    if isinstance(x, Traced) and x.dtype.kind == "f" and type(y) in (int, float):
+    if isinstance(x, Traced) and dtypes.is_float(x.dtype) and type(y) in (int, float):
         if float(y).is_integer() and abs(y) <= _MULTIPLY_UP_TO:
             return _multiplied(x, int(y))
         if y == 0.5:
@@ -367,7 +308,7 @@ def _multiplied(x: Any, n: int) -> Any:
     if n < 0:  # powers of 1/x: the chain rule through x ** -n would multiply 0 by infinity at 0 and at infinity
         return _multiplied(ew.div(1.0, x), -n)
     if n == 0:
-        return ew.add(ew.mul(ew.stop_gradient(x), 0), 1) if x.dtype.kind != "f" else expand_one(x)
+        return ew.add(ew.mul(ew.stop_gradient(x), 0), 1) if not dtypes.is_float(x.dtype) else expand_one(x)
     if n == 1:
         return ew.copy(x)
     half = x if n // 2 == 1 else _multiplied(x, n // 2)
@@ -405,7 +346,9 @@ def record(function: Callable[..., Any], args: tuple[Any, ...], values: bool = F
     nodes = []
     for leaf in leaves:
         array = as_array(leaf)
-        nodes.append(input_node(array.shape, array.dtype, array if values else None))
+        node = input_node(array.shape, array.dtype, array if values else None)
+        node.weak = type(leaf) in dtypes.PYTHON
+        nodes.append(node)
     name_inputs(nodes, function, args)
     result = function(*tree.unflatten(structure, [Tracer(n) for n in nodes]))
     outputs, out_structure = tree.flatten(result)
@@ -420,7 +363,7 @@ def as_array(leaf: Any) -> Any:
         array = np.asarray(leaf)
     else:
         array = np.asarray(leaf)
-    if array.dtype not in dtypes.SUPPORTED:
+    if not dtypes.is_supported(array.dtype):
         raise ChainruleTypeError.of(f"an argument of type {type(leaf).__name__} (dtype {array.dtype}) cannot be traced",
                                     "numbers and arrays of numbers or bools", "np.asarray(x, dtype=np.float32)")
     return array

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import dtypes
 from chainrule.autodiff import gradients
 from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
 from chainrule.graph import Graph, topological
@@ -72,7 +73,7 @@ class Variable(Tracer):
         if self.shape != ():
             raise ShapeError.of(f"backward() on a result of shape {self.shape}", "a single number",
                                 "np.sum(f).backward()")
-        if self.dtype.kind != "f":
+        if not dtypes.is_float(self.dtype):
             raise ChainruleTypeError.of(f"backward() on a result of dtype {self.dtype}", "a floating-point number", "")
         nodes = topological([self.node])
         found = gradients(self.node, [n for n in nodes if n.op is INPUT], separate=True)

@@ -8,13 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import dtypes
 from chainrule.autodiff import checkpoint, custom_vjp, vjp
 from chainrule.control import cond, scan, while_loop
 from chainrule.numpy.common import positions
 from chainrule.ops.declare import REGISTRY, Op
 
+try:
+    import ml_dtypes
+except ImportError:  # an extra; tests/test_dtypes.py says so with a skipped test
+    ml_dtypes = None
+
 SIZES = (0, 1, 7, 16, 17, 33)
-FLOATS = ("float32", "float64")
+HALF = ("float16",) if ml_dtypes is None else ("float16", "bfloat16")
+FLOATS = (*HALF, "float32", "float64")
 INTS = ("int8", "int16", "int32", "int64")
 UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
 OF_KIND = {"f": FLOATS, "i": INTS, "u": UNSIGNED, "b": ("bool",)}
@@ -55,7 +62,7 @@ class Sample:
 def draw(rng: np.random.Generator, shape: Any, dtype: Any, low: float = -3, high: float = 3) -> np.ndarray:
     """Random elements: floats of the interval, small whole numbers, bools."""
     dtype = np.dtype(dtype)
-    if dtype.kind == "f":
+    if dtypes.is_float(dtype):
         return rng.uniform(low, high, shape).astype(dtype)
     if dtype.kind == "b":
         return rng.random(shape) < 0.5
@@ -87,7 +94,7 @@ def special(op: Op, dtype: str) -> Sample | None:
     if op.kind != "elementwise" or op.name in STRUCTURED or op.name in ("threefry", "poll"):
         return None
     if dtype in FLOATS:
-        info = np.finfo(dtype)
+        info = dtypes.finfo(np.dtype(dtype))
         values = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, np.inf, -np.inf, np.nan, float(info.smallest_subnormal),
                   -float(info.tiny)]
         if op.name not in ULPS:
@@ -115,7 +122,7 @@ def _cast(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
     for to in (*FLOATS, *INTS, *UNSIGNED, "bool"):
         # a negative number has no meaning as an unsigned one, and NumPy's answer is the machine's
         yield Sample((positive if to in UNSIGNED else draw(rng, n, dtype),), {"dtype": np.dtype(to)},
-                     (0,) if to == "float64" else ())
+                     (0,) if to in ("float64", dtype) else ())
 
 
 def _reduce(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
@@ -213,10 +220,10 @@ def slack(op: Op, sample: Sample, dtype: str) -> float:
     """What sums of products may differ by beyond ulps: the order of additions is free."""
     if op.name not in ("sum", "prod", "contract", "scatter_add") or dtype not in FLOATS:
         return 0.0
-    eps = float(np.finfo(dtype).eps)
+    eps = dtypes.finfo(dtypes.widened(np.dtype(dtype))).eps
     if op.name == "prod":
         return 40 * eps * float(np.max(np.abs(op.reference(*sample.args, **sample.params)), initial=0))
-    sizes = [np.abs(a) if a.dtype.kind == "f" else a for a in sample.args]
+    sizes = [np.abs(a) if dtypes.is_float(a.dtype) else a for a in sample.args]
     return 4 * eps * float(np.max(op.reference(*sizes, **sample.params), initial=0))
 
 

@@ -120,7 +120,7 @@ def test_integers_and_bools_are_carried():
 
 
 @pytest.mark.parametrize(("run", "error", "message"), [
-    (lambda: cr.jit(lambda x: cr.cond(x > 0, lambda: x, lambda: 0))(1.0), ShapeError, "branches of cond"),
+    (lambda: cr.jit(lambda x: cr.cond(x > 0, lambda: x, lambda: np.int64(0)))(1.0), ShapeError, "branches of cond"),
     (lambda: cr.jit(lambda x: cr.cond(x, lambda: x, lambda: x))(1.0), ChainruleTypeError, "one bool"),
     (lambda: cr.jit(lambda x: cr.switch(x, [lambda: x]))(1.0), ChainruleTypeError, "whole number"),
     (lambda: cr.switch(0, []), ArgumentError, "without branches"),

@@ -15,7 +15,7 @@ LEVELS = [
     ["_version", "errors", "lazy"],
     ["tracebacks", "cost"],
     ["arguments", "cache", "signatures"],
-    ["dtypes", "tree"],
+    ["dtypes", "half", "tree"],
     ["graph"],
     ["ops"],
     ["indexing", "nans"],

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import tree
+from chainrule import dtypes, tree
 from chainrule.autodiff.recording import Recording, finished, named, positions
 from chainrule.errors import ChainruleTypeError, ShapeError
 from chainrule.graph import Node
@@ -178,7 +178,7 @@ def stop_gradient(x: Any) -> Any:
 def _check_scalar(output: Any) -> None:
     dtype = getattr(output, "dtype", None)
     if isinstance(output, Traced | np.ndarray | np.generic | float | int) and np.shape(output) == ():
-        if dtype is None or dtype.kind == "f" or not isinstance(output, Traced):
+        if dtype is None or dtypes.is_float(dtype) or not isinstance(output, Traced):
             return
         raise ChainruleTypeError.of(f"the function returned a scalar of dtype {dtype}, which has no gradient",
                                     "a floating-point scalar", "return np.sum(x * 1.0)")

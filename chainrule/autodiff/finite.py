@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import tree
+from chainrule import dtypes, tree
 from chainrule.tracebacks import public
 
 
@@ -31,7 +31,7 @@ def finite_difference(function: Callable[..., Any], args: Sequence[Any], argnum:
     out = []
     for a in arrays:
         g = np.zeros_like(a)
-        h0 = step or float(np.finfo(a.dtype).eps) ** (1 / 3)
+        h0 = step or float(dtypes.finfo(a.dtype).eps) ** (1 / 3)
         for i in np.ndindex(a.shape):
             x = a[i]
             h = h0 * max(1.0, abs(float(x)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import tree
+from chainrule import dtypes, tree
 from chainrule.autodiff.derivatives import grad, jvp
 from chainrule.autodiff.recording import Recording, finished, named, positions
 from chainrule.autodiff.vmap import moved
@@ -51,7 +51,7 @@ def jacobian(function: Callable[..., Any], argnums: int | Sequence[int] = 0,
         results, structure = tree.flatten(recording.result)
         nodes = [as_node(r) for r in results]
         for node in nodes:
-            if node.dtype.kind != "f":
+            if not dtypes.is_float(node.dtype):
                 raise ChainruleTypeError.of(f"a result of dtype {node.dtype}, which has no derivative",
                                             "floating-point results", "return x * 1.0")
         wide, tall = (sum(math.prod(n.shape) for n in side) for side in (recording.wrt, nodes))

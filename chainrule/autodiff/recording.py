@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import tree
+from chainrule import dtypes, tree
 from chainrule.errors import ArgumentError, ChainruleTypeError
 from chainrule.graph import Node
 from chainrule.ops import elementwise as ew
-from chainrule.ops.declare import INPUT, OBSERVER, Traced, input_node
+from chainrule.ops.declare import INPUT, OBSERVER, Traced, input_node, is_weak
 from chainrule.trace import Tracer, as_array
 from chainrule.tracebacks import public
 
@@ -89,12 +89,12 @@ def _concrete(x: Traced) -> Any:
 
 def _fresh(leaf: Any, position: int) -> Tracer:
     array = as_array(leaf)
-    if array.dtype.kind != "f":
+    if not dtypes.is_float(array.dtype):
         raise ChainruleTypeError.of(f"cannot differentiate with respect to argument {position} of dtype {array.dtype}",
                                     "floating-point values", "x = np.asarray(x, dtype=float)")
-    if isinstance(leaf, Traced):
-        return ew.copy(leaf)
-    return Tracer(input_node(array.shape, array.dtype, array))
+    fresh = ew.copy(leaf) if isinstance(leaf, Traced) else Tracer(input_node(array.shape, array.dtype, array))
+    fresh.node.weak = is_weak(leaf)
+    return fresh
 
 
 def positions(argnums: int | Sequence[int], count: int) -> tuple[int, ...]:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 
 from chainrule.compiler.effort import COSTLY
 from chainrule.compiler.layout import is_dense, layout, reads_through, regroups, row_major
-from chainrule.cost import COSTLY
 from chainrule.graph import Graph, Node
 from chainrule.ops.declare import CONSTANT
 

@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import dtypes
+
 
 @dataclass(eq=False, slots=True)
 class Axis:
@@ -124,7 +126,7 @@ class Const:
     args: tuple[Any, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.value:g}" if self.dtype.kind == "f" else str(self.value)
+        return f"{self.value:g}" if dtypes.is_float(self.dtype) else str(self.value)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

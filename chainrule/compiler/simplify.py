@@ -6,11 +6,13 @@ folded and chains of views are shortened. Every rule holds for all values, NaN a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from chainrule import dtypes
 from chainrule.compiler.merge import drop_unused_rows, inline_calls, merge_loops
 from chainrule.graph import Graph, Node, map_graphs, params_key
 from chainrule.ops.declare import CONSTANT, REGISTRY
@@ -137,10 +139,11 @@ def _div(node: Node) -> Node | None:
     value = uniform(node.inputs[1])
     if value is None or value == 0 or not np.isfinite(value):
         return None
-    mantissa, _ = np.frexp(value)
-    inverse = node.dtype.type(1) / value
+    mantissa, _ = math.frexp(value)
+    with np.errstate(all="ignore"):
+        inverse = np.asarray(1 / float(value)).astype(node.dtype)
     if abs(mantissa) == 0.5 and np.isfinite(inverse) and inverse != 0:  # a power of two: the product is exact
-        return _same(node, "mul", node.inputs[0], _spread(np.asarray(inverse), node))
+        return _same(node, "mul", node.inputs[0], _spread(inverse, node))
     return None
 
 
@@ -151,7 +154,7 @@ def _neg(node: Node) -> Node | None:
 
 def _add(node: Node) -> Node | None:
     x, y = node.inputs
-    if node.dtype.kind == "f":
+    if dtypes.is_float(node.dtype):
         if y.op.name == "neg":
             return _same(node, "sub", x, y.inputs[0])
         if x.op.name == "neg":

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import chainrule.numpy  # noqa: F401  from here on NumPy functions record themselves
-from chainrule import initializers, random
+from chainrule import dtypes, initializers, random
 from chainrule.arguments import whole
 from chainrule.errors import ArgumentError, ShapeError
 from chainrule.losses import snake_case
@@ -186,7 +186,7 @@ def assign(name: str, weights: Sequence[Weight], values: Sequence[Any]) -> None:
         if array.shape != weight.shape:
             raise ShapeError.of(f"set_weights of {name!r} got an array of shape {array.shape} for weight {i}, "
                                 f"{weight.name!r}", f"shape {weight.shape}", f"weights[{i}].reshape{weight.shape}")
-        if array.dtype.kind not in "fiub":
+        if dtypes.kind(array.dtype) not in "fiub":
             raise ArgumentError.of(f"set_weights of {name!r} got dtype {array.dtype} for weight {i}", "numbers",
                                    f"weights[{i}].astype(np.float32)")
     for weight, array in zip(weights, arrays, strict=True):

@@ -35,6 +35,7 @@ from chainrule.dtypes import BOOL, INT32, INT64
 from chainrule.llvm.contraction import Place, emit_contraction
 from chainrule.llvm.emitter import I8, I64, PTR, Emitter, Val, integer
 from chainrule.llvm.frame import Evaluator, Frame
+from chainrule.llvm.half import HALF
 from chainrule.llvm.jit import Target
 from chainrule.llvm.math import MATH
 from chainrule.llvm.nests import emit_nest
@@ -66,7 +67,7 @@ class _Writer:
     def __init__(self, unit: _Unit, function: ir.Function, axes: dict[Axis, int]) -> None:
         self.unit, self.function = unit, function
         self.entry = ir.IRBuilder(function.append_basic_block("entry"))  # only addresses
-        self.e = Emitter(ir.IRBuilder(function.append_basic_block("body")), MATH)
+        self.e = Emitter(ir.IRBuilder(function.append_basic_block("body")), MATH | HALF, unit.target.native_half)
         self.axes = {axis: Val(function.args[2 + k], INT64) for axis, k in axes.items()}
         self.known: dict[Buffer, ir.Value] = {}
         for argument in function.args[:2]:

@@ -3,7 +3,8 @@
 A :class:`Val` is an LLVM value of one lane or many (a vector), together with its NumPy dtype, which
 carries the signedness that LLVM's integers lack. Every arithmetic method of :class:`Emitter` works on
 any number of lanes, so one lowering serves a scalar, a full vector and a short tail. Memory holds
-NumPy's layout (a bool is one byte); registers hold a bool as ``i1``.
+NumPy's layout (a bool is one byte); registers hold a bool as ``i1``, and a half number as its 16 bits, which are only
+moved, selected and converted (``llvm/half.py``).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from functools import cache, lru_cache
 
 import llvmlite.ir as ir
 import numpy as np
+
+from chainrule import dtypes
 
 I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 PTR = ir.PointerType()
@@ -39,7 +42,7 @@ def element_type(dtype: np.dtype) -> ir.Type:
     """The LLVM type of one element in a register."""
     if dtype.kind == "b":
         return I1
-    if dtype.kind in "iu":
+    if dtype.kind in "iu" or dtypes.is_half(dtype):
         return ir.IntType(8 * dtype.itemsize)
     return ir.FloatType() if dtype.itemsize == 4 else ir.DoubleType()
 
@@ -78,6 +81,8 @@ def _lanes(numbers: tuple[int, ...]) -> ir.Constant:
 
 def python_value(dtype: np.dtype, value: object) -> int | float:
     """``value`` as the Python number that llvmlite's constants take."""
+    if dtypes.is_half(dtype):
+        return int(np.asarray(value, dtype).view(np.uint16))
     return float(value) if dtype.kind == "f" else int(value)  # type: ignore[call-overload,arg-type]
 
 
@@ -85,11 +90,14 @@ class Emitter:
     """Emits instructions at the end of the current block of one function.
 
     ``fast`` allows multiply-add contraction in :meth:`add`, :meth:`sub` and :meth:`mul`; the vector
-    mathematics switches it off (:meth:`exact`) where it relies on single roundings.
+    mathematics switches it off (:meth:`exact`) where it relies on single roundings. ``native_half`` says that the
+    processor converts float16.
     """
 
-    def __init__(self, builder: ir.IRBuilder, math: dict[str, Callable[..., Val]] | None = None) -> None:
+    def __init__(self, builder: ir.IRBuilder, math: dict[str, Callable[..., Val]] | None = None,
+                 native_half: bool = False) -> None:
         self.b = builder
+        self.native_half = native_half
         self.flags: tuple[str, ...] = CONTRACT
         self._math = math if math is not None else {}
 
@@ -298,6 +306,10 @@ class Emitter:
         dtype = np.dtype(dtype)
         if dtype == x.dtype:
             return x
+        if dtypes.is_half(x.dtype):
+            return self.cast(self.math("widen", x), dtype)
+        if dtypes.is_half(dtype):
+            return self.narrow(x if x.dtype.kind == "f" else self.cast(x, dtypes.FLOAT32), dtype)
         if dtype == BOOL:
             return self.ne(x, self.like(x, 0))
         target, source = lane_type(dtype, x.lanes), x.dtype
@@ -314,6 +326,10 @@ class Emitter:
         else:
             out = x.ir
         return Val(out, dtype)
+
+    def narrow(self, x: Val, dtype: np.dtype) -> Val:
+        """A float rounded to a half type."""
+        return self._math["narrow"](self, x, dtype)
 
     def _float_to_int(self, x: Val, dtype: np.dtype) -> ir.Value:
         """Truncated; what no integer can hold saturates (LLVM's plain conversion leaves it undefined)."""
@@ -475,7 +491,7 @@ _CONSTANTS: dict[tuple[str, np.dtype, int], Val] = {}
 
 
 def _suffix(x: Val) -> str:
-    element = ("i" if x.dtype.kind in "iub" else "f") + str(element_width(x.dtype))
+    element = ("f" if x.dtype.kind == "f" and x.dtype.itemsize > 2 else "i") + str(element_width(x.dtype))
     return element if x.lanes == 1 else f"v{x.lanes}{element}"
 
 

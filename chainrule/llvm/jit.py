@@ -23,6 +23,7 @@ class Target:
     vector_registers: int
     l1_bytes: int
     l2_bytes: int
+    native_half: bool  # has instructions that convert float16
 
 
 def _data_cache(level: int, otherwise: int) -> int:
@@ -52,7 +53,7 @@ def host() -> Target:
         flattened += ",-prefer-256-bit"
     arm = llvm.get_default_triple().startswith(("aarch64", "arm64"))
     return Target(llvm.get_default_triple(), llvm.get_host_cpu_name(), flattened, vector, 32 if wide or arm else 16,
-                  _data_cache(1, 32 * 1024), _data_cache(2, 512 * 1024))
+                  _data_cache(1, 32 * 1024), _data_cache(2, 512 * 1024), arm or bool(features.get("f16c")))
 
 
 @cache

@@ -157,7 +157,7 @@ def _add_halves(e: Emitter, x: Val, y: Val, segment: int) -> Val:
 
 
 def _suffix(dtype: np.dtype) -> str:
-    return f"{'f' if dtype.kind == 'f' else 'i'}{8 * dtype.itemsize}"
+    return f"{'f' if dtype.kind == 'f' and dtype.itemsize > 2 else 'i'}{8 * dtype.itemsize}"
 
 
 @cache

@@ -28,7 +28,7 @@ def square(x: Any) -> Any:
 @records(np.reciprocal)
 def reciprocal(x: Any) -> Any:
     """1/x."""
-    return ew.div(1.0, x) if array(x).dtype.kind == "f" else ew.select(ew.eq(ew.abs_(x), 1), x, 0)
+    return ew.div(1.0, x) if dtypes.is_float(array(x).dtype) else ew.select(ew.eq(ew.abs_(x), 1), x, 0)
 
 
 @records(np.positive, np.conjugate, np.real)
@@ -60,33 +60,31 @@ def modf(x: Any) -> tuple[Any, Any]:
 @records(np.copysign)
 def copysign(x: Any, y: Any) -> Any:
     """The size of x with the sign of y."""
-    size = ew.abs_(convert(x, _real(x)))
+    x, y = unify(x, y, floats=True)
+    size = ew.abs_(x)
     return ew.select(ew.signbit(y), ew.neg(size), size)
 
 
 @records(np.heaviside)
 def heaviside(x: Any, at_zero: Any) -> Any:
     """0 below zero, 1 above, and ``at_zero`` there."""
-    x = convert(array(x), _real(x))
-    step = ew.select(ew.eq(x, 0.0), at_zero, ew.select(ew.gt(x, 0.0), 1.0, 0.0))
+    x, at_zero = unify(x, at_zero, floats=True)
+    step = ew.select(ew.eq(x, 0.0), at_zero, convert(ew.gt(x, 0.0), x.dtype))
     return ew.select(ew.is_nan(x), x, step)
 
 
 @records(np.ldexp)
 def ldexp(x: Any, n: Any) -> Any:
     """X · 2ⁿ."""
-    return ew.mul(x, ew.exp2(convert(array(n), _real(x))))
-
-
-def _real(x: Any) -> np.dtype:
-    return dtypes.floating(array(x).dtype)
+    (x,) = unify(x, floats=True)
+    return ew.mul(x, ew.exp2(convert(array(n), x.dtype)))
 
 
 # ---------------------------------------------------------------- rounding
 
 def _rounding(op: Op) -> Callable[..., Any]:
     def rule(x: Any) -> Any:
-        return op(x) if array(x).dtype.kind == "f" else x  # whole numbers are round
+        return op(x) if dtypes.is_float(array(x).dtype) else x  # whole numbers are round
     return rule
 
 
@@ -101,7 +99,7 @@ def round_(a: Any, decimals: int = 0, out: Any = None) -> Any:
     """The nearest number of so many decimals, ties to even."""
     no_out("np.round", out)
     a = array(a)
-    if a.dtype.kind != "f":
+    if not dtypes.is_float(a.dtype):
         if decimals < 0:
             raise ArgumentError.of(f"decimals={decimals} for whole numbers", "0 or more", "np.round(x)")
         return a
@@ -117,6 +115,7 @@ def round_(a: Any, decimals: int = 0, out: Any = None) -> Any:
 @records(np.logaddexp)
 def logaddexp(x: Any, y: Any) -> Any:
     """log(exp(x) + exp(y)), without overflow."""
+    x, y = unify(x, y, floats=True)
     both = ew.bit_and(ew.eq(x, y), ew.is_inf(x))  # twice the same infinity: each has half of the derivative
     gap = ew.select(both, 0.0, ew.sub(x, y))
     # each branch is the whole function, and smooth; the one is accurate where the other is not
@@ -127,21 +126,23 @@ def logaddexp(x: Any, y: Any) -> Any:
 @records(np.logaddexp2)
 def logaddexp2(x: Any, y: Any) -> Any:
     """log2(2^x + 2^y), without overflow."""
-    return ew.div(logaddexp(ew.mul(x, math.log(2.0)), ew.mul(y, math.log(2.0))), math.log(2.0))
+    x, y = unify(x, y, floats=True)
+    return ew.div(logaddexp(ew.mul(x, _LN2), ew.mul(y, _LN2)), _LN2)
 
 
 @records(np.deg2rad, np.radians)
 def radians(x: Any) -> Any:
     """Degrees as radians."""
-    return ew.mul(x, np.pi / 180)
+    return ew.mul(*unify(x, floats=True), np.pi / 180)
 
 
 @records(np.rad2deg, np.degrees)
 def degrees(x: Any) -> Any:
     """Radians as degrees."""
-    return ew.mul(x, 180 / np.pi)
+    return ew.mul(*unify(x, floats=True), 180 / np.pi)
 
 
+_LN2 = math.log(2.0)  # a Python number, so that float32 stays float32
 _SERIES_BELOW = 0.02  # there the sine's series is exact to rounding, and it has derivatives of all orders at 0
 
 
@@ -179,7 +180,8 @@ records(np.logical_xor)(_logical(ew.bit_xor))
 @records(np.isclose)
 def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
     """Whether |a - b| ≤ atol + rtol |b| for each element."""
-    a, b = (convert(v, dtypes.floating(common_dtype((array(a), array(b))))) for v in (array(a), array(b)))
+    dtype = common_dtype((a, b, 1.0))
+    a, b = convert(a, dtype), convert(b, dtype)
     close = ew.le(ew.abs_(ew.sub(a, b)), ew.add(ew.mul(ew.abs_(b), rtol), atol))
     close = ew.bit_or(ew.bit_and(close, ew.is_finite(b)), ew.eq(a, b))
     return ew.bit_or(close, ew.bit_and(ew.is_nan(a), ew.is_nan(b))) if equal_nan else close
@@ -253,16 +255,21 @@ def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: float | None
                neginf: float | None = None) -> Any:
     """NaN, ∞ and -∞ replaced by finite numbers."""
     x = array(x)
-    if x.dtype.kind != "f":
+    if not dtypes.is_float(x.dtype):
         return x
-    limit = np.finfo(x.dtype).max
+    limit = dtypes.finfo(x.dtype).max
     high = limit if posinf is None else posinf
     low = -limit if neginf is None else neginf
     x = ew.select(ew.is_nan(x), nan, x)
     return ew.select(ew.eq(x, np.inf), high, ew.select(ew.eq(x, -np.inf), low, x))
 
 
-records(np.fabs)(ew.abs_)
+@records(np.fabs)
+def fabs(x: Any) -> Any:
+    """The absolute value as a float."""
+    return ew.abs_(*unify(x, floats=True))
+
+
 records(np.cbrt)(ew.cbrt)
 records(np.hypot)(ew.hypot)
 records(np.fmod)(ew.fmod)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import dtypes
 from chainrule.errors import ChainruleTypeError
 from chainrule.numpy.common import array, axes_of, kept, records, reshaped, transposed
 from chainrule.numpy.reductions import max_, min_, root, sum_, truth
@@ -19,7 +20,7 @@ from chainrule.ops.declare import convert
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """The norm of vectors (``ord`` None, 0, 1, 2, p, ±inf) or matrices (``ord`` None, 'fro', 1, inf, -1, -inf)."""
     x = array(x)
-    x = convert(x, x.dtype if x.dtype.kind == "f" else np.dtype(np.float64))
+    x = convert(x, x.dtype if dtypes.is_float(x.dtype) else np.dtype(np.float64))
     axes = axes_of(axis, len(x.shape))
     if ord is None or (ord == "fro" and len(axes) == 2) or (ord == 2 and len(axes) == 1):
         return kept(root(reduce.sum_(ew.mul(x, x), axes=axes)), axes, x.shape, keepdims)

@@ -128,11 +128,17 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
     """The average of the elements along axes."""
     no_out("np.mean", out)
     a = _floats(array(a), dtype)
-    return ew.div(reduced(reduce.sum_, a, axis, keepdims), float(count(a.shape, axes_of(axis, len(a.shape)))))
+    n = float(count(a.shape, axes_of(axis, len(a.shape))))
+    return convert(ew.div(reduced(reduce.sum_, _wide(a), axis, keepdims), n), a.dtype)
 
 
 def _floats(a: Any, dtype: Any) -> Any:
-    return convert(a, np.dtype(dtype) if dtype is not None else a.dtype if a.dtype.kind == "f" else dtypes.FLOAT64)
+    return convert(a, np.dtype(dtype) if dtype is not None else a.dtype if dtypes.is_float(a.dtype) else dtypes.FLOAT64)
+
+
+def _wide(a: Any) -> Any:
+    """An array as averages are computed: of half types in float32, whose sums do not overflow."""
+    return convert(a, dtypes.widened(a.dtype))
 
 
 @records(np.var)
@@ -141,13 +147,14 @@ def var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: floa
     """The average square distance from the mean."""
     no_out("np.var", out)
     a = _floats(array(a), dtype)
+    result, a = a.dtype, _wide(a)
     axes = axes_of(axis, len(a.shape))
     n = count(a.shape, axes)
     if mean is None:
         mean = ew.div(reduced(reduce.sum_, a, axes, True), float(n))
     distance = ew.sub(a, mean)
     free = max(n - (ddof if correction is None else correction), 0)
-    return ew.div(reduced(reduce.sum_, ew.mul(distance, distance), axes, keepdims), float(free))
+    return convert(ew.div(reduced(reduce.sum_, ew.mul(distance, distance), axes, keepdims), float(free)), result)
 
 
 @records(np.std)
@@ -202,7 +209,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
 
 def _nan_ignored(a: Any, instead: float) -> Any:
     a = array(a)
-    return ew.select(ew.is_nan(a), instead, a) if a.dtype.kind == "f" else a
+    return ew.select(ew.is_nan(a), instead, a) if dtypes.is_float(a.dtype) else a
 
 
 @records(np.nansum)
@@ -239,7 +246,7 @@ def nanmin(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) ->
 def _nan_extreme(a: Any, axis: Any, out: Any, keepdims: bool, extreme: Any, instead: float) -> Any:
     a = array(a)
     result = extreme(_nan_ignored(a, instead), axis, out, keepdims)
-    return ew.select(all_(ew.ne(a, a), axis, keepdims=keepdims), np.nan, result) if a.dtype.kind == "f" else result
+    return ew.select(all_(ew.ne(a, a), axis, keepdims=keepdims), np.nan, result) if dtypes.is_float(a.dtype) else result
 
 
 # ---------------------------------------------------------------- positions
@@ -256,7 +263,7 @@ def _position(op: Op, a: Any, axis: Any, keepdims: bool) -> Any:
     n = a.shape[axes[0]]
     best = op(a, axes=axes)
     hit = ew.eq(a, reduce.spread(best, axes, a.shape))
-    if a.dtype.kind == "f":
+    if dtypes.is_float(a.dtype):
         hit = ew.bit_or(hit, ew.is_nan(a))
     first = reduce.min_(ew.select(hit, positions(a, a.shape, axes[0], _INDEX), np.asarray(n, _INDEX)), axes=axes)
     return kept(ew.cast(first, dtype=dtypes.INT64), axes if axis is not None else tuple(range(len(shape))), shape,
@@ -349,11 +356,11 @@ def running_minimum(a: Any, axis: int = 0) -> Any:
 
 
 def _lowest(dtype: np.dtype) -> Any:
-    return -np.inf if dtype.kind == "f" else np.iinfo(dtype).min if dtype.kind in "iu" else False
+    return -np.inf if dtypes.is_float(dtype) else np.iinfo(dtype).min if dtype.kind in "iu" else False
 
 
 def _highest(dtype: np.dtype) -> Any:
-    return np.inf if dtype.kind == "f" else np.iinfo(dtype).max if dtype.kind in "iu" else True
+    return np.inf if dtypes.is_float(dtype) else np.iinfo(dtype).max if dtype.kind in "iu" else True
 
 
 # ---------------------------------------------------------------- log-sum-exp

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.ops.declare import Op, is_linear
+from chainrule.ops.declare import Op, is_linear, widened
 
 Labels = tuple[int, ...]
 
@@ -26,14 +26,16 @@ def _infer(a: Any, b: Any, a_axes: Labels, b_axes: Labels, out_axes: Labels) -> 
 def _reference(a: Any, b: Any, a_axes: Labels, b_axes: Labels, out_axes: Labels) -> Any:
     summed = [x for x in a_axes if x in b_axes and x not in out_axes]
     shared = [x for x in out_axes if x in a_axes and x in b_axes]
+    dtype, a, b = a.dtype, widened(a), widened(b)
     with np.errstate(all="ignore"):
         if shared or a.dtype.kind != "f":
             number = {label: i for i, label in enumerate(dict.fromkeys((*a_axes, *b_axes)))}  # einsum takes 0 … 51 only
             named = ([number[x] for x in axes] for axes in (a_axes, b_axes, out_axes))
-            return np.asarray(np.einsum(a, next(named), b, next(named), next(named)), dtype=a.dtype)
-        out = np.tensordot(a, b, ([a_axes.index(x) for x in summed], [b_axes.index(x) for x in summed]))
+            return np.asarray(np.einsum(a, next(named), b, next(named), next(named))).astype(dtype, copy=False)
+        out = np.asarray(np.tensordot(a, b, ([a_axes.index(x) for x in summed], [b_axes.index(x) for x in summed])))
+        out = out.astype(dtype, copy=False)
     have = [x for x in (*a_axes, *b_axes) if x not in summed]
-    return np.transpose(out, [have.index(x) for x in out_axes]) if have != list(out_axes) else np.asarray(out)
+    return np.transpose(out, [have.index(x) for x in out_axes]) if have != list(out_axes) else out
 
 
 def _jvp(t: Sequence[Any], x: Sequence[Any], out: Any, **p: Any) -> Any:

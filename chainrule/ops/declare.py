@@ -157,7 +157,9 @@ def constant_node(value: Any) -> Node:
         small = constant_node(array[tuple(0 if r else slice(None) for r in repeated)])
         dims = tuple(i for i, r in enumerate(repeated) if not r)
         return make(REGISTRY["broadcast"], (small,), {"shape": array.shape, "dims": dims})
-    return Node(CONSTANT, (), {"value": array}, array.shape, array.dtype, array)
+    node = Node(CONSTANT, (), {"value": array}, array.shape, array.dtype, array)
+    node.weak = type(value) in dtypes.PYTHON
+    return node
 
 
 def input_node(shape: tuple[int, ...], dtype: np.dtype, value: Any = None, **params: Any) -> Node:
@@ -166,10 +168,10 @@ def input_node(shape: tuple[int, ...], dtype: np.dtype, value: Any = None, **par
 
 
 def check_dtype(dtype: np.dtype) -> None:
-    if dtype not in dtypes.SUPPORTED:
+    if not dtypes.is_supported(dtype):
         raise ChainruleTypeError.of(
-            f"arrays of dtype {dtype} cannot be computed with",
-            f"supported are {', '.join(sorted(str(d) for d in dtypes.SUPPORTED))}", "x.astype(np.float32)")
+            f"arrays of dtype {dtype} cannot be computed with", f"supported are {', '.join(dtypes.NAMES)}",
+            "x.astype(np.float32)")
 
 
 def _leaf(name: str, doc: str) -> Op:
@@ -187,7 +189,8 @@ _KINDS = {"f": "floating", "i": "integer", "u": "unsigned", "b": "bool"}
 def elementwise(name: str, *, doc: str, reference: Callable[..., Any], lower: Callable[..., Any],
                 partials: Sequence[Callable[..., Any] | None] | None = None, linear: Callable[..., Any] | None = None,
                 jvp: Callable[..., Any] | None = None, transpose: Callable[..., Any] | None = None,
-                arity: int = 1, kinds: str = "fiub", result: str = "same", onnx: str | None = None) -> Op:
+                arity: int = 1, kinds: str = "fiub", integers: np.dtype | None = None, bools: np.dtype | None = None,
+                result: str = "same", onnx: str | None = None) -> Op:
     """Declare an operation on corresponding elements.
 
     Args:
@@ -201,12 +204,14 @@ def elementwise(name: str, *, doc: str, reference: Callable[..., Any], lower: Ca
         transpose: for operations that are linear in some inputs: see :class:`Op`.
         arity: the number of inputs.
         kinds: NumPy dtype kinds it takes; ``f`` alone makes integers convert to floats first.
+        integers: the float that integers convert to; by default the smallest that NumPy would choose.
+        bools: the dtype that bools convert to, if they do.
         result: ``same`` dtype as the inputs, or ``bool``.
         onnx: the operator of the ONNX standard with the same meaning.
     """
     def infer(*inputs: tuple[tuple[int, ...], np.dtype], **_: Any) -> tuple[Any, Any]:
         shape, dtype = inputs[-1]
-        if dtype.kind not in kinds:
+        if dtype.kind not in kinds and dtypes.kind(dtype) not in kinds:
             raise ChainruleTypeError.of(f"{name} got an array of dtype {dtype}",
                                         f"{' or '.join(_KINDS[k] for k in kinds)} numbers", "x.astype(np.float64)")
         for other, _dtype in inputs:
@@ -225,6 +230,8 @@ def elementwise(name: str, *, doc: str, reference: Callable[..., Any], lower: Ca
     op = _Elementwise(name, doc, "elementwise", infer, _typed(reference, result), rule, transpose, lower,
                       kinds=tuple(kinds), arity=arity, onnx=onnx)
     op.extra["ufunc"] = reference
+    op.extra["unify"] = {"floats": op.kinds == ("f",), "integers": integers, "bools": bools,
+                         "compared": result == "bool" and arity == 2}
     return op
 
 
@@ -237,18 +244,27 @@ class _Elementwise(Op):
                 if node.dtype != dtype or node.shape != shape:
                     break
             else:
-                if dtype.kind in self.kinds:
+                if dtype.kind in self.kinds or dtypes.kind(dtype) in self.kinds:
                     return type(args[0])(make(self, nodes, params))
-        return bind(self, *unify(*args, floats=self.kinds == ("f",)), **params)
+        return bind(self, *unify(*args, **self.extra["unify"]), **params)
 
 
 def _typed(reference: Callable[..., Any], result: str) -> Callable[..., Any]:
     def run(*arrays: Any, **params: Any) -> Any:
+        wanted = arrays[-1].dtype
+        if dtypes.is_half(wanted):
+            arrays = tuple(map(widened, arrays))
+        if result == "bool":
+            wanted = dtypes.BOOL
         with np.errstate(all="ignore"):
             out = np.asarray(reference(*arrays, **params))
-        wanted = dtypes.BOOL if result == "bool" else arrays[-1].dtype
-        return out if out.dtype == wanted else out.astype(wanted)
+            return out if out.dtype == wanted else out.astype(wanted)
     return run
+
+
+def widened(x: np.ndarray) -> np.ndarray:
+    """An array as references compute with it: a half type in float32."""
+    return x.astype(dtypes.FLOAT32) if dtypes.is_half(x.dtype) else x
 
 
 def _jvp_of_partials(partials: Sequence[Callable[..., Any] | None]) -> Callable[..., Any]:
@@ -295,11 +311,48 @@ def dtype_of(x: Any) -> np.dtype:
     return x.dtype if isinstance(x, ARRAYS) else np.asarray(x).dtype
 
 
-def unify(*args: Any, floats: bool = False) -> tuple[Any, ...]:
-    """Arguments brought to one dtype and one shape by explicit ``cast`` and ``broadcast`` nodes."""
+# ---------------------------------------------------------------- one dtype, one shape
+#
+# Python's bool, int and float are weak: beside an array they take its dtype, or 64 bits of their own kind where the
+# array is of a lesser kind. A Python number that is an argument of the recorded function is a node marked ``weak``.
+# What Python's operators make of weak numbers alone is weak as well; what a NumPy function makes of them is not, just
+# as np.sin(2.0) is a np.float64.
+
+
+def is_weak(x: Any) -> bool:
+    """Whether ``x`` is a Python number, as such or being recorded."""
+    return x.node.weak if isinstance(x, Traced) else type(x) in dtypes.PYTHON
+
+
+def weakly(operator: Callable[..., Any], *args: Any, number: bool = True) -> Any:
+    """What a Python operator makes of ``args``: weak if all of them are. With ``number`` bools count as 0 and 1."""
+    if not all(map(is_weak, args)):
+        return operator(*args)
+    if number:
+        args = tuple(convert(a, dtypes.INT64) if dtype_of(a) == dtypes.BOOL else a for a in args)
+    return marked_weak(operator(*args))
+
+
+def marked_weak(x: Any) -> Any:
+    x.node.weak = True
+    return x
+
+
+def unify(*args: Any, floats: bool = False, integers: np.dtype | None = None,
+          bools: np.dtype | None = None, compared: bool = False) -> tuple[Any, ...]:
+    """Arguments brought to one dtype and one shape by explicit ``cast`` and ``broadcast`` nodes.
+
+    With ``floats`` that is a floating dtype: ``integers``, or NumPy's choice, where the arguments are whole numbers;
+    ``bools`` is what bools convert to.
+    With ``compared``, Python integers need not fit the dtype of the array beside them.
+    """
     dtype = common_dtype(args)
-    if floats:
-        dtype = dtypes.floating(dtype)
+    if compared and dtype.kind in "iu":
+        dtype, args = _comparable(dtype, args)
+    if floats and not dtypes.is_float(dtype):
+        dtype = integers or dtypes.floating(dtype)
+    elif bools is not None and dtype == dtypes.BOOL:
+        dtype = bools
     shape = common_shape([shape_of(a) for a in args])
     return tuple([expand(convert(a, dtype), shape) for a in args])
 
@@ -309,9 +362,9 @@ def common_dtype(args: Sequence[Any]) -> np.dtype:
     if len(args) == 1:
         dtype = dtype_of(args[0])
     else:
-        weak = [a if type(a) in _WEAK else dtype_of(a) for a in args]
-        strong = [w for w in weak if type(w) not in _WEAK]
-        if strong and strong[0].kind == "f" and all(s == strong[0] for s in strong):
+        weak = [_promoting(a) for a in args]
+        strong = [w for w in weak if type(w) not in dtypes.PYTHON]
+        if strong and dtypes.is_float(strong[0]) and all(s == strong[0] for s in strong):
             dtype = strong[0]
         else:
             dtype = np.dtype(dtypes.promote(*weak))
@@ -319,7 +372,25 @@ def common_dtype(args: Sequence[Any]) -> np.dtype:
     return dtype
 
 
-_WEAK = (bool, int, float)
+_EXAMPLE = {"b": True, "i": 1, "u": 1, "f": 1.0}  # a Python number of each kind
+
+
+def _promoting(x: Any) -> Any:
+    """What stands for ``x`` where dtypes are promoted: its dtype, or a Python number if it is weak."""
+    if isinstance(x, Traced):
+        return _EXAMPLE[x.node.dtype.kind] if x.node.weak else x.node.dtype
+    return x if type(x) in dtypes.PYTHON else dtype_of(x)
+
+
+def _comparable(dtype: np.dtype, args: tuple[Any, ...]) -> tuple[np.dtype, tuple[Any, ...]]:
+    """The dtype in which whole numbers are compared exactly, and the numbers; one out of range counts as ±infinity."""
+    info = np.iinfo(dtype)
+    if any(type(a) is int and not info.min <= a <= info.max for a in args):
+        return dtypes.FLOAT64, tuple(
+            a if type(a) is not int or info.min <= a <= info.max else np.inf if a > 0 else -np.inf for a in args)
+    if dtype.itemsize < 8 and any(isinstance(a, Traced) and a.node.weak for a in args):
+        return dtypes.INT64, args
+    return dtype, args
 
 
 def common_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:

@@ -35,7 +35,8 @@ mul: Op = elementwise(
     transpose=lambda ct, x: [mul(ct, x[1]) if is_linear(x[0]) else None, mul(x[0], ct) if is_linear(x[1]) else None])
 
 div: Op = elementwise(
-    "div", doc="True quotient of two arrays.", reference=np.true_divide, arity=2, kinds="f", onnx="Div",
+    "div", doc="True quotient of two arrays.", reference=np.true_divide, arity=2, kinds="f", integers=dtypes.FLOAT64,
+    onnx="Div",
     lower=lambda e, x, y: e.div(x, y),
     jvp=lambda t, x, out: _div_jvp(t, x, out),
     transpose=lambda ct, x: [div(ct, x[1]) if is_linear(x[0]) else None, None])
@@ -84,8 +85,8 @@ minimum: Op = elementwise(
 
 
 def _share(x: Any, y: Any, wins: Op) -> Any:
-    one = np.ones((), x.dtype)
-    return select(wins(x, y), one, select(eq(x, y), one / 2, one * 0))
+    all_, half, none = (np.asarray(share, x.dtype) for share in (1.0, 0.5, 0.0))
+    return select(wins(x, y), all_, select(eq(x, y), half, none))
 
 
 # ---------------------------------------------------------------- powers, exponentials, logarithms
@@ -307,10 +308,10 @@ def _lower_remainder(e: Any, x: Any, y: Any) -> Any:
 
 floor_divide: Op = elementwise(
     "floor_divide", doc="The quotient rounded down. Integers divided by 0 give 0, as in NumPy.",
-    reference=np.floor_divide, arity=2, kinds="fiu", lower=_lower_floor_divide)
+    reference=np.floor_divide, arity=2, kinds="fiu", bools=dtypes.INT8, lower=_lower_floor_divide)
 remainder: Op = elementwise(
     "remainder", doc="The remainder with the sign of the divisor (Python's %).", reference=np.remainder, arity=2,
-    kinds="fiu", lower=_lower_remainder,
+    kinds="fiu", bools=dtypes.INT8, lower=_lower_remainder,
     partials=[lambda x, y, out: np.ones((), x.dtype), lambda x, y, out: neg(floor_divide(x, y))])
 
 
@@ -376,8 +377,10 @@ def _shift(e: Any, x: Any, y: Any, left: bool) -> Any:
 
 
 shift_left: Op = elementwise("shift_left", doc="x << y", reference=np.left_shift, arity=2, kinds="iu",
+                         bools=dtypes.INT8,
                          lower=lambda e, x, y: _shift(e, x, y, True))
 shift_right: Op = elementwise("shift_right", doc="x >> y", reference=np.right_shift, arity=2, kinds="iu",
+                          bools=dtypes.INT8,
                           lower=lambda e, x, y: _shift(e, x, y, False))
 is_nan: Op = elementwise("isnan", doc="True where the element is NaN.", reference=np.isnan, kinds="f", result="bool",
                      onnx="IsNaN", lower=lambda e, x: e.isnan(x))

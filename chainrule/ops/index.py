@@ -6,16 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import dtypes
 from chainrule.errors import ChainruleTypeError
 from chainrule.ops import elementwise as ew
-from chainrule.ops.declare import Op, leading
+from chainrule.ops.declare import Op, leading, widened
 from chainrule.ops.structure import reshape, transpose
 
 iota: Op = Op(
     "iota", "0, 1, 2, … along ``axis`` of an array of ``shape``.", "iota", arity=0,
     infer=lambda shape, dtype, axis: (shape, np.dtype(dtype)),
     reference=lambda shape, dtype, axis: np.array(np.broadcast_to(
-        np.arange(shape[axis], dtype=dtype).reshape([-1 if i == axis else 1 for i in range(len(shape))]), shape)))
+        np.arange(shape[axis], dtype=dtypes.widened(np.dtype(dtype))).astype(dtype).reshape(
+            [-1 if i == axis else 1 for i in range(len(shape))]), shape)))
 
 
 def _take_infer(x: Any, indices: Any, axis: int) -> Any:
@@ -62,10 +64,12 @@ def _scatter_infer(x: Any, indices: Any, axis: int, extent: int) -> Any:
 
 
 def _scatter_reference(x: Any, indices: Any, axis: int, extent: int) -> Any:
-    out = np.zeros((*x.shape[:axis], extent, *x.shape[axis + indices.ndim:]), x.dtype)
+    terms = widened(x)
+    out = np.zeros((*x.shape[:axis], extent, *x.shape[axis + indices.ndim:]), terms.dtype)
     where = (slice(None),) * axis + (np.clip(indices, 0, extent - 1),)
-    np.add.at(out, where, x)
-    return out
+    np.add.at(out, where, terms)
+    with np.errstate(over="ignore"):
+        return out.astype(x.dtype, copy=False)
 
 
 def _scatter_batch(args: Any, batched: Any, size: int, axis: int, extent: int) -> Any:

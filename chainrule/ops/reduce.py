@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.ops.declare import REGISTRY, Op
+from chainrule.ops.declare import REGISTRY, Op, widened
 from chainrule.ops.elementwise import add, cast, div, eq, mul
 
 
@@ -33,7 +33,7 @@ def _batch(name: str) -> Callable[..., Any]:
 def _reference(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(x: Any, axes: tuple[int, ...]) -> Any:
         with np.errstate(all="ignore"):
-            return np.asarray(function(x, axis=axes), dtype=x.dtype)
+            return np.asarray(function(widened(x), axis=axes)).astype(x.dtype, copy=False)
     return run
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import dtypes
 from chainrule.errors import ChainruleTypeError
 from chainrule.graph import BACKWARD, FORWARD, Graph, Node, derived, topological
 from chainrule.ops import elementwise as ew
@@ -50,7 +51,7 @@ def zeros(like: Any) -> Any:
 
 def floating(node: Node) -> bool:
     """Whether a tangent of any of the node's results exists."""
-    return any(d.kind == "f" for d in (node.dtype if isinstance(node.dtype, tuple) else (node.dtype,)))
+    return any(dtypes.is_float(d) for d in (node.dtype if isinstance(node.dtype, tuple) else (node.dtype,)))
 
 
 # ---------------------------------------------------------------- tangents
@@ -236,7 +237,10 @@ def results(out: Any, count: int, project: Any) -> list[Any]:
 def fresh(nodes: Sequence[Node], size: int | None = None) -> list[Any]:
     """New inputs like ``nodes``; with ``size`` they have a batch axis in front."""
     lead = () if size is None else (size,)
-    return [wrap(input_node((*lead, *n.shape), n.dtype)) for n in nodes]
+    made = [input_node((*lead, *n.shape), n.dtype) for n in nodes]
+    for new, node in zip(made, nodes, strict=True):
+        new.weak = node.weak
+    return list(map(wrap, made))
 
 
 # ---------------------------------------------------------------- graphs over the same inputs (branches, calls)

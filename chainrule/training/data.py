@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import dtypes
 from chainrule.arguments import share
 from chainrule.errors import ArgumentError, DataError, ShapeError
 from chainrule.layers.base import FLOAT, Layer, Shape
@@ -52,7 +53,7 @@ def targets(y: Any, loss: Loss, output_shape: tuple[int | None, ...], name: str 
     if loss.labels == "classes":
         return _labels(array, output_shape, name)
     if loss.labels == "anything":
-        return finite(array, name) if array.dtype.kind == "f" else np.ascontiguousarray(array)
+        return finite(array, name) if dtypes.is_float(array.dtype) else np.ascontiguousarray(array)
     array = finite(_shaped(array, loss, output_shape, name), name)
     if loss.labels == "probabilities":
         _check_probabilities(array, loss, name)
@@ -71,7 +72,7 @@ def numbers(x: Any, name: str) -> np.ndarray:
     except ValueError as error:
         raise DataError.of(f"the data {name} cannot be made an array: {error}", "samples of one shape",
                            f"{name} = np.stack([...])") from None
-    if array.dtype.kind in "fiub":
+    if dtypes.kind(array.dtype) in "fiub":
         return array
     kind = {"U": "strings", "S": "bytes", "O": "Python objects", "c": "complex numbers", "M": "dates",
             "m": "durations"}.get(array.dtype.kind, "values")
@@ -149,7 +150,7 @@ def _labels(array: np.ndarray, output_shape: Shape, name: str) -> np.ndarray:
                                "loss='categorical_crossentropy'   # or y.argmax(axis=-1)")
         raise DataError.of(f"the data {name} has shape {array.shape} for outputs of shape {_shape(output_shape)}",
                            f"class labels of shape {_shape((None, *inner))}", f"{name} = {name}.reshape(-1)")
-    if array.dtype.kind == "f":
+    if dtypes.is_float(array.dtype):
         wrong = ~((array == np.floor(array)) & np.isfinite(array))
         if wrong.any():
             where, value = _first(array, wrong)

@@ -1,0 +1,118 @@
+"""Conversions between the half types (float16, bfloat16) and float32, on any number of lanes.
+
+Registers hold a half number as its 16 bits, which nothing computes with: all arithmetic is in float32 (the compiler's
+``widen`` pass). Both directions are IEEE's: exact to float32; from it rounded to nearest, ties to even, subnormals,
+infinities and NaN included. float16 has instructions on most processors; where it has none, integer arithmetic does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import llvmlite.ir as ir
+import numpy as np
+
+from chainrule.llvm.emitter import Emitter, Val
+from chainrule.llvm.math_base import F32, F64
+
+_U16, _U32, _HALF = np.dtype(np.uint16), np.dtype(np.uint32), np.dtype(np.float16)
+
+
+def _typed(lanes: int) -> ir.Type:
+    return ir.HalfType() if lanes == 1 else ir.VectorType(ir.HalfType(), lanes)
+
+
+def _bits(e: Emitter, x: Val) -> Val:
+    return e.bitcast(x, _U32)
+
+
+def _wide(e: Emitter, x: Val) -> Val:
+    """The 16 bits of a half number as uint32."""
+    return e.cast(Val(x.ir, _U16), _U32)
+
+
+def float32_of_float16(e: Emitter, x: Val) -> Val:
+    """float16 → float32.
+
+    Without instructions for it: 2¹¹² scales the shifted bits to the other exponent bias; exactly, subnormals too.
+    """
+    if e.native_half:
+        half = e.b.bitcast(x.ir, _typed(x.lanes))
+        return Val(e.b.fpext(half, ir.FloatType() if x.lanes == 1 else ir.VectorType(ir.FloatType(), x.lanes)), F32)
+    bits = _wide(e, x)
+    size = e.and_(bits, e.like(bits, 0x7FFF))
+    shifted = e.shl(size, e.like(bits, 13))
+    scaled = _bits(e, e.mul(e.bitcast(shifted, F32), e.const(2.0**112, F32, x.lanes)))
+    special = e.or_(shifted, e.like(bits, 0x7F800000))  # infinities and NaN keep an exponent of ones
+    value = e.select(e.ge(size, e.like(bits, 0x7C00)), special, scaled)
+    return e.bitcast(e.or_(value, e.shl(e.xor(bits, size), e.like(bits, 16))), F32)
+
+
+def float16_of_float32(e: Emitter, x: Val) -> Val:
+    """float32 → float16.
+
+    Without instructions for it: of normal numbers the bits are rounded as an integer; subnormals are aligned, and so
+    rounded, by adding 0.5, whose last place is float16's smallest number.
+    """
+    if e.native_half:
+        half = e.b.fptrunc(x.ir, _typed(x.lanes))
+        return Val(e.b.bitcast(half, ir.IntType(16) if x.lanes == 1 else ir.VectorType(ir.IntType(16), x.lanes)), _HALF)
+    bits = _bits(e, x)
+    size = e.and_(bits, e.like(bits, 0x7FFFFFFF))
+    sign = e.shr(e.xor(bits, size), e.like(bits, 16))
+    odd = e.and_(e.shr(size, e.like(bits, 13)), e.like(bits, 1))
+    rebias = e.like(bits, (((15 - 127) << 23) + 0xFFF) % 2**32)
+    normal = e.shr(e.add(e.add(size, rebias), odd), e.like(bits, 13))
+    half = e.const(0.5, F32, x.lanes)
+    subnormal = e.sub(_bits(e, e.add(e.bitcast(size, F32), half)), _bits(e, half))
+    value = e.select(e.lt(size, e.like(bits, 113 << 23)), subnormal, normal)
+    nan = e.gt(size, e.like(bits, 0x7F800000))
+    special = e.select(nan, e.like(bits, 0x7E00), e.like(bits, 0x7C00))
+    value = e.select(e.ge(size, e.like(bits, 143 << 23)), special, value)
+    return Val(e.cast(e.or_(value, sign), _U16).ir, _HALF)
+
+
+def float16_of_float64(e: Emitter, x: Val) -> Val:
+    """float64 → float16, rounded once: on the way through float32 the last bit becomes "something was cut off".
+
+    Source: Boldo and Melquiond, "When double rounding is odd", IMACS 2005.
+    """
+    near = e.cast(x, F32)
+    back = e.cast(near, F64)
+    bits = _bits(e, near)
+    even = e.eq(e.and_(bits, e.like(bits, 1)), e.like(bits, 0))
+    below, above = e.lt(e.abs(back), e.abs(x)), e.gt(e.abs(back), e.abs(x))
+    step = e.select(below, e.like(bits, 1), e.select(above, e.like(bits, 2**32 - 1), e.like(bits, 0)))
+    odd = e.select(even, e.add(bits, step), bits)
+    return float16_of_float32(e, e.bitcast(odd, F32))
+
+
+def float32_of_bfloat16(e: Emitter, x: Val) -> Val:
+    """bfloat16 → float32: the upper half of its bits."""
+    bits = _wide(e, x)
+    return e.bitcast(e.shl(bits, e.like(bits, 16)), F32)
+
+
+def bfloat16_of_float32(e: Emitter, x: Val, dtype: np.dtype) -> Val:
+    """float32 → bfloat16: the upper half of the bits, rounded as an integer; a NaN stays one."""
+    bits = _bits(e, x)
+    odd = e.and_(e.shr(bits, e.like(bits, 16)), e.like(bits, 1))
+    rounded = e.add(bits, e.add(odd, e.like(bits, 0x7FFF)))
+    value = e.select(e.isnan(x), e.or_(bits, e.like(bits, 0x400000)), rounded)
+    return Val(e.cast(e.shr(value, e.like(bits, 16)), _U16).ir, dtype)
+
+
+def widen(e: Emitter, x: Val) -> Val:
+    """A half number as float32."""
+    return float32_of_float16(e, x) if x.dtype == _HALF else float32_of_bfloat16(e, x)
+
+
+def narrow(e: Emitter, x: Val, dtype: np.dtype) -> Val:
+    """A float as a half number (float64 to bfloat16 by way of float32, as ``ml_dtypes`` does)."""
+    if dtype != _HALF:
+        return bfloat16_of_float32(e, e.cast(x, F32), dtype)
+    return float16_of_float64(e, x) if x.dtype == F64 else float16_of_float32(e, x)
+
+
+# By the names under which the emitter calls them.
+HALF: dict[str, Callable[..., Val]] = {"narrow": narrow, "widen": widen}
