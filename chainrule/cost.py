@@ -18,8 +18,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from chainrule.lazy import lazy
+
+consoles, tables = lazy("rich.console"), lazy("rich.table")
 
 # Operations of many instructions: worth a vector loop of their own rather than a place in every register tile.
 COSTLY = frozenset((
@@ -98,13 +99,13 @@ class Cost:
         return self.total.bytes
 
     def __str__(self) -> str:
-        table = Table(box=None, pad_edge=False)
+        table = tables.Table(box=None, pad_edge=False)
         table.add_column("")
         for name in ("operations", "flops", "special", "bytes"):
             table.add_column(name, justify="right")
         for name, row in [*self.families.items(), ("total", self.total)]:
             table.add_row(name, *(f"{n:,}" for n in (row.operations, row.flops, row.special, row.bytes)))
-        console = Console(width=100, highlight=False, no_color=True)
+        console = consoles.Console(width=100, highlight=False, no_color=True)
         with console.capture() as capture:
             console.print(table)
         lines = [line.rstrip() for line in capture.get().splitlines()]

@@ -11,11 +11,6 @@ from dataclasses import dataclass
 SMALL = 50_000  # index points up to which the size of a statement's code counts for more than its speed
 OFTEN = 100  # turns of the loops around a statement from which on its speed counts
 
-# Operations of many instructions: worth a vector loop of their own rather than a place in every register tile.
-COSTLY = frozenset((
-    "exp exp2 expm1 log log2 log10 log1p pow sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh arcsinh arccosh "
-    "arctanh sigmoid softplus erf threefry floor_divide remainder").split())
-
 
 @dataclass(frozen=True)
 class Effort:

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from chainrule.compiler.effort import COSTLY
 from chainrule.compiler.layout import is_dense, layout, reads_through, regroups, row_major
+from chainrule.cost import COSTLY
 from chainrule.graph import Graph, Node
 from chainrule.ops.declare import CONSTANT
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from chainrule.compiler.effort import COSTLY
 from chainrule.compiler.loops import Apply, Nest, roots
 from chainrule.compiler.schedule import Band, Schedule
 from chainrule.llvm.emitter import Emitter, Val
