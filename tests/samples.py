@@ -13,6 +13,7 @@ from chainrule.autodiff import checkpoint, custom_vjp, vjp
 from chainrule.control import cond, scan, while_loop
 from chainrule.numpy.common import positions
 from chainrule.ops.declare import REGISTRY, Op
+from chainrule.ops.linalg import parts
 
 try:
     import ml_dtypes
@@ -46,7 +47,11 @@ NO_DERIVATIVE = {
     "after": "tested in test_custom.py", "pulled": "is transposed only: tested in test_custom.py",
     "stop_gradient": "taken as constant on purpose", "poll": "a flag of another thread",
     "threefry": "whole numbers only", "log_gamma_path": "the quantile follows, not the value",
-    "shuffled": "whole numbers only"}
+    "shuffled": "whole numbers only",
+    "lu": "taken from the matrix by what uses the factors", "pinv_of": "that of another array (test_linalg.py)",
+    "symmetric_of": "that of another array (test_linalg.py)", "lu_slogdet": "two results (test_linalg.py)",
+    "qr": "two results (test_linalg.py)", "eigh": "two results (test_linalg.py)",
+    "svd": "three results (test_linalg.py)"}
 DTYPES = {"threefry": ("uint32",), "shuffled": ("uint32",)}
 
 
@@ -209,7 +214,40 @@ def _threefry(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
     yield Sample(tuple(rng.integers(0, 2**32, n, dtype=np.uint32) for _ in range(4)))
 
 
+def definite(rng: np.random.Generator, shape: Any, dtype: str) -> np.ndarray:
+    """Symmetric matrices with eigenvalues from about 1 to 4."""
+    a = rng.normal(size=shape) / max(shape[-1], 1) ** 0.5
+    return (a @ np.swapaxes(a, -1, -2) + np.eye(shape[-1])).astype(dtype)
+
+
+def _cholesky(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    for lead in ((), (2, 3)):
+        yield Sample((definite(rng, (*lead, n, n), dtype),), {}, (0,))
+
+
+def _triangular(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    for k, lower in enumerate((True, False)):
+        for transposed in (True, False):
+            a = definite(rng, (2, n, n), dtype)
+            yield Sample((a, draw(rng, (2, n, 1 + 8 * k), dtype)), {
+                "lower": lower, "transposed": transposed, "unit": k == transposed}, (0, 1))
+
+
+def _lu_solve(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    for columns, transposed in ((1, False), (9, False), (1, True), (3, True)):
+        a = (definite(rng, (2, n, n), dtype) + rng.normal(size=(n, n)) / (2 * max(n, 1))).astype(dtype)
+        a = np.ascontiguousarray(a[:, ::-1])
+        packed, pivots = REGISTRY["lu"](a)
+        yield Sample((a, packed, pivots, draw(rng, (2, n, columns), dtype)), {"transposed": transposed}, (0, 3))
+
+
+def _derived(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    yield Sample((draw(rng, (n, n), dtype), draw(rng, (n, n), dtype)), {}, (1,))
+
+
 STRUCTURED: dict[str, Maker] = {
+    "cholesky": _cholesky, "triangular_solve": _triangular, "lu_solve": _lu_solve, "pinv_of": _derived,
+    "symmetric_of": _derived,
     "select": _select, "cast": _cast, "sum": _reduce, "prod": _reduce, "all": _reduce, "any": _reduce, "max": _extreme,
     "min": _extreme, "contract": _contract, "broadcast": _broadcast, "reshape": _reshape, "transpose": _transpose,
     "slice": _slice, "flip": _flip, "pad": _pad, "concatenate": _concatenate, "take": _take, "scatter_add": _scatter,
@@ -218,6 +256,10 @@ STRUCTURED: dict[str, Maker] = {
 
 def slack(op: Op, sample: Sample, dtype: str) -> float:
     """What sums of products may differ by beyond ulps: the order of additions is free."""
+    if op.name in ("cholesky", "triangular_solve", "lu_solve"):
+        n = sample.args[0].shape[-1]
+        return 16 * max(n, 1) * float(np.finfo(dtype).eps) * float(np.max(np.abs(op.reference(
+            *sample.args, **sample.params)), initial=0))
     if op.name not in ("sum", "prod", "contract", "scatter_add") or dtype not in FLOATS:
         return 0.0
     eps = dtypes.finfo(dtypes.widened(np.dtype(dtype))).eps
@@ -258,7 +300,31 @@ def _reverse_rule(x: Any) -> Any:
     return vjp(twice, x)[1](x)[0]
 
 
+def _matrix(x: Any) -> Any:
+    """A square matrix, far from singular, with eigenvalues and singular values apart, made of one axis of numbers."""
+    x = x.astype(x.dtype if x.dtype.kind == "f" else np.float64)
+    i = np.arange(x.shape[0])
+    fixed = np.sin(i[:, None] * 3 + i * i) / 3 + np.diag(i + 2.0)
+    return x[:, None] / 100 + fixed.astype(x.dtype)
+
+
+def _of_lu(name: str) -> Callable[[Any], Any]:
+    def run(x: Any) -> Any:
+        a = _matrix(x)
+        factors = parts(REGISTRY["lu"](a))
+        return tuple(factors if name == "lu" else parts(REGISTRY[name](a, *factors)))
+    return run
+
+
+def _several(name: str, **params: Any) -> Callable[[Any], Any]:
+    return lambda x: tuple(parts(REGISTRY[name](_matrix(x), **params)))
+
+
+# How far apart compiled and reference results of these may be, relative to the largest, in units of the precision.
+SCALE = {"lu": 64, "lu_slogdet": 64, "qr": 64, "eigh": 512, "svd": 512}
 WITHIN: dict[str, Callable[[Any], Any]] = {
+    "lu": _of_lu("lu"), "lu_slogdet": _of_lu("lu_slogdet"), "qr": _several("qr", complete=False),
+    "eigh": _several("eigh"), "svd": _several("svd", full=True),
     "input": lambda x: x, "constant": lambda x: x + np.ones(x.shape, x.dtype), "iota": _iota, "scan": _scan,
     "project": lambda x: _scan(x)[1], "poll": REGISTRY["poll"], "while": _while,
     "switch": _switch, "call": _call, "after": lambda x: REGISTRY["after"](x, x), "pulled": _reverse_rule}

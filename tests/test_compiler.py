@@ -20,6 +20,7 @@ from chainrule.llvm.emit import emit_program
 from chainrule.llvm.jit import emit_object, host, optimize
 from chainrule.ops import elementwise as ew
 from chainrule.ops.index import take
+from chainrule.ops.linalg import matmul, where_places
 from chainrule.ops.reduce import sum_
 from chainrule.ops.structure import concatenate, reshape
 from chainrule.runtime import Counters, Executable, jit
@@ -229,3 +230,11 @@ def test_a_broadcast_constant_stays_small():
     graph = trace(lambda x: x + np.broadcast_to(rows, (1000, 3)) + rows, np.ones((1000, 3)))
     assert max(node.params["value"].size for node in graph.nodes if node.op.name == "constant") <= 3
     np.testing.assert_array_equal(graph.evaluate(np.ones((1000, 3)))[0], np.ones((1000, 3)) + 2 * rows)
+
+
+def test_positions_stay_out_of_the_nest_of_a_contraction():
+    a = RNG.normal(size=(9, 9))
+
+    def lower(a):  # only what follows the contraction reads the mask, which is made of positions
+        return where_places(matmul(a, a), ew.ge, matmul(a, a), 0.0)
+    np.testing.assert_allclose(jit(lower)(a), np.tril(a @ a))

@@ -466,7 +466,7 @@ def test_shapes_are_plain_python_under_recording():
 @pytest.mark.parametrize(("function", "message"), [
     (lambda x: np.median(x), "np.median cannot be recorded"),
     (lambda x: np.sort(x), "np.sort cannot be recorded"),
-    (lambda x: np.linalg.inv(x), "np.linalg.inv cannot be recorded"),
+    (lambda x: np.linalg.eigvals(x), "np.linalg.eigvals cannot be recorded"),
     (lambda x: np.nanstd(x), r"nearest name"),
     (lambda x: np.gcd(x, x), "np.gcd cannot be recorded"),
     (lambda x: np.add.at(x, 0, x), "np.add.at cannot be recorded"),
@@ -474,7 +474,6 @@ def test_shapes_are_plain_python_under_recording():
     (lambda x: np.sum(x, out=np.zeros(())), "out="),
     (lambda x: np.add(x, 1.0, out=np.zeros((3, 4))), "out="),
     (lambda x: np.concatenate([x, x], casting="no"), "casting cannot be recorded"),
-    (lambda x: np.linalg.norm(x, 2), "ord=2"),
     (lambda x: np.where(x > 0), "depends on values"),
     (lambda x: x[x > 0], "depends on values"),
     (lambda x: x.nonsense, "no attribute 'nonsense'"),

@@ -213,6 +213,9 @@ class _Fusion:
         targets = {self.group.get(u) for u in users}
         if len(targets) != 1 or group in targets or any(u.op.kind != "elementwise" for u in users):
             return
+        target = targets.pop()
+        if target is not None and target.lead is not None and not all(self._plain(i) for i in node.inputs):
+            return  # as in _welcome: what a contraction makes is finished from memory and registers alone
         if all(self._at_hand(i) for i in node.inputs):
             group.nodes.remove(node)
             del self.group[node]
@@ -230,7 +233,7 @@ class _Fusion:
     def _is_stored(self, node: Node) -> bool:
         if node in self.outputs or node in self.forced or node in self.roots:
             return True
-        if node.op.kind in SEVERAL:
+        if isinstance(node.dtype, tuple):
             return False
         return any(self.group.get(u) is not self.group[node] for u in self.users[node])
 

@@ -7,8 +7,9 @@ a large one becomes a function of its own, so that each is optimised by itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
+from typing import Any
 
 import llvmlite.ir as ir
 import numpy as np
@@ -37,6 +38,7 @@ from chainrule.llvm.emitter import I8, I64, PTR, Emitter, Val, integer
 from chainrule.llvm.frame import Evaluator, Frame
 from chainrule.llvm.half import HALF
 from chainrule.llvm.jit import Target
+from chainrule.llvm.kernel import Array, Kernel
 from chainrule.llvm.math import MATH
 from chainrule.llvm.nests import emit_nest
 
@@ -51,6 +53,7 @@ class _Unit:
     target: Target
     arena: int
     scratch: int = 0
+    kernels: dict[Any, tuple[ir.Function, int]] = field(default_factory=dict)
 
 
 def emit_program(program: Program, target: Target) -> tuple[ir.Module, int]:
@@ -200,8 +203,27 @@ class _Writer:
 
     def custom(self, s: Custom) -> None:
         frame = self.frame()
-        inputs = [self.address(frame, a) for a in s.inputs]
-        s.op.lower(self.e, *inputs, self.address(frame, s.output), shape=s.shape, **s.params)
+        function, scratch = _kernel(self.unit, s)
+        operands = [self.address(frame, whole.access) for whole in (*s.inputs, *s.outputs)]
+        self.e.b.call(function, [*operands, self.scratch(scratch)])
+
+
+def _kernel(unit: _Unit, s: Custom) -> tuple[ir.Function, int]:
+    """The function of a custom kernel and its working memory (bytes); one for all uses of equal shapes."""
+    wholes = [*s.inputs, *s.outputs]
+    key = (s.op.name, repr(s.params), tuple((whole.shape, whole.dtype) for whole in wholes))
+    if key not in unit.kernels:
+        kind = ir.FunctionType(ir.VoidType(), [PTR] * (len(wholes) + 1))
+        function = ir.Function(unit.module, kind, unit.module.get_unique_name(s.op.name))
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        b = ir.IRBuilder(function.append_basic_block("entry"))
+        e = Kernel(b, MATH, unit.target.vector_bytes, function.args[-1])
+        arrays = [Array(a, whole.shape, whole.dtype) for a, whole in zip(function.args, wholes, strict=False)]
+        s.op.lower(e, *arrays, **s.params)
+        b.ret_void()
+        unit.kernels[key] = function, e.scratch_bytes
+    return unit.kernels[key]
 
 
 class _Epilogue:

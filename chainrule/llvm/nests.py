@@ -8,6 +8,7 @@ import numpy as np
 
 from chainrule.compiler.loops import Apply, Nest, roots
 from chainrule.compiler.schedule import Band, Schedule
+from chainrule.cost import COSTLY
 from chainrule.llvm.emitter import Emitter, Val
 from chainrule.llvm.frame import Evaluator, Frame
 from chainrule.llvm.lanes import pick, power_of_two

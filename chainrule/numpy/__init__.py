@@ -258,12 +258,13 @@ from numpy import (
     zeros_like,
 )
 
-from chainrule.numpy import assembly, einstein, elementwise, linalg, norms, products, selection, shapes
+from chainrule.numpy import assembly, einstein, elementwise, linalg, matrices, norms, products, selection, shapes
 from chainrule.numpy.creation import asarray, full
 from chainrule.numpy.reductions import logsumexp
 
 array = asarray
-RULES = (assembly, einstein, elementwise, norms, products, selection, shapes)  # imported to register themselves
+# imported to register themselves
+RULES = (assembly, einstein, elementwise, matrices, norms, products, selection, shapes)
 
 __all__ = [
     "abs", "absolute", "acos", "acosh", "add", "all", "allclose", "amax", "amin", "any", "append", "arange",

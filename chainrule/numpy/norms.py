@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from chainrule import dtypes
-from chainrule.errors import ChainruleTypeError
+from chainrule.errors import ArgumentError
 from chainrule.numpy.common import array, axes_of, kept, records, reshaped, transposed
+from chainrule.numpy.matrices import singular_norm
 from chainrule.numpy.reductions import max_, min_, root, sum_, truth
 from chainrule.ops import elementwise as ew
 from chainrule.ops import reduce
@@ -18,7 +19,10 @@ from chainrule.ops.declare import convert
 
 @records(np.linalg.norm)
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """The norm of vectors (``ord`` None, 0, 1, 2, p, ±inf) or matrices (``ord`` None, 'fro', 1, inf, -1, -inf)."""
+    """The norm of vectors (``ord`` None, 0, ±p, ±inf) or matrices (``ord`` None, 'fro', 'nuc', ±1, ±2, ±inf).
+
+    The gradient at 0 is 0.
+    """
     x = array(x)
     x = convert(x, x.dtype if dtypes.is_float(x.dtype) else np.dtype(np.float64))
     axes = axes_of(axis, len(x.shape))
@@ -32,8 +36,10 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         total = sum_(ew.abs_(x), summed, keepdims=True)
         out = (max_ if ord > 0 else min_)(total, kept_axis, keepdims=True)
         return kept(reshaped(out, [n for i, n in enumerate(x.shape) if i not in axes]), axes, x.shape, keepdims)
-    raise ChainruleTypeError.of(f"np.linalg.norm with ord={ord!r} over {len(axes)} axes cannot be recorded",
-                                "of vectors: 0, 1, 2, p, ±inf; of matrices: 'fro', ±1, ±inf", "np.linalg.norm(x)")
+    if len(axes) == 2 and ord in (2, -2, "nuc"):
+        return kept(singular_norm(x, ord, axes), axes, x.shape, keepdims)
+    raise ArgumentError.of(f"in np.linalg.norm with ord={ord!r} over {len(axes)} axes",
+                           "of vectors: 0, ±p, ±inf; of matrices: 'fro', 'nuc', ±1, ±2, ±inf", "np.linalg.norm(x)")
 
 
 def _vector_norm(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -46,7 +52,8 @@ def _vector_norm(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> A
         return min_(size, axes, keepdims=keepdims)
     if order == 1:
         return sum_(size, axes, keepdims=keepdims)
-    return ew.pow_(sum_(ew.pow_(size, float(order)), axes, keepdims=keepdims), 1 / order)
+    total = sum_(ew.pow_(size, float(order)), axes, keepdims=keepdims)
+    return root(total, order) if order > 0 else ew.pow_(total, 1 / order)
 
 
 @records(np.linalg.vector_norm)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import ArgumentError, ShapeError
+from chainrule.errors import ShapeError
 from chainrule.numpy.common import array, axis_of, records, reshaped, transposed
 from chainrule.numpy.reductions import sum_
 from chainrule.ops import elementwise as ew
@@ -203,18 +203,3 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
     order = list(range(len(out.shape) - 1))
     order.insert(axis_of(axisc, len(out.shape)), len(out.shape) - 1)
     return transposed(out, order)
-
-
-@records(np.linalg.matrix_power)
-def matrix_power(a: Any, n: int) -> Any:
-    """A square matrix multiplied by itself, n ≥ 0."""
-    a = array(a)
-    if n < 0:
-        raise ArgumentError.of(f"np.linalg.matrix_power with n={n} needs an inverse", "n of 0 or more", "")
-    if n == 0:
-        return ew.add(ew.mul(ew.stop_gradient(a), 0), np.eye(a.shape[-1], dtype=a.dtype))
-    half = a if n < 4 else matrix_power(a, n // 2)
-    if n < 4:
-        return a if n == 1 else matmul(a, a) if n == 2 else matmul(matmul(a, a), a)
-    square = matmul(half, half)
-    return matmul(square, a) if n % 2 else square

@@ -164,10 +164,11 @@ def std(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: floa
     return root(var(a, axis, dtype, out, ddof, keepdims, mean=mean, correction=correction))
 
 
-def root(total: Any) -> Any:
-    """The square root of a sum of squares: of its subgradients at 0 the least, 0."""
+def root(total: Any, order: float = 2) -> Any:
+    """The root of a sum of powers: of its subgradients at 0 the least, 0."""
     zero = ew.eq(total, 0.0)
-    return ew.select(zero, 0.0, ew.sqrt(ew.select(zero, 1.0, total)))
+    inside = ew.select(zero, 1.0, total)
+    return ew.select(zero, 0.0, ew.sqrt(inside) if order == 2 else ew.pow_(inside, 1 / order))
 
 
 @records(np.average)

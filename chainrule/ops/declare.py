@@ -70,13 +70,14 @@ class Op:
     Attributes:
         infer: ``infer(*(shape, dtype) pairs, **params) -> (shape, dtype)``; raises on what does not fit.
         reference: the NumPy meaning, ``reference(*arrays, **params)``.
-        jvp: ``jvp(tangents, inputs, out, **params)``: the tangent of the output; a tangent of None is zero.
+        jvp: ``jvp(tangents, inputs, out, **params)``: the tangent of the output (of several: a list); None is zero.
         linearize: the same where the tangents are placeholders and the result will be transposed; ``jvp`` if None.
         transpose: ``transpose(ct, inputs, **params)``: the cotangents of those inputs that are :class:`Linear`
             in ``inputs``, in the order of all inputs, None for the others.
         batch: ``batch(args, batched, size, **params)``: the result for arguments of which those flagged in ``batched``
             have a further leading axis of extent ``size``; the result has it as well. None: one at a time, in a loop.
-        lower: how the compiler makes it; its meaning depends on ``kind``.
+        lower: how the compiler makes it; its meaning depends on ``kind``. Of kind ``custom``: ``lower(k, *inputs,
+            *outputs, **params)`` writes a function over whole dense arrays (``llvm/kernel.py``: Kernel, Array).
     """
 
     name: str
