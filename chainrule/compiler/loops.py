@@ -15,6 +15,7 @@ printer, and an interpreter over NumPy, which is the meaning.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -224,6 +225,7 @@ class Custom:
     output: Access
     shape: tuple[int, ...]
     label: str = ""
+    sources: tuple[tuple[tuple[int, ...], np.dtype], ...] = ()  # shape and dtype of each input
 
 
 @dataclass(eq=False)
@@ -412,8 +414,9 @@ def _run(s: Statement, memory: dict[Buffer, np.ndarray], point: dict[Axis, Any])
             _run(inner, memory, point)
         return
     if isinstance(s, Custom):
-        arrays = [_cells(memory, a.buffer)[int(_index(a.at, memory, point, {})):] for a in s.inputs]
-        out = s.op.evaluate(*(a[: int(np.prod(s.shape))] for a in arrays), **s.params)
+        cells = [_cells(memory, a.buffer)[int(_index(a.at, memory, point, {})):] for a in s.inputs]
+        out = s.op.evaluate(*(c[:math.prod(shape)].reshape(shape) for c, (shape, _) in
+                              zip(cells, s.sources, strict=True)), **s.params)
         start = int(_index(s.output.at, memory, point, {}))
         _cells(memory, s.output.buffer)[start:start + out.size] = out.reshape(-1)
         return

@@ -219,7 +219,8 @@ class _Block:
         inputs = [Access(v.buffer, v.base) for v in map(self._memory_of, node.inputs)]
         out = self.views[node]
         self.statements.append(
-            Custom(node.op, node.params, inputs, Access(out.buffer, out.base), node.shape, node.op.name)
+            Custom(node.op, node.params, inputs, Access(out.buffer, out.base), node.shape, node.op.name,
+                   tuple((i.shape, i.dtype) for i in node.inputs))
         )
 
     def _emit_scan(self, group: Group) -> None:

@@ -42,7 +42,7 @@ OUTLINE = 20_000  # points of a statement from which on it is a function of its 
 
 @dataclass
 class _Unit:
-    """What the functions of one module share. Contractions use scratch memory behind the arena, one at a time."""
+    """What the functions of one module share. Contractions and kernels use scratch memory behind the arena, one at a time."""
 
     module: ir.Module
     target: Target
@@ -194,7 +194,11 @@ class _Writer:
     def custom(self, s: Custom) -> None:
         frame = self.frame()
         inputs = [self.address(frame, a) for a in s.inputs]
-        s.op.lower(self.e, *inputs, self.address(frame, s.output), shape=s.shape, **s.params)
+        options = dict(s.params)
+        if "scratch" in s.op.extra:
+            options["sources"] = s.sources
+            options["scratch"] = self.scratch(s.op.extra["scratch"](s.sources, **s.params))
+        s.op.lower(self.e, *inputs, self.address(frame, s.output), shape=s.shape, **options)
 
 
 class _Epilogue:
