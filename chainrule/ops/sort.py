@@ -15,7 +15,8 @@ from chainrule.ops.elementwise import add
 from chainrule.ops.index import take
 from chainrule.ops.kernels import plus, precedes, times
 
-_POSITION = np.dtype(np.int32)  # of an element in its row, while rows are sorted
+_POSITION, _PACKED = np.dtype(np.uint32), np.dtype(np.uint64)
+_BLOCK = 4  # elements that are sorted in registers before runs are merged
 
 
 def take_rows(x: Any, order: Any) -> Any:
@@ -49,19 +50,72 @@ def _argsort_reference(x: Any, descending: bool) -> Any:
 
 
 def _sort_reference(x: Any, descending: bool) -> Any:
-    return np.take_along_axis(x, _argsort_reference(x, descending), -1)
+    out = np.sort(x, axis=-1)
+    if dtypes.is_float(x.dtype) and (np.signbit(x) & (x == 0)).any():  # equal for NumPy: here -0 comes before 0
+        out = np.take_along_axis(x, np.lexsort((~np.signbit(x), x), axis=-1), -1)
+    return np.flip(out, -1) if descending else out
 
 
-def _scratch(positions: bool) -> Callable[..., int]:
-    def size(sources: Any, descending: bool) -> int:
-        (shape, dtype), = sources
-        return 2 * _row_bytes(shape[-1], dtype) + (2 * _row_bytes(shape[-1], _POSITION) if positions else 0)
-    return size
+# -- keys: unsigned numbers in the order of the elements
+
+
+def _key_dtype(dtype: np.dtype) -> np.dtype:
+    return np.dtype(f"u{max(dtype.itemsize, 4) if dtypes.is_float(dtype) else dtype.itemsize}")
+
+
+def _key(e: Any, x: Any, descending: bool, zeros_equal: bool) -> Any:
+    """The element as an unsigned number; NaN is the largest."""
+    kind = _key_dtype(x.dtype)
+    if dtypes.is_float(x.dtype):
+        signed = np.dtype(f"i{kind.itemsize}")
+        number = e.cast(x, np.dtype(f"f{kind.itemsize}"))
+        if zeros_equal:
+            number = e.select(e.eq(number, e.like(number, 0)), e.like(number, 0), number)
+        bits = e.bitcast(number, signed)
+        # negative numbers: all bits turned, so that larger magnitudes come first; others: above the negative ones
+        turned = e.or_(e.shr(bits, e.like(bits, 8 * kind.itemsize - 1)), e.like(bits, np.iinfo(signed).min))
+        ordered = e.bitcast(e.xor(bits, turned), kind)
+        ordered = e.select(e.isnan(number), e.like(ordered, np.iinfo(kind).max), ordered)
+    elif x.dtype.kind == "i":
+        ordered = e.bitcast(e.xor(x, e.like(x, np.iinfo(x.dtype).min)), kind)
+    else:
+        ordered = e.cast(x, kind)
+    return e.not_(ordered) if descending else ordered
+
+
+def _element(e: Any, key: Any, dtype: np.dtype, descending: bool) -> Any:
+    """The element that has the key."""
+    key = e.not_(key) if descending else key
+    if dtypes.is_float(dtype):
+        top = e.like(key, 1 << (8 * key.dtype.itemsize - 1))
+        bits = e.select(e.ge(key, top), e.xor(key, top), e.not_(key))
+        return e.cast(e.bitcast(bits, np.dtype(f"f{key.dtype.itemsize}")), dtype)
+    if dtype.kind == "i":
+        return e.bitcast(e.xor(key, e.like(key, 1 << (8 * dtype.itemsize - 1))), dtype)
+    return e.cast(key, dtype)
+
+
+# -- the kernel
+
+
+def _work(dtype: np.dtype, positions: bool) -> list[np.dtype]:
+    """The arrays that are sorted by the first: keys, with their positions; in one word where both fit."""
+    key = _key_dtype(dtype)
+    if not positions:
+        return [key]
+    return [_PACKED] if key.itemsize <= 4 else [key, _POSITION]
 
 
 def _row_bytes(n: int, dtype: np.dtype) -> int:
-    """A row, and one element that may be read (and is not used) behind it; in whole cache lines."""
-    return -(-(n + 1) * dtype.itemsize // 64) * 64
+    return -(-n * dtype.itemsize // 64) * 64
+
+
+def _scratch(positions: bool) -> Callable[..., int]:
+    """Twice each work array: runs are merged from one half to the other."""
+    def size(sources: Any, descending: bool) -> int:
+        (shape, dtype), = sources
+        return sum(2 * _row_bytes(shape[-1], kind) for kind in _work(dtype, positions))
+    return size
 
 
 def _lower_sort(positions: bool) -> Callable[..., None]:
@@ -70,54 +124,99 @@ def _lower_sort(positions: bool) -> Callable[..., None]:
         dtype, n = sources[0][1], shape[-1]
         if math.prod(shape) == 0:
             return
-        size = _row_bytes(n, dtype) // dtype.itemsize
-        work = [(scratch, dtype, size)]
-        if positions:
-            byte = np.dtype(np.uint8)
-            work.append((e.at(scratch, 2 * size * dtype.itemsize, byte), _POSITION,
-                         _row_bytes(n, _POSITION) // _POSITION.itemsize))
+        work, byte = [], 0
+        for kind in _work(dtype, positions):
+            half = _row_bytes(n, kind)
+            work.append((e.at(scratch, byte, np.dtype(np.uint8)), kind, half // kind.itemsize))
+            byte += 2 * half
         with e.loop(0, math.prod(shape[:-1])) as row:
             first = times(e, row.index, n)
-            with e.loop(0, n) as fill:
-                at = plus(e, first, fill.index)
-                e.store(e.load(e.at(source, at, dtype), dtype), e.at(scratch, fill.index, dtype))
-                if positions:
-                    e.store(e.cast(fill.index, _POSITION), e.at(work[1][0], fill.index, _POSITION))
-            turns = max(n - 1, 0).bit_length()
+
+            def entries(start: Any, count: int) -> list[list[Any]]:
+                out = []
+                for k in range(count):
+                    at = plus(e, start, k)
+                    key = _key(e, e.load(e.at(source, plus(e, first, at), dtype), dtype), descending, positions)
+                    position = e.cast(at, _POSITION)
+                    if len(work) == 2:
+                        out.append([key, position])
+                    elif positions:
+                        high = e.shl(e.cast(key, _PACKED), e.const(32, _PACKED))
+                        out.append([e.or_(high, e.cast(position, _PACKED))])
+                    else:
+                        out.append([key])
+                return out
+
+            def block(start: Any, count: int) -> None:
+                for k, entry in enumerate(_network(e, entries(start, count))):
+                    for (base, kind, _), value in zip(work, entry, strict=True):
+                        e.store(value, e.at(base, plus(e, start, k), kind))
+            whole = n // _BLOCK * _BLOCK
+            with e.loop(0, whole, _BLOCK) as blocks:
+                block(blocks.index, _BLOCK)
+            block(e.index(whole), n % _BLOCK)
+            turns = max(-(-n // _BLOCK) - 1, 0).bit_length()
             with e.loop(0, turns) as turn:
-                _merge_pairs(e, work, n, turn.index, descending)
+                _merge_runs(e, work, n, turn.index)
             base, kind, length = work[-1]
             with e.loop(0, n) as out:
                 value = e.load(e.at(base, plus(e, out.index, turns % 2 * length), kind), kind)
-                value = e.cast(value, dtypes.INT64) if positions else value
+                value = e.cast(e.cast(value, _POSITION), dtypes.INT64) if positions else _element(e, value, dtype,
+                                                                                                  descending)
                 e.store(value, e.at(target, plus(e, first, out.index), value.dtype))
     return lower
 
 
-def _merge_pairs(e: Any, work: Sequence[Any], n: int, turn: Any, descending: bool) -> None:
-    """Merge neighbouring sorted runs of 2^turn elements, from one half of each work array to the other."""
-    here, width = e.and_(turn, e.index(1)), e.shl(e.index(1), turn)
+def _network(e: Any, entries: list[list[Any]]) -> list[list[Any]]:
+    """A few entries sorted in registers. Only neighbours change places, and only if they must: it is stable."""
+    entries = list(entries)
+    for turn in range(len(entries)):
+        for k in range(turn % 2, len(entries) - 1, 2):
+            x, y = entries[k], entries[k + 1]
+            wrong = e.lt(y[0], x[0])
+            entries[k] = [e.select(wrong, b, a) for a, b in zip(x, y, strict=True)]
+            entries[k + 1] = [e.select(wrong, a, b) for a, b in zip(x, y, strict=True)]
+    return entries
+
+
+def _merge_runs(e: Any, work: Sequence[Any], n: int, turn: Any) -> None:
+    """Merge neighbouring sorted runs of 4·2^turn entries, from one half of each work array to the other."""
+    here = e.and_(turn, e.index(1))
     there = e.sub(e.index(1), here)
+    width = e.shl(e.index(_BLOCK), turn)
     twice = e.shl(width, e.index(1))
-    pairs = e.shr(e.add(twice, e.index(n - 1)), e.add(turn, e.index(1)))
-    origins = [(base, kind, times(e, here, length), times(e, there, length)) for base, kind, length in work]
+    ends = [(base, kind, times(e, here, length), times(e, there, length)) for base, kind, length in work]
+
+    def pick(i: Any, j: Any, goal: Any, right_first: Callable[[Any, Any], Any]) -> Any:
+        """Write entry i or entry j to ``goal``; 1 if it was j, else 0."""
+        chosen = None
+        for base, kind, origin, target in ends:
+            x, y = (e.load(e.at(base, e.add(origin, k), kind), kind) for k in (i, j))
+            chosen = right_first(x, y) if chosen is None else chosen
+            e.store(e.select(chosen, y, x), e.at(base, e.add(target, goal), kind))
+        return e.cast(chosen, dtypes.INT64)
+
+    pairs = e.shr(e.index(n), e.add(turn, e.index(_BLOCK.bit_length())))
     with e.loop(0, pairs) as pair:
         low = e.mul(pair.index, twice)
-        middle = e.min(e.add(low, width), e.index(n))
-        high = e.min(e.add(low, twice), e.index(n))
-        with e.loop(low, high, carry=[low, middle]) as step:
-            left, right = step.carry
-            base, kind, origin, _ = origins[0]
-            x, y = (e.load(e.at(base, e.add(origin, i), kind), kind) for i in (left, right))
-            first = precedes(e, x, y) if descending else precedes(e, y, x)
-            # equal elements come from the left run first: that is what makes it stable
-            from_right = e.and_(e.lt(right, high), e.or_(e.ge(left, middle), first))
-            for k, (base, kind, origin, goal) in enumerate(origins):
-                if k:
-                    x, y = (e.load(e.at(base, e.add(origin, i), kind), kind) for i in (left, right))
-                e.store(e.select(from_right, y, x), e.at(base, e.add(goal, step.index), kind))
-            moved = e.cast(from_right, dtypes.INT64)
-            step.next([e.add(left, e.sub(e.index(1), moved)), e.add(right, moved)])
+        middle, last = e.add(low, width), e.sub(e.add(low, twice), e.index(1))
+        # from both ends at once, half of the entries each: neither side can run out of a run
+        with e.loop(0, width, carry=[low, e.sub(middle, e.index(1))]) as step:
+            i, k = step.carry
+            j = e.sub(e.add(middle, step.index), e.sub(i, low))
+            m = e.sub(e.sub(last, step.index), e.sub(k, e.sub(middle, e.index(1))))
+            right = pick(i, j, e.add(low, step.index), lambda x, y: e.lt(y, x))
+            kept = pick(k, m, e.sub(last, step.index), lambda x, y: e.le(x, y))
+            step.next([e.add(i, e.sub(e.index(1), right)), e.sub(k, e.sub(e.index(1), kept))])
+    # what is left over: a run, and a shorter one or none
+    low = e.mul(pairs, twice)
+    middle = e.min(e.add(low, width), e.index(n))
+    with e.loop(low, n, carry=[low, middle]) as step:
+        i, j = step.carry
+        there_is, last_entry = e.lt(j, e.index(n)), e.index(n - 1)
+        right = pick(e.min(i, last_entry), e.min(j, last_entry), step.index,
+                     lambda x, y: e.and_(there_is, e.or_(e.ge(i, middle), e.lt(y, x))))
+        step.next([e.add(i, e.sub(e.index(1), right)), e.add(j, right)])
 
 
 argsort: Op = Op(
@@ -126,7 +225,7 @@ argsort: Op = Op(
     batch=lambda args, batched, size, **p: batch_leading(argsort)(args, batched, size, **p),
     extra={"scratch": _scratch(True)})
 sort: Op = Op(
-    "sort", "The elements of each row (the last axis) in order.", "custom",
+    "sort", "The elements of each row (the last axis) in order; -0 before 0.", "custom",
     infer=_row_infer(None), reference=_sort_reference, lower=_lower_sort(False),
     jvp=lambda t, x, out, descending: take_rows(t[0], argsort(x[0], descending=descending)),
     batch=lambda args, batched, size, **p: batch_leading(sort)(args, batched, size, **p),
