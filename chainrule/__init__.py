@@ -39,7 +39,7 @@ from chainrule.control import associative_scan, cond, fori_loop, map, scan, swit
 from chainrule.graph import Graph
 from chainrule.minimize import minimize
 from chainrule.models import Sequential
-from chainrule.numpy import where
+from chainrule.numpy import at, where
 from chainrule.random import set_seed
 from chainrule.runtime import jit
 from chainrule.trace import trace
@@ -51,6 +51,7 @@ __all__ = [
     "__version__",
     "activations",
     "associative_scan",
+    "at",
     "check_grads",
     "checkpoint",
     "cond",

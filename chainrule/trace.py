@@ -272,7 +272,7 @@ class Tracer(Traced):
 
 _METHODS = frozenset((
     "sum mean max min prod all any var std argmax argmin dot transpose ravel squeeze swapaxes clip cumsum cumprod take "
-    "repeat round trace diagonal").split())
+    "repeat round trace diagonal ptp argsort argpartition searchsorted nonzero choose compress").split())
 
 
 class _Method:

@@ -200,8 +200,8 @@ def _sort(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
         for descending in (False, True):
             yield Sample((x,), {"descending": descending}, (0,))
         if dtype in FLOATS:
-            x = np.where(rng.random(shape) < 0.3, rng.choice(np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1.0]), shape),
-                         x).astype(dtype)
+            hard = rng.choice(np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1.0]), shape)
+            x = np.where(rng.random(shape) < 0.3, hard, x).astype(dtype)
             yield Sample((x,), {"descending": bool(n % 2)})
 
 

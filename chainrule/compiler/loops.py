@@ -414,9 +414,9 @@ def _run(s: Statement, memory: dict[Buffer, np.ndarray], point: dict[Axis, Any])
             _run(inner, memory, point)
         return
     if isinstance(s, Custom):
-        cells = [_cells(memory, a.buffer)[int(_index(a.at, memory, point, {})):] for a in s.inputs]
-        out = s.op.evaluate(*(c[:math.prod(shape)].reshape(shape) for c, (shape, _) in
-                              zip(cells, s.sources, strict=True)), **s.params)
+        arrays = [_cells(memory, a.buffer)[int(_index(a.at, memory, point, {})):] for a in s.inputs]
+        out = s.op.evaluate(*(a[:math.prod(shape)].reshape(shape) for a, (shape, _) in
+                              zip(arrays, s.sources, strict=True)), **s.params)
         start = int(_index(s.output.at, memory, point, {}))
         _cells(memory, s.output.buffer)[start:start + out.size] = out.reshape(-1)
         return

@@ -42,7 +42,10 @@ OUTLINE = 20_000  # points of a statement from which on it is a function of its 
 
 @dataclass
 class _Unit:
-    """What the functions of one module share. Contractions and kernels use scratch memory behind the arena, one at a time."""
+    """What the functions of one module share.
+
+    Contractions and kernels use scratch memory behind the arena, one at a time.
+    """
 
     module: ir.Module
     target: Target

@@ -19,7 +19,7 @@ from chainrule.ops.structure import pad, slice_
 
 def _lower_running(e: Any, a: Any, b: Any, target: Any, shape: tuple[int, ...], dtype: np.dtype, axis: int,
                    reverse: bool) -> None:
-    """h = a·h + b from entry to entry of the axis (h = h + b without a); neighbouring later axes are the lanes."""
+    """From entry to entry of the axis h = a·h + b (h = h + b without a); neighbouring later axes are the lanes."""
     many, n, inner = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1:])
     if many * n * inner == 0:
         return

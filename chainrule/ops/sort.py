@@ -243,7 +243,7 @@ def _search_infer(rows: Any, values: Any, right: bool) -> Any:
 
 
 def _search_reference(rows: Any, values: Any, right: bool) -> Any:
-    side = "right" if right else "left"
+    side: Any = "right" if right else "left"
     if rows.ndim == 1:
         return np.asarray(np.searchsorted(rows, values, side), np.int64)
     out = np.zeros(values.shape, np.int64)
