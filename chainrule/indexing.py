@@ -180,8 +180,8 @@ def updated(x: Any, key: Any, plain: Any, picked: Any) -> Any:
     """A copy of ``x`` in which ``x[key]`` is changed.
 
     Without arrays of integers in ``key``, what is there becomes ``plain(x[key])``. With them,
-    ``picked(a, indices, axis)`` gives the new ``a``, an array in which ``indices`` along ``axis`` pick what ``key`` picks
-    of ``x``.
+    ``picked(a, indices, axis)`` gives the new ``a``, an array in which ``indices`` along ``axis`` pick what ``key``
+    picks of ``x``.
     """
     keys = _complete(x, [k for given in (key if isinstance(key, tuple) else (key,)) for k in _plain(given)])
     if not any(isinstance(k, _Array) for k in keys):

@@ -102,6 +102,10 @@ QUANTILES = [
     case(lambda x: np.median(x), V.astype(np.float32), grads=FLAT),
     case(lambda x: np.nanmedian(x, axis=0), N, grads=FLAT),
     case(lambda x: np.nanmedian(x[:2], axis=1), N, grads=FLAT),
+    case(lambda x: np.nanmedian(x, axis=1), N, grads=FLAT),
+    case(lambda x: np.nanmedian(x, axis=(0, 1), keepdims=True), T),
+    case(lambda x: np.median(x[:, :0], axis=1), M, grads=FLAT),
+    case(lambda x: np.nanmedian(x[:, :0], axis=1), M, grads=FLAT),
     case(lambda x: np.quantile(x, 0.3), V),
     case(lambda x: np.quantile(x, [0.0, 0.25, 1.0], axis=1), M),
     case(lambda x: np.quantile(x, [[0.1], [0.9]], axis=(0, 2), keepdims=True), T),
@@ -326,7 +330,8 @@ def test_results_of_a_given_size(name):
 
 
 def test_sets_without_a_size_are_numpys():
-    for name in ("unique_all", "unique_counts", "unique_inverse", "unique_values", "nonzero", "flatnonzero", "argwhere"):
+    assert_same(cnp.unique_values(K), np.unique(K))  # NumPy's own leaves them in any order
+    for name in ("unique_all", "unique_counts", "unique_inverse", "nonzero", "flatnonzero", "argwhere"):
         for o, e in zip(getattr(cnp, name)(K), getattr(np, name)(K), strict=True):
             assert_same(o, e)
     for o, e in zip(cnp.unique(K, True, True, True), np.unique(K, True, True, True), strict=True):
@@ -423,7 +428,6 @@ def test_batch_rules_are_loops(name, args, batched, params):
     (lambda x: np.quantile(x, 1.5), ArgumentError, "0 to 1"),
     (lambda x: np.quantile(x, 0.5, method="middle"), ArgumentError, "unknown method"),
     (lambda x: np.quantile(x[:0], 0.5), ShapeError, "no elements"),
-    (lambda x: np.median(x[:0]), ShapeError, "no elements"),
     (lambda x: np.convolve(x, x), ShapeError, "a vector"),
     (lambda x: np.convolve(x[0], x[1], "whole"), ArgumentError, "unknown mode"),
     (lambda x: np.interp(1.0, x[0], x[1, :2]), ShapeError, "6 positions and 2 values"),

@@ -14,7 +14,7 @@ import numpy as np
 
 from chainrule import dtypes
 from chainrule.errors import ArgumentError, ShapeError, unknown_name
-from chainrule.numpy.common import array, axes_of, kept, records, reshaped, sliced, traced, transposed
+from chainrule.numpy.common import array, axes_of, filled, kept, records, reshaped, sliced, traced, transposed
 from chainrule.ops import elementwise as ew
 from chainrule.ops import reduce
 from chainrule.ops.declare import common_dtype, convert, expand
@@ -98,7 +98,7 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
     shape_of_q, lead = q.shape, rows.shape[:-1]
     wanted = expand(reshaped(q, (math.prod(shape_of_q),)), (*lead, math.prod(shape_of_q)))
     if n == 0:
-        raise ShapeError.of(f"the quantile of no elements (shape {whole_shape}, axis {axis})", "one element or more", "")
+        raise ShapeError.of(f"the quantile of no elements (shape {whole_shape}, axis {axis})", "one element or more")
     nan = ew.ne(rows, rows)
     one = np.ones((), rows.dtype)
     if ignore_nan:
@@ -174,6 +174,8 @@ def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = Fa
     rows, axes = _rows(a, axis)
     n = rows.shape[-1]
     end = len(rows.shape) - 1
+    if n == 0:
+        return kept(filled(rows, rows.shape[:-1], np.nan, rows.dtype), axes, shape, keepdims)
     ordered = sort(rows, descending=False)
     middle = [reshaped(sliced(ordered, end, i, i + 1), rows.shape[:-1]) for i in ((n - 1) // 2, n // 2)]
     result = middle[0] if n % 2 else ew.mul(ew.add(*middle), 0.5)
@@ -185,4 +187,14 @@ def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = Fa
 def nanmedian(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
     """The median of the elements that are not NaN; NaN where all are."""
     no_out("np.nanmedian", out)
-    return _quantile(a, 0.5, axis, "linear", keepdims, True)
+    shape = array(a).shape
+    rows, axes = _rows(a, axis)
+    lead, n = rows.shape[:-1], rows.shape[-1]
+    if n == 0:
+        return kept(filled(rows, lead, np.nan, rows.dtype), axes, shape, keepdims)
+    there = ew.cast(ew.eq(rows, rows), dtype=dtypes.INT64)
+    many = reshaped(reduce.sum_(there, axes=(len(lead),)), (*lead, 1))
+    ordered = sort(rows, descending=False)  # NaN is behind the numbers
+    low, high = (ew.maximum(ew.shift_right(ew.sub(many, k), 1), 0) for k in (1, 0))
+    x, y = (reshaped(take_rows(ordered, i), lead) for i in (low, high))
+    return kept(ew.select(reshaped(ew.eq(low, high), lead), x, ew.mul(ew.add(x, y), 0.5)), axes, shape, keepdims)

@@ -43,7 +43,7 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0, *, length: int 
             raise depends_on_values("np.bincount(x)", "chainrule.numpy.bincount(x, length=n)")
         if not traced(weights):
             return np.bincount(x, weights, minlength)
-        length = max(int(np.max(x, initial=-1)) + 1, minlength)
+        length = max(int(np.max(x)) + 1 if np.size(x) else 0, minlength)
     x = array(x)
     if len(x.shape) != 1 or x.dtype.kind not in "iub":
         raise ArgumentError.of(f"np.bincount of an array of shape {x.shape} and dtype {x.dtype}",
