@@ -23,9 +23,10 @@ from chainrule.ops.structure import flip, pad, reshape, slice_, transpose
 
 @dataclass(frozen=True)
 class _Array:
-    """An array of integers among the keys."""
+    """An array of integers among the keys; it picks from an axis of its own, of extent 1, if it is ``new``."""
 
     indices: Any
+    new: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ def _complete(x: Any, keys: list[Any]) -> list[Any]:
     out: list[Any] = []
     axis = 0
     for k in [*keys[:at], *[slice(None)] * (ndim - taken), *keys[at + 1:]]:
-        if isinstance(k, _Mask):
+        if isinstance(k, _Mask) and not k.mask.ndim:  # one bool: all of x, or nothing of it, behind a new axis
+            out.append(_Array(np.zeros(int(k.mask), np.int64), new=True))
+        elif isinstance(k, _Mask):
             extents = x.shape[axis:axis + k.mask.ndim]
             if k.mask.shape != extents:
                 raise ShapeError.of(f"a mask of shape {k.mask.shape} for axes of extents {extents}", "equal shapes", "")
@@ -86,12 +89,17 @@ def _complete(x: Any, keys: list[Any]) -> list[Any]:
     return out
 
 
+def _adds(key: Any) -> bool:
+    """Whether a key stands for a new axis."""
+    return key is None or (isinstance(key, _Array) and key.new)
+
+
 def _basic(x: Any, keys: Sequence[Any]) -> Any:
     """Integers, slices and new axes: a slice, a flip, a reshape. Arrays of integers are left for later (whole axes)."""
     start, stop, step, flipped, shape = [], [], [], [], []
     axis = 0
     for k in keys:
-        if k is None:
+        if _adds(k):
             shape.append(1)
             continue
         extent = x.shape[axis]
@@ -196,7 +204,7 @@ def _put(x: Any, keys: Sequence[Any], new: Any) -> Any:
     """``x`` with ``new`` as the region that integers, slices and new axes select: undoes :func:`_basic`."""
     axes: list[range] = []
     flipped: list[int] = []
-    for k, extent in zip((k for k in keys if k is not None), x.shape, strict=True):
+    for k, extent in zip((k for k in keys if not _adds(k)), x.shape, strict=True):
         positions = range(extent)
         if isinstance(k, slice):
             positions = range(*k.indices(extent))

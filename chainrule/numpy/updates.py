@@ -125,6 +125,7 @@ class at:  # noqa: N801 (a function to its users)
 PAIRS: dict[str, Callable[[Any, Any], Any]] = {
     "set": lambda x, v: v, "add": ew.add, "subtract": ew.sub, "multiply": ew.mul, "divide": ew.div, "power": power,
     "min": ew.minimum, "max": ew.maximum}
+_RANK = {"b": 0, "u": 1, "i": 1, "f": 2}  # a Python number fits an array of its kind or a higher one
 _UFUNCS = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "power": np.power,
            "min": np.minimum, "max": np.maximum}
 
@@ -136,12 +137,12 @@ def _converted(name: str, value: Any, dtype: np.dtype) -> Any:
                                     "at(x.astype(np.float64), key).divide(v)")
     if name == "subtract" and dtype == dtypes.BOOL:
         raise ChainruleTypeError.of("at(x).subtract for an array of bools", "numbers", "at(x, key).set(False)")
-    weak = type(value) in (bool, int, float)
     if name == "power" and type(value) is int:
         return value
-    given = np.result_type(value) if weak else dtype_of(value)
-    if name != "set" and not np.can_cast(given, dtype, "same_kind") and not (weak and given.kind <= dtype.kind) \
-            and not (weak and type(value) is int and dtype.kind == "u"):
+    given = dtype_of(value)
+    weak = type(value) in (bool, int, float)
+    fits = _RANK[given.kind] <= _RANK[dtype.kind] if weak else np.can_cast(given, dtype, "same_kind")
+    if name != "set" and not fits:
         raise ChainruleTypeError.of(f"at(x).{name} of {given} into an array of {dtype}", f"a value of {dtype}",
                                     f"at(x.astype(np.{given}), key).{name}(v)")
     return convert(value, dtype)
@@ -149,14 +150,20 @@ def _converted(name: str, value: Any, dtype: np.dtype) -> Any:
 
 def _fitted(value: Any, shape: tuple[int, ...]) -> Any:
     """The value repeated to the shape of what is changed."""
-    have = np.shape(value) if not isinstance(value, Traced) else value.shape
-    if broadcast_shapes(have, shape) != tuple(shape):
-        while have and have[0] == 1 and len(have) > len(shape):  # as an assignment does
-            value, have = reshaped(array(value), have[1:]), have[1:]
-        if len(have) > len(shape) or broadcast_shapes(have, shape) != tuple(shape):
-            raise ShapeError.of(f"a value of shape {have} for a place of shape {tuple(shape)}",
-                                "a shape that broadcasts to it", "at(x, 0).set(v)")
-    return value if isinstance(value, int) else expand(value, tuple(shape))
+    if isinstance(value, int):
+        return value
+    have = value.shape
+    while len(have) > len(shape) and have[0] == 1:  # as an assignment does
+        value, have = reshaped(value, have[1:]), have[1:]
+    if not _fits(have, shape):
+        raise ShapeError.of(f"a value of shape {have} for a place of shape {tuple(shape)}",
+                            "a shape that broadcasts to it", "at(x, 0).set(v)")
+    return expand(value, tuple(shape))
+
+
+def _fits(have: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether an array of one shape broadcasts to another."""
+    return len(have) <= len(shape) and all(a in (1, b) for a, b in zip(have[::-1], shape[::-1], strict=False))
 
 
 def _plainly(name: str, x: np.ndarray, key: Any, value: Any) -> np.ndarray:
@@ -179,7 +186,7 @@ def _masked(name: str, x: Any, mask: Any, value: Any) -> Any:
     tail = x.shape[n:]
     if len(value.shape) == len(tail) + 1 and value.shape[0] == 1:
         value = reshaped(value, value.shape[1:])
-    if len(value.shape) > len(tail) or broadcast_shapes(value.shape, tail) != tail:
+    if not _fits(value.shape, tail):
         raise ShapeError.of(
             f"a value of shape {value.shape} where a traced mask holds: how many elements it picks is not known",
             f"a scalar, or a shape that broadcasts to {tail}", "np.where(mask, values, x)")
@@ -247,6 +254,9 @@ def put_along_axis(x: Any, indices: Any, values: Any, axis: int = -1) -> Any:
     moved = last(x, axis)
     rows, extent = moved.shape[:-1], moved.shape[-1]
     shape = tuple(k if i == axis else m for i, (k, m) in enumerate(zip(indices.shape, x.shape, strict=True)))
+    if not _fits(indices.shape, shape):
+        raise ShapeError.of(f"positions of shape {indices.shape} along axis {axis} of an array of shape {x.shape}",
+                            f"a shape that broadcasts to {shape}", "put_along_axis(x, np.argsort(x, axis), v, axis)")
     values = last(expand(convert(values, x.dtype), shape), axis)
     indices = last(expand(checked_indices(indices, extent, axis), shape), axis)
     many = int(np.prod(rows))
