@@ -472,7 +472,7 @@ def test_shapes_are_plain_python_under_recording():
 @pytest.mark.parametrize(("function", "message"), [
     (lambda x: np.piecewise(x, [x > 0], [1]), "np.piecewise cannot be recorded"),
     (lambda x: np.linalg.inv(x), "np.linalg.inv cannot be recorded"),
-    (lambda x: np.sort_complex(x), r"np.sort\(...\)   # the nearest name"),
+    (lambda x: np.sort_complex(x), r"nearest name"),
     (lambda x: np.gcd(x, x), "np.gcd cannot be recorded"),
     (lambda x: np.add.at(x, 0, x), "np.add.at cannot be recorded"),
     (lambda x: np.sum(x, where=x > 0), "where= cannot be recorded"),
