@@ -7,12 +7,12 @@ import pytest
 from samples import FLOATS, INTS, UNSIGNED, draw
 from support import assert_same, reference
 
+import chainrule as cr
 import chainrule.numpy as cnp
 from chainrule import runtime
 from chainrule.autodiff import grad
 from chainrule.check import check_grads
 from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
-from chainrule.ops.control import scan
 from chainrule.ops.declare import REGISTRY
 from chainrule.trace import trace
 
@@ -295,7 +295,7 @@ def test_long_rows(dtype):
 
 def test_sorting_within_a_scan():
     def total(rows):
-        carry, out = scan(lambda c, row: (c + np.sort(row), np.argsort(row)), np.zeros(9), rows)
+        carry, out = cr.scan(lambda c, row: (c + np.sort(row), np.argsort(row)), np.zeros(9), rows)
         return carry, out
     rows = rng.normal(size=(5, 9))
     carry, out = runtime.jit(total)(rows)
@@ -389,6 +389,8 @@ BATCHED = [
     ("search", (np.sort(X[0]), X), (False, True), {"right": False}),
     ("scatter", (X, np.array([3, 0, 3, 9, 1])), (True, False), {"axis": 1, "extent": 4, "combine": "mul"}),
     ("scatter", (X[0], rng.integers(-1, 5, (3, 5))), (False, True), {"axis": 1, "extent": 4, "combine": "max"}),
+    ("take", (rng.normal(size=(3, 90)), rng.integers(0, 90, (3, 4), dtype=np.uint8)), (True, True), {"axis": 0}),
+    ("scatter_add", (X, rng.integers(-1, 70, (3, 2), dtype=np.int8)), (True, True), {"axis": 0, "extent": 70}),
     ("scatter", (X, rng.integers(0, 4, (3, 2), dtype=np.uint8)), (True, True),
      {"axis": 0, "extent": 4, "combine": "min"}),
     ("scatter", (rng.normal(size=(3, 2, 4, 3, 5)), rng.integers(0, 6, (3, 4, 3))), (True, True),

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from chainrule import dtypes
-from chainrule.ops.declare import Op, leading
-from chainrule.ops.elementwise import add, cast, div, eq, maximum, minimum, mul, select
-from chainrule.ops.index import scatter_add, take
+from chainrule.ops.declare import Op
+from chainrule.ops.elementwise import cast, div, eq, mul, select
+from chainrule.ops.index import scatter_add, scatter_batch, take
 from chainrule.ops.kernels import along, plus, times
-from chainrule.ops.structure import reshape, transpose
 
 _UFUNC: dict[str, np.ufunc] = {"mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
@@ -84,24 +83,8 @@ def _jvp(t: Sequence[Any], x: Sequence[Any], out: Any, axis: int, extent: int, c
     return scatter_add(mul(share, t[0]), indices, **place)
 
 
-def _batch(args: Sequence[Any], batched: Sequence[bool], size: int, axis: int, extent: int, combine: str) -> Any:
-    values, indices = leading(args[0], batched[0], size), args[1]
-    if not batched[1]:
-        return scatter(values, indices, axis=axis + 1, extent=extent, combine=combine)
-    # one axis for batch and entries: entry k of batch b is entry b·extent + k
-    picked = indices.shape[1:]
-    lead, tail = values.shape[1:axis + 1], values.shape[axis + 1 + len(picked):]
-    order = (*range(1, axis + 1), 0, *range(axis + 1, len(values.shape)))
-    limit = np.asarray(extent - 1, indices.dtype)
-    kept = cast(minimum(maximum(indices, limit * 0), limit), dtype=dtypes.INT64)
-    flat = add(kept, np.arange(size, dtype=np.int64).reshape(-1, *(1,) * len(picked)) * extent)
-    out = scatter(transpose(values, axes=order), flat, axis=axis, extent=size * extent, combine=combine)
-    out = reshape(out, shape=(*lead, size, extent, *tail))
-    return transpose(out, axes=(axis, *range(axis), *range(axis + 1, len(out.shape))))
-
-
 scatter: Op = Op(
     "scatter", "The entries along ``axis`` combined (``mul``, ``max`` or ``min``) at integer indices of an axis of "
     "``extent``; where there is none, the neutral element. Entries that tie share the derivative.", "custom",
-    infer=_infer, reference=_reference, lower=_lower, jvp=_jvp, batch=_batch, arity=2,
+    infer=_infer, reference=_reference, lower=_lower, jvp=_jvp, batch=scatter_batch(lambda: scatter), arity=2,
     extra={"scratch": lambda sources, **p: 0})
