@@ -248,7 +248,7 @@ class Tracer(Traced):
     def __setitem__(self, key: Any, value: Any) -> None:
         raise ChainruleTypeError.of(
             f"a traced array cannot be changed in place{_where()}", "a new array",
-            "x = np.where(mask, value, x)   # or build it with np.concatenate / np.stack")
+            "x = cr.at(x, key).set(value)   # or np.where, np.concatenate, np.stack")
 
     def astype(self, dtype: Any) -> Any:
         return ew.cast(self, dtype=np.dtype(dtype))

@@ -12,6 +12,7 @@ import numpy as np
 
 from chainrule import dtypes
 from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
+from chainrule.graph import user_source
 from chainrule.indexing import checked_indices, index, updated
 from chainrule.numpy.common import array, axis_of, filled, from_last, last, positions, records, reshaped, traced
 from chainrule.ops import elementwise as ew
@@ -263,6 +264,28 @@ def put_along_axis(x: Any, indices: Any, values: Any, axis: int = -1) -> Any:
     flat = ew.add(reshaped(indices, (many, indices.shape[-1])), np.arange(many, dtype=np.int64)[:, None] * extent)
     out = at(reshaped(moved, (many * extent,)), flat).set(reshaped(values, flat.shape))
     return from_last(reshaped(out, moved.shape), axis)
+
+
+def _in_place(name: str, instead: str) -> Callable[..., Any]:
+    def refuse(*args: Any, **options: Any) -> Any:
+        source = user_source()
+        where = f" (line {source.line} of {source.file})" if source else ""
+        raise ChainruleTypeError.of(f"the function np.{name} changes an array in place{where}", "a changed copy",
+                                    instead)
+    return refuse
+
+
+for _function, _instead in (
+        (np.put, "x = cr.at(x.reshape(-1), indices).set(v).reshape(x.shape)"), (np.place, "x = cr.at(x, mask).set(v)"),
+        (np.putmask, "x = np.where(mask, values, x)"), (np.copyto, "x = np.broadcast_to(values, x.shape)"),
+        (np.fill_diagonal, "x = cr.at(x, np.diag_indices_from(x)).set(v)"),
+        (np.put_along_axis, "x = cr.numpy.put_along_axis(x, indices, values, axis)"),
+        ((np.add, "at"), "x = cr.at(x, indices).add(v)"), ((np.subtract, "at"), "x = cr.at(x, indices).subtract(v)"),
+        ((np.multiply, "at"), "x = cr.at(x, indices).multiply(v)"),
+        ((np.divide, "at"), "x = cr.at(x, indices).divide(v)"),
+        ((np.maximum, "at"), "x = cr.at(x, indices).max(v)"), ((np.minimum, "at"), "x = cr.at(x, indices).min(v)")):
+    _name = f"{_function[0].__name__}.at" if isinstance(_function, tuple) else _function.__name__
+    records(_function)(_in_place(_name, _instead))
 
 
 @records(np.choose)
