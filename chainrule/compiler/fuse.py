@@ -233,7 +233,7 @@ class _Fusion:
     def _is_stored(self, node: Node) -> bool:
         if node in self.outputs or node in self.forced or node in self.roots:
             return True
-        if node.op.kind in SEVERAL:
+        if isinstance(node.dtype, tuple):
             return False
         return any(self.group.get(u) is not self.group[node] for u in self.users[node])
 

@@ -15,7 +15,6 @@ printer, and an interpreter over NumPy, which is the meaning.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -215,17 +214,27 @@ class Contract:
     label: str = ""
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Whole:
+    """A dense array of ``shape`` that begins at an access."""
+
+    access: Access
+    shape: tuple[int, ...]
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.access.buffer.dtype
+
+
 @dataclass(eq=False)
 class Custom:
-    """A kernel that an operation emits itself, from whole buffers to a whole buffer."""
+    """A kernel that an operation emits itself, from whole arrays to whole arrays."""
 
     op: Any
     params: dict[str, Any]
-    inputs: list[Access]
-    output: Access
-    shape: tuple[int, ...]
+    inputs: list[Whole]
+    outputs: list[Whole]
     label: str = ""
-    sources: tuple[tuple[tuple[int, ...], np.dtype], ...] = ()  # shape and dtype of each input
 
 
 @dataclass(eq=False)
@@ -295,7 +304,8 @@ def _print(s: Statement, indent: str) -> list[str]:
             lines += [f"{indent}  case {k}:", *(line for inner in body for line in _print(inner, indent + "    "))]
         return lines
     if isinstance(s, Custom):
-        return [f"{indent}{s.output} = {s.op.name}({', '.join(map(str, s.inputs))}){label}"]
+        results, arguments = (", ".join(str(w.access) for w in wholes) for wholes in (s.outputs, s.inputs))
+        return [f"{indent}{results} = {s.op.name}({arguments}){label}"]
     head = "for " + ", ".join(f"{a} < {a.extent}" for a in s.axes) + ":" if s.axes else "once:"
     lines = [indent + head + label]
     over = ", ".join(f"{a} < {a.extent}" for a in s.reduce_axes)
@@ -346,7 +356,7 @@ def reads(s: Statement) -> Iterator[Access]:
             for inner in body:
                 yield from reads(inner)
     elif isinstance(s, Custom):
-        yield from s.inputs
+        yield from (whole.access for whole in s.inputs)
     else:
         if isinstance(s, Contract):
             yield s.a
@@ -369,7 +379,7 @@ def writes(s: Statement) -> Iterator[Access]:
             for inner in body:
                 yield from writes(inner)
     elif isinstance(s, Custom):
-        yield s.output
+        yield from (whole.access for whole in s.outputs)
     else:
         for store in s.stores:
             yield store.access
@@ -398,6 +408,12 @@ def _cells(memory: dict[Buffer, np.ndarray], b: Buffer) -> np.ndarray:
     return memory[b]
 
 
+def _whole(whole: Whole, memory: dict[Buffer, np.ndarray], point: dict[Axis, Any]) -> np.ndarray:
+    """The cells of a whole array, in one row."""
+    start = int(_index(whole.access.at, memory, point, {}))
+    return _cells(memory, whole.access.buffer)[start:start + int(np.prod(whole.shape))]
+
+
 def _run(s: Statement, memory: dict[Buffer, np.ndarray], point: dict[Axis, Any]) -> None:
     if isinstance(s, Loop):
         for i in range(s.axis.extent):
@@ -414,11 +430,9 @@ def _run(s: Statement, memory: dict[Buffer, np.ndarray], point: dict[Axis, Any])
             _run(inner, memory, point)
         return
     if isinstance(s, Custom):
-        arrays = [_cells(memory, a.buffer)[int(_index(a.at, memory, point, {})):] for a in s.inputs]
-        out = s.op.evaluate(*(a[:math.prod(shape)].reshape(shape) for a, (shape, _) in
-                              zip(arrays, s.sources, strict=True)), **s.params)
-        start = int(_index(s.output.at, memory, point, {}))
-        _cells(memory, s.output.buffer)[start:start + out.size] = out.reshape(-1)
+        out = s.op.evaluate(*(_whole(w, memory, point).reshape(w.shape) for w in s.inputs), **s.params)
+        for whole, result in zip(s.outputs, out if isinstance(out, tuple) else (out,), strict=True):
+            _whole(whole, memory, point)[:] = np.reshape(result, -1)
         return
     axes = s.axes + s.reduce_axes
     grid = np.ogrid[tuple(slice(0, a.extent) for a in axes)] if axes else []

@@ -32,6 +32,7 @@ from chainrule.compiler.loops import (
     Reduced,
     Statement,
     Store,
+    Whole,
 )
 from chainrule.dtypes import INT64
 from chainrule.graph import Graph, Node
@@ -216,12 +217,12 @@ class _Block:
     def _emit_custom(self, group: Group) -> None:
         node = group.lead
         assert node is not None
-        inputs = [Access(v.buffer, v.base) for v in map(self._memory_of, node.inputs)]
-        out = self.views[node]
-        self.statements.append(
-            Custom(node.op, node.params, inputs, Access(out.buffer, out.base), node.shape, node.op.name,
-                   tuple((i.shape, i.dtype) for i in node.inputs))
-        )
+        if isinstance(node.dtype, tuple):
+            outputs = [_whole(view, shape) for view, shape in zip(self._results(node), node.shape, strict=True)]
+        else:
+            outputs = [_whole(self.views[node], node.shape)]
+        inputs = [_whole(self._memory_of(i), i.shape) for i in node.inputs]
+        self.statements.append(Custom(node.op, node.params, inputs, outputs, node.op.name))
 
     def _emit_scan(self, group: Group) -> None:
         node = group.lead
@@ -289,7 +290,7 @@ class _Block:
         shape, dtype = node.shape[k], node.dtype[k]
         view = self.views.get(projected) if projected is not None else None
         if view is None:
-            view = dense(self.memory.temp(int(np.prod(shape)), dtype, "carry"), shape)
+            view = dense(self.memory.temp(int(np.prod(shape)), dtype, "part"), shape)
         if projected is not None:
             self.views[projected] = view
         if node.op.kind == "scan" and k >= node.params["carries"] and node.params["until"] is not None:
@@ -382,6 +383,10 @@ def copy_nest(memory: _Memory, source: View, target: View, shape: tuple[int, ...
     axes = [memory.axis("i", n) for n in shape]
     index = [Affine(0, ((a, 1),)) for a in axes]
     return Nest(tuple(axes), [Store(target.access(index), Load(source.access(index), dtype))], label="copy")
+
+
+def _whole(view: View, shape: tuple[int, ...]) -> Whole:
+    return Whole(Access(view.buffer, view.base), shape)
 
 
 def _used(index: Sequence[Affine]) -> tuple[Axis, ...]:

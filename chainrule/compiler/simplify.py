@@ -248,4 +248,4 @@ RULES: dict[str, Callable[[Node], Node | None]] = {
     "mul": _mul, "div": _div, "neg": _neg, "add": _add, "sub": _sub, "select": _select, "cast": _cast, "copy": _drop,
     "stop_gradient": _drop, "reshape": _reshape, "broadcast": _broadcast, "transpose": _transpose,
     "slice": _if_same_shape, "pad": _if_same_shape, "sum": _sum, "max": _sum, "min": _sum, "prod": _sum, "any": _sum,
-    "all": _sum, "contract": _contract}
+    "all": _sum, "contract": _contract, "pinv_of": _drop, "symmetric_of": _drop}

@@ -7,7 +7,8 @@ a large one becomes a function of its own, so that each is optimised by itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import llvmlite.ir as ir
 import numpy as np
@@ -34,6 +35,7 @@ from chainrule.llvm.contraction import Place, emit_contraction
 from chainrule.llvm.emitter import I64, PTR, Emitter, Val
 from chainrule.llvm.frame import Evaluator, Frame
 from chainrule.llvm.jit import Target
+from chainrule.llvm.kernel import Array, Kernel
 from chainrule.llvm.math import MATH
 from chainrule.llvm.nests import emit_nest
 
@@ -42,15 +44,13 @@ OUTLINE = 20_000  # points of a statement from which on it is a function of its 
 
 @dataclass
 class _Unit:
-    """What the functions of one module share.
-
-    Contractions and kernels use scratch memory behind the arena, one at a time.
-    """
+    """What the functions of one module share. Contractions use scratch memory behind the arena, one at a time."""
 
     module: ir.Module
     target: Target
     arena: int
     scratch: int = 0
+    kernels: dict[Any, tuple[ir.Function, int]] = field(default_factory=dict)
 
 
 def emit_program(program: Program, target: Target) -> tuple[ir.Module, int]:
@@ -196,12 +196,27 @@ class _Writer:
 
     def custom(self, s: Custom) -> None:
         frame = self.frame()
-        inputs = [self.address(frame, a) for a in s.inputs]
-        options = dict(s.params)
-        if "scratch" in s.op.extra:
-            options["sources"] = s.sources
-            options["scratch"] = self.scratch(s.op.extra["scratch"](s.sources, **s.params))
-        s.op.lower(self.e, *inputs, self.address(frame, s.output), shape=s.shape, **options)
+        function, scratch = _kernel(self.unit, s)
+        operands = [self.address(frame, whole.access) for whole in (*s.inputs, *s.outputs)]
+        self.e.b.call(function, [*operands, self.scratch(scratch)])
+
+
+def _kernel(unit: _Unit, s: Custom) -> tuple[ir.Function, int]:
+    """The function of a custom kernel and its working memory (bytes); one for all uses of equal shapes."""
+    wholes = [*s.inputs, *s.outputs]
+    key = (s.op.name, repr(s.params), tuple((whole.shape, whole.dtype) for whole in wholes))
+    if key not in unit.kernels:
+        kind = ir.FunctionType(ir.VoidType(), [PTR] * (len(wholes) + 1))
+        function = ir.Function(unit.module, kind, unit.module.get_unique_name(s.op.name))
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        b = ir.IRBuilder(function.append_basic_block("entry"))
+        e = Kernel(b, MATH, unit.target.vector_bytes, function.args[-1])
+        arrays = [Array(a, whole.shape, whole.dtype) for a, whole in zip(function.args, wholes, strict=False)]
+        s.op.lower(e, *arrays, **s.params)
+        b.ret_void()
+        unit.kernels[key] = function, e.scratch_bytes
+    return unit.kernels[key]
 
 
 class _Epilogue:

@@ -71,9 +71,7 @@ class Op:
         batch: ``batch(args, batched, size, **params)``: the result for arguments of which those flagged in ``batched``
             have a further leading axis of extent ``size``; the result has it as well. None: one at a time, in a loop.
         lower: how the compiler makes it; its meaning depends on ``kind``. Of kind ``custom``:
-            ``lower(e, *inputs, output, shape, **params)`` emits the kernel, from pointers to contiguous arrays to a
-            pointer. If ``extra`` has ``scratch(sources, **params)``, the bytes of scratch memory that it needs, it gets
-            a pointer ``scratch`` and ``sources``, the inputs' shapes and dtypes, as well.
+            ``lower(e, *inputs, *outputs, **params)`` emits the kernel with the means of ``llvm/kernel.py``.
     """
 
     name: str

@@ -56,20 +56,17 @@ def _permutation_reference(bits: Any) -> Any:
     return np.array(order, dtype=np.int64)
 
 
-def _lower_permutation(e: Any, source: Any, target: Any, shape: tuple[int, ...]) -> None:
+def _lower_permutation(e: Any, source: Any, target: Any) -> None:
     """Fisher-Yates: swap every element from the last down with one at or below it."""
-    n = shape[0]
-    int64 = np.dtype(np.int64)
-    with e.loop(0, n) as fill:
-        e.store(fill.index, e.at(target, fill.index, int64))
-    with e.loop(1, n) as down:
-        i = e.sub(e.index(n), down.index)
-        word = e.cast(e.load(e.at(source, i, np.dtype(np.uint32)), np.dtype(np.uint32)), int64)
+    n = target.shape[0]
+    with e.each(0, n) as i:
+        e.write(i, target, i)
+    with e.down(1, n) as i:
+        word = e.cast(e.read(source, i), target.dtype)
         j = e.shr(e.mul(word, e.add(i, e.index(1))), e.index(32))
-        at_i, at_j = e.at(target, i, int64), e.at(target, j, int64)
-        x, y = e.load(at_i, int64), e.load(at_j, int64)
-        e.store(y, at_i)
-        e.store(x, at_j)
+        x, y = e.read(target, i), e.read(target, j)
+        e.write(y, target, i)
+        e.write(x, target, j)
 
 
 shuffled: Op = Op(

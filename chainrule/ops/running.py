@@ -11,36 +11,34 @@ import numpy as np
 from chainrule.errors import ShapeError
 from chainrule.ops.declare import Op, is_linear, leading
 from chainrule.ops.elementwise import add, mul
-from chainrule.ops.kernels import along, plus, times
 from chainrule.ops.structure import pad, slice_
 
 # ---------------------------------------------------------------- the kernel
 
 
-def _lower_running(e: Any, a: Any, b: Any, target: Any, shape: tuple[int, ...], dtype: np.dtype, axis: int,
-                   reverse: bool) -> None:
+def _lower_running(e: Any, a: Any, b: Any, out: Any, axis: int, reverse: bool) -> None:
     """From entry to entry of the axis h = a·h + b (h = h + b without a); neighbouring later axes are the lanes."""
+    shape, dtype = out.shape, out.dtype
     many, n, inner = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1:])
     if many * n * inner == 0:
         return
     with e.loop(0, many) as row:
-        origin = times(e, row.index, n * inner)
+        origin = e.times(row.index, n * inner)
 
         def column(start: Any, lanes: int) -> None:
-            first = plus(e, origin, start)
+            first = e.plus(origin, start)
             with e.loop(0, n, carry=[e.const(0, dtype, lanes)]) as step:
                 entry = e.sub(e.index(n - 1), step.index) if reverse else step.index
-                at = plus(e, first, times(e, entry, inner))
-                new = e.load(e.at(b, at, dtype), dtype, lanes)
+                at = e.plus(first, e.times(entry, inner))
+                new = e.load(e.at(b.pointer, at, dtype), dtype, lanes)
                 old = step.carry[0]
                 if a is not None:
-                    old = e.mul(e.load(e.at(a, at, dtype), dtype, lanes), old)
+                    old = e.mul(e.load(e.at(a.pointer, at, dtype), dtype, lanes), old)
                 # the first entry is taken as it is: 0·a would make NaN of an infinite a
-                new = e.select(e.eq(step.index, e.index(0)), new, e.add(old, new)) if lanes == 1 else \
-                    e.select(e.splat(e.eq(step.index, e.index(0)), lanes), new, e.add(old, new))
-                e.store(new, e.at(target, at, dtype))
+                new = e.select(e.splat(e.eq(step.index, e.index(0)), lanes), new, e.add(old, new))
+                e.store(new, e.at(out.pointer, at, dtype))
                 step.next([new])
-        along(e, inner, dtype, column)
+        e.along(0, inner, dtype, column)
 
 
 # ---------------------------------------------------------------- sums
@@ -58,9 +56,7 @@ cumsum: Op = Op(
     jvp=lambda t, x, out, **p: cumsum(t[0], **p),
     transpose=lambda ct, x, axis, reverse: [cumsum(ct, axis=axis, reverse=not reverse)],
     batch=lambda args, batched, size, axis, reverse: cumsum(args[0], axis=axis + 1, reverse=reverse),
-    lower=lambda e, x, target, shape, sources, scratch, axis, reverse: _lower_running(
-        e, None, x, target, shape, sources[0][1], axis, reverse),
-    extra={"scratch": lambda sources, **p: 0})
+    lower=lambda e, x, out, axis, reverse: _lower_running(e, None, x, out, axis, reverse))
 
 
 # ---------------------------------------------------------------- recurrences
@@ -121,9 +117,7 @@ recurrence: Op = Op(
     "``reverse``.", "custom",
     infer=_recurrence_infer, reference=_recurrence_reference, kinds=("f", "i", "u"), arity=2,
     jvp=_recurrence_jvp, transpose=_recurrence_transpose, batch=_recurrence_batch,
-    lower=lambda e, a, b, target, shape, sources, scratch, axis, reverse: _lower_running(
-        e, a, b, target, shape, sources[0][1], axis, reverse),
-    extra={"scratch": lambda sources, **p: 0})
+    lower=_lower_running)
 
 
 def running_product(x: Any, axis: int) -> Any:

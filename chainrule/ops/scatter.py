@@ -12,7 +12,6 @@ from chainrule import dtypes
 from chainrule.ops.declare import Op
 from chainrule.ops.elementwise import cast, div, eq, mul, select
 from chainrule.ops.index import scatter_add, scatter_batch, take
-from chainrule.ops.kernels import along, plus, times
 
 _UFUNC: dict[str, np.ufunc] = {"mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
@@ -41,27 +40,27 @@ def _reference(x: Any, indices: Any, axis: int, extent: int, combine: str) -> An
     return out
 
 
-def _lower(e: Any, values: Any, indices: Any, target: Any, shape: tuple[int, ...], sources: Any, scratch: Any,
-           axis: int, extent: int, combine: str) -> None:
-    (given, dtype), (picked, kind) = sources
-    many, inner, entries = math.prod(shape[:axis]), math.prod(shape[axis + 1:]), math.prod(picked)
+def _lower(e: Any, given: Any, picked: Any, out: Any, axis: int, extent: int, combine: str) -> None:
+    values, indices, target, shape = given.pointer, picked.pointer, out.pointer, out.shape
+    dtype, kind = given.dtype, picked.dtype
+    many, inner, entries = math.prod(shape[:axis]), math.prod(shape[axis + 1:]), math.prod(picked.shape)
     pair: Callable[[Any, Any], Any] = getattr(e, combine)
     empty = neutral(combine, dtype)
-    along(e, math.prod(shape), dtype, lambda start, lanes: e.store(
+    e.along(0, math.prod(shape), dtype, lambda start, lanes: e.store(
         e.const(empty, dtype, lanes), e.at(target, start, dtype)))
-    if math.prod(given) == 0 or extent == 0:
+    if math.prod(given.shape) == 0 or extent == 0:
         return
     with e.loop(0, many) as row, e.loop(0, entries) as entry:
         index = e.cast(e.load(e.at(indices, entry.index, kind), kind), dtypes.INT64)
         index = e.min(e.max(index, e.index(0)), e.index(extent - 1))
-        origin = times(e, plus(e, times(e, row.index, entries), entry.index), inner)
-        goal = times(e, plus(e, times(e, row.index, extent), index), inner)
+        origin = e.times(e.plus(e.times(row.index, entries), entry.index), inner)
+        goal = e.times(e.plus(e.times(row.index, extent), index), inner)
 
         def part(start: Any, lanes: int) -> None:
-            value = e.load(e.at(values, plus(e, origin, start), dtype), dtype, lanes)
-            cell = e.at(target, plus(e, goal, start), dtype)
+            value = e.load(e.at(values, e.plus(origin, start), dtype), dtype, lanes)
+            cell = e.at(target, e.plus(goal, start), dtype)
             e.store(pair(e.load(cell, dtype, lanes), value), cell)
-        along(e, inner, dtype, part)
+        e.along(0, inner, dtype, part)
 
 
 def _jvp(t: Sequence[Any], x: Sequence[Any], out: Any, axis: int, extent: int, combine: str) -> Any:
@@ -86,5 +85,4 @@ def _jvp(t: Sequence[Any], x: Sequence[Any], out: Any, axis: int, extent: int, c
 scatter: Op = Op(
     "scatter", "The entries along ``axis`` combined (``mul``, ``max`` or ``min``) at integer indices of an axis of "
     "``extent``; where there is none, the neutral element. Entries that tie share the derivative.", "custom",
-    infer=_infer, reference=_reference, lower=_lower, jvp=_jvp, batch=scatter_batch(lambda: scatter), arity=2,
-    extra={"scratch": lambda sources, **p: 0})
+    infer=_infer, reference=_reference, lower=_lower, jvp=_jvp, batch=scatter_batch(lambda: scatter), arity=2)

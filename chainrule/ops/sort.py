@@ -13,7 +13,6 @@ from chainrule.errors import ShapeError
 from chainrule.ops.declare import REGISTRY, Op, batch_leading, leading
 from chainrule.ops.elementwise import add
 from chainrule.ops.index import take
-from chainrule.ops.kernels import plus, precedes, times
 
 _POSITION, _PACKED = np.dtype(np.uint32), np.dtype(np.uint64)
 _BLOCK = 4  # elements that are sorted in registers before runs are merged
@@ -54,6 +53,14 @@ def _sort_reference(x: Any, descending: bool) -> Any:
     if dtypes.is_float(x.dtype) and (np.signbit(x) & (x == 0)).any():  # equal for NumPy: here -0 comes before 0
         out = np.take_along_axis(x, np.lexsort((~np.signbit(x), x), axis=-1), -1)
     return np.flip(out, -1) if descending else out
+
+
+def _precedes(e: Any, x: Any, y: Any) -> Any:
+    """Whether ``x`` is sorted before ``y``: it is smaller, or it is a number and ``y`` is NaN."""
+    smaller = e.lt(x, y)
+    if not dtypes.is_float(x.dtype):
+        return smaller
+    return e.or_(smaller, e.and_(e.isnan(y), e.not_(e.isnan(x))))
 
 
 # -- keys: unsigned numbers in the order of the elements
@@ -106,37 +113,22 @@ def _work(dtype: np.dtype, positions: bool) -> list[np.dtype]:
     return [_PACKED] if key.itemsize <= 4 else [key, _POSITION]
 
 
-def _row_bytes(n: int, dtype: np.dtype) -> int:
-    return -(-n * dtype.itemsize // 64) * 64
-
-
-def _scratch(positions: bool) -> Callable[..., int]:
-    """Twice each work array: runs are merged from one half to the other."""
-    def size(sources: Any, descending: bool) -> int:
-        (shape, dtype), = sources
-        return sum(2 * _row_bytes(shape[-1], kind) for kind in _work(dtype, positions))
-    return size
-
-
 def _lower_sort(positions: bool) -> Callable[..., None]:
-    def lower(e: Any, source: Any, target: Any, shape: tuple[int, ...], sources: Any, scratch: Any,
-              descending: bool) -> None:
-        dtype, n = sources[0][1], shape[-1]
+    def lower(e: Any, rows: Any, out: Any, descending: bool) -> None:
+        source, target, shape, dtype = rows.pointer, out.pointer, rows.shape, rows.dtype
+        n = shape[-1]
         if math.prod(shape) == 0:
             return
-        work, byte = [], 0
-        for kind in _work(dtype, positions):
-            half = _row_bytes(n, kind)
-            work.append((e.at(scratch, byte, np.dtype(np.uint8)), kind, half // kind.itemsize))
-            byte += 2 * half
+        # twice each work array: runs are merged from one half to the other
+        work = [(e.work((2 * n,), kind).pointer, kind, n) for kind in _work(dtype, positions)]
         with e.loop(0, math.prod(shape[:-1])) as row:
-            first = times(e, row.index, n)
+            first = e.times(row.index, n)
 
             def entries(start: Any, count: int) -> list[list[Any]]:
                 out = []
                 for k in range(count):
-                    at = plus(e, start, k)
-                    key = _key(e, e.load(e.at(source, plus(e, first, at), dtype), dtype), descending, positions)
+                    at = e.plus(start, k)
+                    key = _key(e, e.load(e.at(source, e.plus(first, at), dtype), dtype), descending, positions)
                     position = e.cast(at, _POSITION)
                     if len(work) == 2:
                         out.append([key, position])
@@ -150,7 +142,7 @@ def _lower_sort(positions: bool) -> Callable[..., None]:
             def block(start: Any, count: int) -> None:
                 for k, entry in enumerate(_network(e, entries(start, count))):
                     for (base, kind, _), value in zip(work, entry, strict=True):
-                        e.store(value, e.at(base, plus(e, start, k), kind))
+                        e.store(value, e.at(base, e.plus(start, k), kind))
             whole = n // _BLOCK * _BLOCK
             with e.loop(0, whole, _BLOCK) as blocks:
                 block(blocks.index, _BLOCK)
@@ -159,11 +151,11 @@ def _lower_sort(positions: bool) -> Callable[..., None]:
             with e.loop(0, turns) as turn:
                 _merge_runs(e, work, n, turn.index)
             base, kind, length = work[-1]
-            with e.loop(0, n) as out:
-                value = e.load(e.at(base, plus(e, out.index, turns % 2 * length), kind), kind)
+            with e.loop(0, n) as last:
+                value = e.load(e.at(base, e.plus(last.index, turns % 2 * length), kind), kind)
                 value = e.cast(e.cast(value, _POSITION), dtypes.INT64) if positions else _element(e, value, dtype,
                                                                                                   descending)
-                e.store(value, e.at(target, plus(e, first, out.index), value.dtype))
+                e.store(value, e.at(target, e.plus(first, last.index), value.dtype))
     return lower
 
 
@@ -185,7 +177,7 @@ def _merge_runs(e: Any, work: Sequence[Any], n: int, turn: Any) -> None:
     there = e.sub(e.index(1), here)
     width = e.shl(e.index(_BLOCK), turn)
     twice = e.shl(width, e.index(1))
-    ends = [(base, kind, times(e, here, length), times(e, there, length)) for base, kind, length in work]
+    ends = [(base, kind, e.times(here, length), e.times(there, length)) for base, kind, length in work]
 
     def pick(i: Any, j: Any, goal: Any, right_first: Callable[[Any, Any], Any]) -> Any:
         """Write entry i or entry j to ``goal``; 1 if it was j, else 0."""
@@ -222,14 +214,12 @@ def _merge_runs(e: Any, work: Sequence[Any], n: int, turn: Any) -> None:
 argsort: Op = Op(
     "argsort", "The positions that sort each row (the last axis); equal elements stay in their order.", "custom",
     infer=_row_infer(dtypes.INT64), reference=_argsort_reference, lower=_lower_sort(True),
-    batch=lambda args, batched, size, **p: batch_leading(argsort)(args, batched, size, **p),
-    extra={"scratch": _scratch(True)})
+    batch=lambda args, batched, size, **p: batch_leading(argsort)(args, batched, size, **p))
 sort: Op = Op(
     "sort", "The elements of each row (the last axis) in order; -0 before 0.", "custom",
     infer=_row_infer(None), reference=_sort_reference, lower=_lower_sort(False),
     jvp=lambda t, x, out, descending: take_rows(t[0], argsort(x[0], descending=descending)),
-    batch=lambda args, batched, size, **p: batch_leading(sort)(args, batched, size, **p),
-    extra={"scratch": _scratch(False)})
+    batch=lambda args, batched, size, **p: batch_leading(sort)(args, batched, size, **p))
 
 
 # ---------------------------------------------------------------- search
@@ -252,24 +242,23 @@ def _search_reference(rows: Any, values: Any, right: bool) -> Any:
     return out
 
 
-def _lower_search(e: Any, rows: Any, values: Any, target: Any, shape: tuple[int, ...], sources: Any, scratch: Any,
-                  right: bool) -> None:
-    (row_shape, dtype), _ = sources
-    n, total = row_shape[-1], math.prod(shape)
+def _lower_search(e: Any, sorted_rows: Any, wanted_values: Any, out: Any, right: bool) -> None:
+    rows, values, target, dtype = sorted_rows.pointer, wanted_values.pointer, out.pointer, sorted_rows.dtype
+    n, total = sorted_rows.shape[-1], math.prod(out.shape)
     if total == 0:
         return
-    many = math.prod(row_shape[:-1])
+    many = math.prod(sorted_rows.shape[:-1])
     each = total // many
     with e.loop(0, many) as row, e.loop(0, each) as one:
-        at = plus(e, times(e, row.index, each), one.index)
-        origin = times(e, row.index, n)
+        at = e.plus(e.times(row.index, each), one.index)
+        origin = e.times(row.index, n)
         wanted = e.load(e.at(values, at, dtype), dtype)
         # the answer is between low and high; each turn halves what is between
         with e.loop(0, n.bit_length(), carry=[e.index(0), e.index(n)]) as turn:
             low, high = turn.carry
             middle = e.min(e.shr(e.add(low, high), e.index(1)), e.index(n - 1))
-            found = e.load(e.at(rows, plus(e, origin, middle), dtype), dtype)
-            beyond = e.not_(precedes(e, wanted, found)) if right else precedes(e, found, wanted)
+            found = e.load(e.at(rows, e.plus(origin, middle), dtype), dtype)
+            beyond = e.not_(_precedes(e, wanted, found)) if right else _precedes(e, found, wanted)
             beyond = e.and_(beyond, e.lt(low, high))
             turn.next([e.select(beyond, e.add(middle, e.index(1)), low), e.select(beyond, high, middle)])
         e.store(turn.carry[0], e.at(target, at, dtypes.INT64))
@@ -290,5 +279,4 @@ def _search_batch(args: Sequence[Any], batched: Sequence[bool], size: int, right
 
 search: Op = Op(
     "search", "Where each value belongs in sorted rows: before equal elements, or behind them (``right``).", "custom",
-    infer=_search_infer, reference=_search_reference, lower=_lower_search, batch=_search_batch, arity=2,
-    extra={"scratch": lambda sources, right: 0})
+    infer=_search_infer, reference=_search_reference, lower=_lower_search, batch=_search_batch, arity=2)
