@@ -446,7 +446,7 @@ def test_compiled_derivatives_are_reference(family):
 
 # What NumPy has not, or not with these options.
 OWN = frozenset(
-    "argsort argwhere array asarray at bincount flatnonzero full logsumexp nonzero one_hot put_along_axis sort unique "
+    "argsort argwhere array asarray at bincount flatnonzero full logsumexp nonzero put_along_axis sort unique "
     "unique_all unique_counts unique_inverse unique_values".split())
 
 

@@ -32,7 +32,6 @@ CASES = {
     "flatnonzero": (lambda v: cnp.flatnonzero(v > 0, size=4), V),
     "isin": (lambda v: np.isin(np.round(v), [0.0, 1.0]), V),
     "convolve": (lambda v: np.convolve(v, v), V),
-    "one_hot": (lambda i: cnp.one_hot(i, 3), I),
     "choose": (lambda i: np.choose(i % 2, [i, -i]), I),
     "roll": (lambda v, i: np.roll(v, i[0]), V, I),
     "put_along_axis": (lambda v, i: cnp.put_along_axis(v, i, 7.0, axis=0), V, I),

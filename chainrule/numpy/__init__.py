@@ -3,7 +3,7 @@
 They *are* NumPy's functions: on arrays NumPy computes, on traced arrays they record themselves, here as through
 ``import numpy as np``. This namespace shows what there is, and adds what NumPy lacks or cannot hand over:
 ``logsumexp``, ``asarray`` of lists that hold traced numbers, ``full`` of a traced value, out-of-place updates (``at``,
-``put_along_axis``), ``one_hot``, ``sort`` and ``argsort`` with ``descending``, and results whose length only the values
+``put_along_axis``), ``sort`` and ``argsort`` with ``descending``, and results whose length only the values
 decide with a ``size`` (``nonzero``, ``unique``, …) or ``length`` (``bincount``).
 
 Example:
@@ -328,7 +328,7 @@ from chainrule.numpy.sets import (
 )
 from chainrule.numpy.sorting import argsort, sort
 from chainrule.numpy.statistics import bincount
-from chainrule.numpy.updates import at, one_hot, put_along_axis
+from chainrule.numpy.updates import at, put_along_axis
 
 array = asarray
 RULES = (  # imported to register themselves
@@ -357,7 +357,7 @@ __all__ = [
     "matrix_transpose", "matvec", "max", "maximum", "mean", "median", "meshgrid", "min", "minimum", "mod", "modf",
     "moveaxis", "multiply", "nan", "nan_to_num", "nanargmax", "nanargmin", "nancumprod", "nancumsum", "nanmax",
     "nanmean", "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar",
-    "ndarray", "ndim", "negative", "newaxis", "nonzero", "not_equal", "one_hot", "ones", "ones_like", "outer",
+    "ndarray", "ndim", "negative", "newaxis", "nonzero", "not_equal", "ones", "ones_like", "outer",
     "pad", "partition", "percentile", "permute_dims", "pi", "polyval", "positive", "pow", "power", "prod", "ptp",
     "put_along_axis", "quantile", "rad2deg", "radians", "ravel", "ravel_multi_index", "real", "reciprocal",
     "remainder", "repeat", "reshape", "result_type", "right_shift", "rint", "roll", "rollaxis", "rot90", "round",

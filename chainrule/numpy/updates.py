@@ -14,7 +14,7 @@ from chainrule import dtypes
 from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
 from chainrule.graph import user_source
 from chainrule.indexing import checked_indices, index, updated
-from chainrule.numpy.common import array, axis_of, filled, from_last, last, positions, records, reshaped, traced
+from chainrule.numpy.common import array, axis_of, from_last, last, positions, records, reshaped, traced
 from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import Traced, broadcast_shapes, convert, dtype_of, expand
 from chainrule.ops.index import scatter_add, take
@@ -305,28 +305,3 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     for k in range(n - 2, -1, -1):
         result = ew.select(ew.le(a, k), parts[k], result)
     return expand(result, broadcast_shapes(a.shape, result.shape))
-
-
-def one_hot(x: Any, num_classes: int, *, dtype: Any = np.float32, axis: int = -1) -> Any:
-    """1 at the position that each whole number names, 0 elsewhere, along a new axis; all 0 for numbers out of range.
-
-    Args:
-        x: whole numbers.
-        num_classes: the extent of the new axis.
-        dtype: the dtype of the result.
-        axis: where the new axis is.
-
-    Example:
-        >>> from chainrule import numpy as cnp
-        >>> cnp.one_hot([1, 0], 3)
-        array([[0., 1., 0.],
-               [1., 0., 0.]], dtype=float32)
-    """
-    x = array(x)
-    if x.dtype.kind not in "iu":
-        raise ChainruleTypeError.of(f"one_hot of an array of dtype {x.dtype}", "whole numbers",
-                                    "one_hot(x.astype(int), n)")
-    n = len(x.shape)
-    hot = ew.eq(reshaped(x, (*x.shape, 1)), positions(x, (*x.shape, num_classes), n, x.dtype)) \
-        if num_classes else filled(x, (*x.shape, 0), False, dtypes.BOOL)
-    return from_last(convert(hot, np.dtype(dtype)), axis_of(axis, n + 1))
