@@ -40,7 +40,7 @@ from chainrule.graph import Graph
 from chainrule.minimize import minimize
 from chainrule.models import Sequential
 from chainrule.nans import debug_nans
-from chainrule.numpy import where
+from chainrule.numpy import at, where
 from chainrule.random import set_seed
 from chainrule.runtime import jit
 from chainrule.trace import trace
@@ -53,6 +53,7 @@ __all__ = [
     "__version__",
     "activations",
     "associative_scan",
+    "at",
     "check_grads",
     "checkpoint",
     "cond",

@@ -1,4 +1,7 @@
-"""``x[key]`` of a recorded array: NumPy's rules, with integers, slices, ``...``, ``None`` and arrays of integers."""
+"""``x[key]`` of a recorded array, and copies with ``x[key]`` changed.
+
+NumPy's rules, with integers, slices, ``...``, ``None`` and arrays of integers.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,15 @@ from chainrule.graph import user_source
 from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import Traced, broadcast_shapes, expand
 from chainrule.ops.index import take
-from chainrule.ops.structure import flip, reshape, slice_, transpose
+from chainrule.ops.structure import flip, pad, reshape, slice_, transpose
 
 
 @dataclass(frozen=True)
 class _Array:
-    """An array of integers among the keys."""
+    """An array of integers among the keys; it picks from an axis of its own, of extent 1, if it is ``new``."""
 
     indices: Any
+    new: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,9 @@ def _complete(x: Any, keys: list[Any]) -> list[Any]:
     out: list[Any] = []
     axis = 0
     for k in [*keys[:at], *[slice(None)] * (ndim - taken), *keys[at + 1:]]:
-        if isinstance(k, _Mask):
+        if isinstance(k, _Mask) and not k.mask.ndim:  # one bool: all of x, or nothing of it, behind a new axis
+            out.append(_Array(np.zeros(int(k.mask), np.int64), new=True))
+        elif isinstance(k, _Mask):
             extents = x.shape[axis:axis + k.mask.ndim]
             if k.mask.shape != extents:
                 raise ShapeError.of(f"a mask of shape {k.mask.shape} for axes of extents {extents}", "equal shapes", "")
@@ -83,12 +89,17 @@ def _complete(x: Any, keys: list[Any]) -> list[Any]:
     return out
 
 
+def _adds(key: Any) -> bool:
+    """Whether a key stands for a new axis."""
+    return key is None or (isinstance(key, _Array) and key.new)
+
+
 def _basic(x: Any, keys: Sequence[Any]) -> Any:
     """Integers, slices and new axes: a slice, a flip, a reshape. Arrays of integers are left for later (whole axes)."""
     start, stop, step, flipped, shape = [], [], [], [], []
     axis = 0
     for k in keys:
-        if k is None:
+        if _adds(k):
             shape.append(1)
             continue
         extent = x.shape[axis]
@@ -116,25 +127,110 @@ def _basic(x: Any, keys: Sequence[Any]) -> Any:
     return x if x.shape == tuple(shape) else reshape(x, shape=tuple(shape))
 
 
+@dataclass(frozen=True)
+class _Picking:
+    """How arrays of integers pick: axes of ``region`` (what the other keys leave) are moved and become one."""
+
+    order: tuple[int, ...]  # of the region's axes, the picked ones together
+    moved: tuple[int, ...]  # the region's shape in that order
+    merged: tuple[int, ...]  # the same with the picked axes as one
+    axis: int  # that one
+    indices: Any  # positions along it
+
+    @staticmethod
+    def of(region: Any, keys: list[Any]) -> _Picking:
+        places = [i for i, k in enumerate(keys) if isinstance(k, _Array)]
+        indices = [checked_indices(keys[i].indices, region.shape[i], i) for i in places]
+        picked = broadcast_shapes(*(i.shape for i in indices))
+        together = places == list(range(places[0], places[-1] + 1))
+        rest = [i for i in range(len(keys)) if i not in places]
+        at = places[0] if together else 0  # NumPy puts axes picked apart from each other first
+        order = (*rest[:at], *places, *rest[at:])
+        moved = tuple(region.shape[i] for i in order)
+        extents = moved[at:at + len(places)]
+        flat = expand(indices[0], picked)
+        for position, extent in zip(indices[1:], extents[1:], strict=True):
+            flat = ew.add(ew.mul(flat, extent), position)
+        return _Picking(order, moved, (*moved[:at], math.prod(extents), *moved[at + len(places):]), at, flat)
+
+    def merge(self, region: Any) -> Any:
+        return _reshaped(_transposed(region, self.order), self.merged)
+
+    def unmerge(self, x: Any) -> Any:
+        return _transposed(_reshaped(x, self.moved), [self.order.index(i) for i in range(len(self.order))])
+
+
 def _advanced(x: Any, keys: list[Any]) -> Any:
     """Arrays of integers: the axes they index become one, and one ``take`` picks from it."""
-    keys = [_Array(np.asarray(k)) if isinstance(k, int) else k for k in keys]
-    places = [i for i, k in enumerate(keys) if isinstance(k, _Array)]
-    x = _basic(x, keys)  # None has become an axis of extent 1: from here on, one axis for each key
-    indices = [checked_indices(keys[i].indices, x.shape[i], i) for i in places]
-    picked = broadcast_shapes(*(i.shape for i in indices))
-    together = places == list(range(places[0], places[-1] + 1))
-    if not together:  # then NumPy puts the picked axes first
-        rest = [i for i in range(len(keys)) if i not in places]
-        x = transpose(x, axes=(*places, *rest))
-        places = list(range(len(places)))
-    lead, extents, tail = x.shape[:places[0]], x.shape[places[0]:places[-1] + 1], x.shape[places[-1] + 1:]
-    if len(places) > 1:
-        x = reshape(x, shape=(*lead, math.prod(extents), *tail))
-    flat = expand(indices[0], picked)
-    for position, extent in zip(indices[1:], extents[1:], strict=True):
-        flat = ew.add(ew.mul(flat, extent), position)
-    return take(x, flat, axis=len(lead))
+    keys = _with_arrays(keys)
+    region = _basic(x, keys)  # None has become an axis of extent 1: from here on, one axis for each key
+    pick = _Picking.of(region, keys)
+    return take(pick.merge(region), pick.indices, axis=pick.axis)
+
+
+def _with_arrays(keys: list[Any]) -> list[Any]:
+    """Integers beside arrays of integers are such arrays."""
+    return [_Array(np.asarray(k)) if isinstance(k, int) else k for k in keys]
+
+
+def _reshaped(x: Any, shape: tuple[int, ...]) -> Any:
+    return x if x.shape == tuple(shape) else reshape(x, shape=tuple(shape))
+
+
+def _transposed(x: Any, axes: Sequence[int]) -> Any:
+    return x if tuple(axes) == tuple(range(len(x.shape))) else transpose(x, axes=tuple(axes))
+
+
+# ---------------------------------------------------------------- updates
+
+
+def updated(x: Any, key: Any, plain: Any, picked: Any) -> Any:
+    """A copy of ``x`` in which ``x[key]`` is changed.
+
+    Without arrays of integers in ``key``, what is there becomes ``plain(x[key])``. With them,
+    ``picked(a, indices, axis)`` gives the new ``a``, an array in which ``indices`` along ``axis`` pick what ``key``
+    picks of ``x``.
+    """
+    keys = _complete(x, [k for given in (key if isinstance(key, tuple) else (key,)) for k in _plain(given)])
+    if not any(isinstance(k, _Array) for k in keys):
+        return _put(x, keys, plain(_basic(x, keys)))
+    keys = _with_arrays(keys)
+    region = _basic(x, keys)
+    pick = _Picking.of(region, keys)
+    return _put(x, keys, pick.unmerge(picked(pick.merge(region), pick.indices, pick.axis)))
+
+
+def _put(x: Any, keys: Sequence[Any], new: Any) -> Any:
+    """``x`` with ``new`` as the region that integers, slices and new axes select: undoes :func:`_basic`."""
+    axes: list[range] = []
+    flipped: list[int] = []
+    for k, extent in zip((k for k in keys if not _adds(k)), x.shape, strict=True):
+        positions = range(extent)
+        if isinstance(k, slice):
+            positions = range(*k.indices(extent))
+            if positions.step < 0:
+                flipped.append(len(axes))
+                positions = positions[::-1]
+        elif isinstance(k, int):
+            positions = range(k % extent, k % extent + 1)
+        axes.append(positions)
+    new = _reshaped(new, tuple(len(p) for p in axes))
+    if flipped:
+        new = flip(new, axes=tuple(flipped))
+    if new.shape == x.shape:
+        return new
+    if math.prod(new.shape) == 0:
+        return ew.copy(x)
+    here: Any = None
+    for axis, (p, extent) in enumerate(zip(axes, x.shape, strict=True)):
+        if len(p) == extent:
+            continue
+        inside = np.zeros(extent, np.bool_)
+        inside[p.start:p.stop:p.step] = True
+        along = inside.reshape([-1 if i == axis else 1 for i in range(len(x.shape))])
+        here = along if here is None else ew.bit_and(here, along)
+    spread = pad(new, shape=x.shape, start=tuple(p.start for p in axes), step=tuple(p.step for p in axes))
+    return ew.select(here, spread, x)
 
 
 def checked_indices(indices: Any, extent: int, axis: int) -> Any:

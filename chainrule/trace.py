@@ -190,7 +190,7 @@ class Tracer(Traced):
     def __setitem__(self, key: Any, value: Any) -> None:
         raise ChainruleTypeError.of(
             f"a traced array cannot be changed in place{_where()}", "a new array",
-            "x = np.where(mask, value, x)   # or build it with np.concatenate / np.stack")
+            "x = cr.at(x, key).set(value)   # or np.where, np.concatenate, np.stack")
 
     def astype(self, dtype: Any) -> Any:
         return ew.cast(self, dtype=np.dtype(dtype))
@@ -214,7 +214,7 @@ class Tracer(Traced):
 
 _METHODS = frozenset((
     "sum mean max min prod all any var std argmax argmin dot transpose ravel squeeze swapaxes clip cumsum cumprod take "
-    "repeat round trace diagonal").split())
+    "repeat round trace diagonal ptp argsort argpartition searchsorted nonzero choose compress").split())
 
 
 class _Method:

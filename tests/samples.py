@@ -47,7 +47,8 @@ NO_DERIVATIVE = {
     "after": "tested in test_custom.py", "pulled": "is transposed only: tested in test_custom.py",
     "stop_gradient": "taken as constant on purpose", "poll": "a flag of another thread",
     "threefry": "whole numbers only", "log_gamma_path": "the quantile follows, not the value",
-    "shuffled": "whole numbers only",
+    "shuffled": "whole numbers only", "argsort": "the result is whole numbers",
+    "search": "the result is whole numbers",
     "lu": "taken from the matrix by what uses the factors", "pinv_of": "that of another array (test_linalg.py)",
     "symmetric_of": "that of another array (test_linalg.py)", "lu_slogdet": "two results (test_linalg.py)",
     "qr": "two results (test_linalg.py)", "eigh": "two results (test_linalg.py)",
@@ -206,6 +207,49 @@ def _scatter(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
     yield Sample((draw(rng, (3, n, 2), dtype), rng.integers(0, 4, n).astype(np.int32)), {"axis": 1, "extent": 4}, (0,))
 
 
+def _sort(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    for shape in ((n,), (3, n), (2, n, 5)):
+        x = draw(rng, shape, dtype)
+        for descending in (False, True):
+            yield Sample((x,), {"descending": descending}, (0,))
+        if dtype in FLOATS:
+            hard = rng.choice(np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1.0]), shape)
+            x = np.where(rng.random(shape) < 0.3, hard, x).astype(dtype)
+            yield Sample((x,), {"descending": bool(n % 2)})
+
+
+def _search(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    row = np.sort(draw(rng, n, dtype))
+    values = np.concatenate([row[::2], draw(rng, 9, dtype)])
+    if dtype in FLOATS:
+        values[-3:] = np.nan, np.inf, -0.0
+    for right in (False, True):
+        yield Sample((row, values), {"right": right})
+        yield Sample((row, draw(rng, (2, n), dtype)), {"right": right})
+        yield Sample((np.sort(draw(rng, (2, 3, n), dtype), -1), draw(rng, (2, 3, 4), dtype)), {"right": right})
+
+
+def _cumsum(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    for shape, axis in (((n,), 0), ((3, n), 1), ((n, 5), 0), ((2, n, 19), 1)):
+        for reverse in (False, True):
+            yield Sample((draw(rng, shape, dtype),), {"axis": axis, "reverse": reverse}, (0,))
+
+
+def _recurrence(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    for sample in _cumsum(rng, n, dtype):
+        factors = draw(rng, sample.args[0].shape, dtype, -1.2, 1.2)
+        yield Sample((factors, *sample.args), sample.params, (0, 1))
+
+
+def _combined(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    for sample in _scatter(rng, n, dtype):
+        for combine in ("mul", "max", "min"):
+            yield Sample(sample.args, {**sample.params, "combine": combine}, (0,) if combine == "mul" else ())
+    for combine in ("max", "min"):  # no cell is left infinite
+        indices = np.concatenate([np.arange(4), rng.integers(0, 4, n)])
+        yield Sample((draw(rng, (2, n + 4, 21), dtype), indices), {"axis": 1, "extent": 4, "combine": combine}, (0,))
+
+
 def _shuffled(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
     yield Sample((rng.integers(0, 2**32, n, dtype=np.uint32),))
 
@@ -251,7 +295,8 @@ STRUCTURED: dict[str, Maker] = {
     "select": _select, "cast": _cast, "sum": _reduce, "prod": _reduce, "all": _reduce, "any": _reduce, "max": _extreme,
     "min": _extreme, "contract": _contract, "broadcast": _broadcast, "reshape": _reshape, "transpose": _transpose,
     "slice": _slice, "flip": _flip, "pad": _pad, "concatenate": _concatenate, "take": _take, "scatter_add": _scatter,
-    "shuffled": _shuffled, "threefry": _threefry}
+    "shuffled": _shuffled, "threefry": _threefry, "sort": _sort, "argsort": _sort, "search": _search,
+    "cumsum": _cumsum, "recurrence": _recurrence, "scatter": _combined}
 
 
 def slack(op: Op, sample: Sample, dtype: str) -> float:
@@ -260,10 +305,10 @@ def slack(op: Op, sample: Sample, dtype: str) -> float:
         n = sample.args[0].shape[-1]
         return 16 * max(n, 1) * float(np.finfo(dtype).eps) * float(np.max(np.abs(op.reference(
             *sample.args, **sample.params)), initial=0))
-    if op.name not in ("sum", "prod", "contract", "scatter_add") or dtype not in FLOATS:
+    if op.name not in ("sum", "prod", "contract", "scatter_add", "recurrence") or dtype not in FLOATS:
         return 0.0
     eps = dtypes.finfo(dtypes.widened(np.dtype(dtype))).eps
-    if op.name == "prod":
+    if op.name in ("prod", "recurrence"):
         return 40 * eps * float(np.max(np.abs(op.reference(*sample.args, **sample.params)), initial=0))
     sizes = [np.abs(a) if dtypes.is_float(a.dtype) else a for a in sample.args]
     return 4 * eps * float(np.max(op.reference(*sizes, **sample.params), initial=0))

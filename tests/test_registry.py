@@ -26,6 +26,9 @@ from samples import (
 from support import assert_same, reference
 
 import chainrule.numpy
+import chainrule.ops.running
+import chainrule.ops.scatter
+import chainrule.ops.sort
 import chainrule.random  # noqa: F401
 from chainrule import runtime
 from chainrule.autodiff import vjp

@@ -58,9 +58,9 @@ def schedule(nest: Nest, machine: Machine, effort: Effort = FAST) -> Schedule:
     """The schedule of a nest on a machine."""
     found = affines(nest)
     outer, inner = _bands(nest.axes, found), _bands(nest.reduce_axes, found)
-    adding = [store.access.at for store in nest.stores if store.accumulate]
-    barred = {a for at in adding for _, e in at.dynamic for a in depends(e)}
-    barred |= {a for at in adding for a in nest.axes if at.stride(a) == 0}  # lanes would add to one place
+    # lanes must not add to one element: not where positions are looked up, nor where they are all the same
+    barred = {a for store in nest.stores if store.accumulate for a in nest.axes if not store.access.at.stride(a)}
+    barred |= {a for store in nest.stores if store.accumulate for _, e in store.access.at.dynamic for a in depends(e)}
     vector = _vector(nest, [b for b in (*outer, *inner) if b.extent > 1 and not barred & set(b.axes)])
     width = max([store.value.dtype.itemsize for store in nest.stores] + (
         [nest.body.dtype.itemsize] if nest.body is not None else []), default=4)

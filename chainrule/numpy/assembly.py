@@ -209,10 +209,14 @@ def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
 
 @records(np.roll)
 def roll(a: Any, shift: Any, axis: Any = None) -> Any:
-    """The elements moved along axes, those that leave at the end coming back at the start."""
+    """The elements moved along axes, those that leave at the end coming back at the start. One shift may be traced."""
     a = array(a)
     if axis is None:
         return reshaped(roll(ravel(a), shift, 0), a.shape)
+    if isinstance(shift, Traced):
+        where = axis_of(axis, len(a.shape))
+        n = a.shape[where]
+        return take(a, ew.remainder(ew.sub(np.arange(n), shift), n), axis=where) if n else a
     shifts, axes = np.broadcast_arrays(np.atleast_1d(shift), np.atleast_1d(axis))
     for by, along in zip(shifts, axes, strict=True):
         where = axis_of(along, len(a.shape))
@@ -280,6 +284,22 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
 
 
 @records(np.ediff1d)
-def ediff1d(ary: Any) -> Any:
-    """Differences of neighbouring elements."""
-    return diff(ravel(ary))
+def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
+    """Differences of neighbouring elements, on request between other elements."""
+    parts = [diff(ravel(ary))]
+    dtype = parts[0].dtype
+    parts = [*([] if to_begin is None else [to_begin]), *parts, *([] if to_end is None else [to_end])]
+    return joined([ravel(array(p)) for p in parts], 0, dtype)
+
+
+@records(np.delete)
+def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
+    """The array without the entries of an axis at plain (not traced) positions."""
+    a = array(arr)
+    if axis is None:
+        a, axis = ravel(a), 0
+    axis = axis_of(axis, len(a.shape))
+    if isinstance(obj, Traced):
+        raise ArgumentError.of("the shape of np.delete would depend on traced positions", "plain integers",
+                               "np.delete(x, 0)")
+    return take(a, np.delete(np.arange(a.shape[axis]), obj), axis=axis)

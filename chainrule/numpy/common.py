@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.errors import ChainruleTypeError
+from chainrule.graph import user_source
 from chainrule.ops import structure
 from chainrule.ops.declare import Traced, constant_node, make
 from chainrule.ops.index import iota
@@ -31,6 +33,19 @@ def records(*functions: Any) -> Callable[[Rule], Rule]:
 def array(x: Any) -> Any:
     """An argument as an array: traced, or of NumPy."""
     return x if isinstance(x, Traced) else np.asarray(x)
+
+
+def traced(*args: Any) -> bool:
+    """Whether any of the arguments is being recorded."""
+    return any(isinstance(a, Traced) for a in args)
+
+
+def depends_on_values(what: str, corrected: str) -> ChainruleTypeError:
+    """The error for a result whose shape only the values decide, and so cannot be recorded."""
+    source = user_source()
+    where = f" (line {source.line} of {source.file})" if source else ""
+    return ChainruleTypeError.of(f"the shape of {what} depends on the values of a traced array{where}",
+                                 "a result of a known shape", corrected)
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
@@ -87,3 +102,15 @@ def positions(like: Any, shape: Sequence[int], axis: int, dtype: Any = np.int64)
     """0, 1, 2, … along ``axis`` of an array of ``shape``: traced if ``like`` is, and computed, not stored."""
     params = {"shape": tuple(shape), "dtype": np.dtype(dtype), "axis": axis}
     return type(like)(make(iota, (), params)) if isinstance(like, Traced) else iota.reference(**params)
+
+
+def last(x: Any, axis: int) -> Any:
+    """``x`` with one axis (counted from the front) moved to the end."""
+    return transposed(x, [i for i in range(len(x.shape)) if i != axis] + [axis])
+
+
+def from_last(x: Any, axis: int) -> Any:
+    """``x`` with the last axis moved to ``axis``: undoes :func:`last`."""
+    order = list(range(len(x.shape) - 1))
+    order.insert(axis, len(order))
+    return transposed(x, order)

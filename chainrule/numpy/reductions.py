@@ -23,6 +23,8 @@ from chainrule.numpy.common import (
 from chainrule.ops import elementwise as ew
 from chainrule.ops import reduce
 from chainrule.ops.declare import Op, convert, expand
+from chainrule.ops.running import cumsum as cumsum_op
+from chainrule.ops.running import running_product
 from chainrule.ops.structure import concatenate
 from chainrule.trace import no_out
 
@@ -225,6 +227,18 @@ def nanprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdi
     return prod(_nan_ignored(a, 1.0), axis, dtype, out, keepdims)
 
 
+@records(np.nancumsum)
+def nancumsum(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) -> Any:
+    """Running sums along an axis, NaN counting as 0."""
+    return cumsum(_nan_ignored(a, 0.0), axis, dtype, out)
+
+
+@records(np.nancumprod)
+def nancumprod(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) -> Any:
+    """Running products along an axis, NaN counting as 1."""
+    return cumprod(_nan_ignored(a, 1.0), axis, dtype, out)
+
+
 @records(np.nanmean)
 def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
     """The average of the elements that are not NaN."""
@@ -242,6 +256,31 @@ def nanmax(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) ->
 def nanmin(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
     """The smallest element that is not NaN."""
     return _nan_extreme(a, axis, out, keepdims, min_, np.inf)
+
+
+@records(np.nanvar)
+def nanvar(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: bool = False, *,
+           mean: Any = None, correction: float | None = None) -> Any:
+    """The average square distance from the mean, of the elements that are not NaN."""
+    no_out("np.nanvar", out)
+    a = _floats(array(a), dtype)
+    there = ew.eq(a, a)
+    n = sum_(convert(there, a.dtype), axis, keepdims=True)
+    if mean is None:
+        mean = ew.div(nansum(a, axis, keepdims=True), n)
+    distance = ew.select(there, ew.sub(ew.select(there, a, 0.0), mean), 0.0)
+    axes = axes_of(axis, len(a.shape))
+    free = ew.sub(n, float(ddof if correction is None else correction))
+    total = reduced(reduce.sum_, ew.mul(distance, distance), axes, True)
+    result = ew.select(ew.gt(free, 0.0), ew.div(total, free), np.nan)
+    return result if keepdims else reshaped(result, tuple(n for i, n in enumerate(a.shape) if i not in axes))
+
+
+@records(np.nanstd)
+def nanstd(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: bool = False, *,
+           mean: Any = None, correction: float | None = None) -> Any:
+    """The square root of the variance of the elements that are not NaN."""
+    return ew.sqrt(nanvar(a, axis, dtype, out, ddof, keepdims, mean=mean, correction=correction))
 
 
 def _nan_extreme(a: Any, axis: Any, out: Any, keepdims: bool, extreme: Any, instead: float) -> Any:
@@ -285,16 +324,26 @@ def argmin(a: Any, axis: int | None = None, out: Any = None, *, keepdims: bool =
     return _position(reduce.min_, a, axis, keepdims)
 
 
+@records(np.nanargmax)
+def nanargmax(a: Any, axis: int | None = None, out: Any = None, *, keepdims: bool = False) -> Any:
+    """The position of the first largest element that is not NaN; 0 where all are (NumPy raises an error)."""
+    return argmax(_nan_ignored(a, -np.inf), axis, out, keepdims=keepdims)
+
+
+@records(np.nanargmin)
+def nanargmin(a: Any, axis: int | None = None, out: Any = None, *, keepdims: bool = False) -> Any:
+    """The position of the first smallest element that is not NaN; 0 where all are (NumPy raises an error)."""
+    return argmin(_nan_ignored(a, np.inf), axis, out, keepdims=keepdims)
+
+
 # ---------------------------------------------------------------- running sums
 
 
-def _running(pair: Op, neutral: float, a: Any, axis: Any) -> Any:
+def _running(pair: Op, neutral: float, a: Any, axis: int) -> Any:
     """Combine each element with all before it: log2(n) rounds, each reaching twice as far back.
 
     Source: Hillis and Steele, "Data parallel algorithms", Communications of the ACM 29 (1986).
     """
-    if axis is None:
-        a, axis = reshaped(a, (count(a.shape, range(len(a.shape))),)), 0
     axis = axis_of(axis, len(a.shape))
     n, reach = a.shape[axis], 1
     while reach < n:
@@ -304,20 +353,28 @@ def _running(pair: Op, neutral: float, a: Any, axis: Any) -> Any:
     return a
 
 
+def _along(a: Any, axis: int | None, dtype: Any) -> tuple[Any, int]:
+    """The array in the dtype to accumulate in, and the axis; None is that of all elements as one row."""
+    a = array(a)
+    a = convert(a, _accumulator(a.dtype, dtype))
+    if axis is None:
+        return reshaped(a, (count(a.shape, range(len(a.shape))),)), 0
+    return a, axis_of(axis, len(a.shape))
+
+
 @records(np.cumsum, (np.add, "accumulate"))
 def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) -> Any:
     """Running sums along an axis."""
     no_out("np.cumsum", out)
-    a = array(a)
-    return _running(ew.add, 0, convert(a, _accumulator(a.dtype, dtype)), axis)
+    a, axis = _along(a, axis, dtype)
+    return cumsum_op(a, axis=axis, reverse=False)
 
 
 @records(np.cumprod, (np.multiply, "accumulate"))
 def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) -> Any:
     """Running products along an axis."""
     no_out("np.cumprod", out)
-    a = array(a)
-    return _running(ew.mul, 1, convert(a, _accumulator(a.dtype, dtype)), axis)
+    return running_product(*_along(a, axis, dtype))
 
 
 def _cumulative(running: Any, neutral: float, x: Any, axis: int | None, dtype: Any, include_initial: bool) -> Any:

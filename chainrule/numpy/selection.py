@@ -118,6 +118,35 @@ def triu(m: Any, k: int = 0) -> Any:
     return ew.select(_triangle(m, k - 1), np.zeros((), m.dtype), m)
 
 
+@records(np.tril_indices_from)
+def tril_indices_from(arr: Any, k: int = 0) -> tuple[Any, ...]:
+    """The positions of the lower triangle of a matrix."""
+    return np.tril_indices(arr.shape[-2], k, arr.shape[-1])
+
+
+@records(np.triu_indices_from)
+def triu_indices_from(arr: Any, k: int = 0) -> tuple[Any, ...]:
+    """The positions of the upper triangle of a matrix."""
+    return np.triu_indices(arr.shape[-2], k, arr.shape[-1])
+
+
+@records(np.diag_indices_from)
+def diag_indices_from(arr: Any) -> tuple[Any, ...]:
+    """The positions of the diagonal of an array whose axes have one extent."""
+    return np.diag_indices_from(np.broadcast_to(np.int8(0), arr.shape))
+
+
+@records(np.unravel_index)
+def unravel_index(indices: Any, shape: Any, order: str = "C") -> tuple[Any, ...]:
+    """The positions along each axis of elements that are counted in row-major order (or column-major, ``"F"``)."""
+    extents = (int(shape),) if isinstance(shape, int | np.integer) else tuple(int(n) for n in shape)
+    rest, out = array(indices), []
+    for extent in reversed(extents) if order == "C" else extents:
+        out.append(ew.remainder(rest, extent))
+        rest = ew.floor_divide(rest, extent)
+    return tuple(reversed(out)) if order == "C" else tuple(out)
+
+
 def _square(m: Any) -> Any:
     m = array(m)
     return m if len(m.shape) != 1 else expand(m, (m.shape[0], m.shape[0]))

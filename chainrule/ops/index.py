@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from chainrule import dtypes
+from chainrule.dtypes import INT64
 from chainrule.errors import ChainruleTypeError
 from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import Op, leading, widened
@@ -26,9 +28,10 @@ def _take_infer(x: Any, indices: Any, axis: int) -> Any:
     return (*x[0][:axis], *indices[0], *x[0][axis + 1:]), x[1]
 
 
-def _flat_batch(indices: Any, batched: bool, size: int, extent: int) -> Any:
+def flat_batch(indices: Any, batched: bool, size: int, extent: int) -> Any:
     """Indices into the batch axis and an axis of ``extent`` taken as one."""
-    picked = ew.minimum(ew.maximum(leading(indices, batched, size), 0), extent - 1)
+    wide = ew.cast(leading(indices, batched, size), dtype=INT64)  # small integers would not hold size·extent
+    picked = ew.minimum(ew.maximum(wide, 0), extent - 1)
     first = ew.mul(iota.reference((size,), picked.dtype, 0), extent)
     return ew.add(picked, first.reshape(size, *(1 for _ in picked.shape[1:])))
 
@@ -44,7 +47,7 @@ def _take_batch(args: Any, batched: Any, size: int, axis: int) -> Any:
     n, extent = len(x.shape), x.shape[axis + 1]
     rest = [i for i in range(1, n) if i != axis + 1]
     rows = reshape(transpose(x, axes=(0, axis + 1, *rest)), shape=(size * extent, *(x.shape[i] for i in rest)))
-    out = take(rows, _flat_batch(indices, True, size, extent), axis=0)
+    out = take(rows, flat_batch(indices, True, size, extent), axis=0)
     picked = len(indices.shape)  # (size, *picked, *rest): the axes before ``axis`` go back to their place
     before = range(picked, picked + axis)
     order = (0, *before, *range(1, picked), *range(picked + axis, len(out.shape)))
@@ -72,20 +75,25 @@ def _scatter_reference(x: Any, indices: Any, axis: int, extent: int) -> Any:
         return out.astype(x.dtype, copy=False)
 
 
-def _scatter_batch(args: Any, batched: Any, size: int, axis: int, extent: int) -> Any:
-    x, indices = leading(args[0], batched[0], size), args[1]
-    if not batched[1]:
-        return scatter_add(x, indices, axis=axis + 1, extent=extent)
-    picked = len(indices.shape) - 1
-    before = range(1, 1 + axis)
-    order = (0, *range(1 + axis, 1 + axis + picked), *before, *range(1 + axis + picked, len(x.shape)))
-    rows = scatter_add(transpose(x, axes=order), _flat_batch(indices, True, size, extent), axis=0, extent=size * extent)
-    out = reshape(rows, shape=(size, extent, *rows.shape[1:]))
-    return transpose(out, axes=(0, *range(2, 2 + axis), 1, *range(2 + axis, len(out.shape))))
+def scatter_batch(op: Callable[[], Op]) -> Callable[..., Any]:
+    """The batch rule of an operation that combines entries at positions of an axis."""
+    def rule(args: Any, batched: Any, size: int, axis: int, extent: int, **params: Any) -> Any:
+        x, indices = leading(args[0], batched[0], size), args[1]
+        if not batched[1]:
+            return op()(x, indices, axis=axis + 1, extent=extent, **params)
+        picked = len(indices.shape) - 1
+        before = range(1, 1 + axis)
+        order = (0, *range(1 + axis, 1 + axis + picked), *before, *range(1 + axis + picked, len(x.shape)))
+        rows = op()(transpose(x, axes=order), flat_batch(indices, True, size, extent), axis=0, extent=size * extent,
+                    **params)
+        out = reshape(rows, shape=(size, extent, *rows.shape[1:]))
+        return transpose(out, axes=(0, *range(2, 2 + axis), 1, *range(2 + axis, len(out.shape))))
+    return rule
 
 
 scatter_add: Op = Op(
     "scatter_add", "Zeros with the entries added along ``axis`` at integer indices: the transpose of ``take``.",
     "scatter_add", infer=_scatter_infer, reference=_scatter_reference,
     jvp=lambda t, x, out, **p: None if t[0] is None else scatter_add(t[0], x[1], **p),
-    transpose=lambda ct, x, axis, extent: [take(ct, x[1], axis=axis), None], arity=2, batch=_scatter_batch)
+    transpose=lambda ct, x, axis, extent: [take(ct, x[1], axis=axis), None], arity=2,
+    batch=scatter_batch(lambda: scatter_add))
