@@ -53,7 +53,8 @@ NO_DERIVATIVE = {
     "symmetric_of": "that of another array (test_linalg.py)", "lu_slogdet": "two results (test_linalg.py)",
     "qr": "two results (test_linalg.py)", "eigh": "two results (test_linalg.py)",
     "svd": "three results (test_linalg.py)"}
-DTYPES = {"threefry": ("uint32",), "shuffled": ("uint32",)}
+DTYPES = {"threefry": ("uint32",), "shuffled": ("uint32",),
+          **dict.fromkeys("cholesky triangular_solve lu_solve pinv_of symmetric_of".split(), ("float32", "float64"))}
 
 
 @dataclass(frozen=True)
@@ -347,7 +348,7 @@ def _reverse_rule(x: Any) -> Any:
 
 def _matrix(x: Any) -> Any:
     """A square matrix, far from singular, with eigenvalues and singular values apart, made of one axis of numbers."""
-    x = x.astype(x.dtype if x.dtype.kind == "f" else np.float64)
+    x = x.astype(x.dtype if x.dtype in (np.float32, np.float64) else np.float64)
     i = np.arange(x.shape[0])
     fixed = np.sin(i[:, None] * 3 + i * i) / 3 + np.diag(i + 2.0)
     return x[:, None] / 100 + fixed.astype(x.dtype)

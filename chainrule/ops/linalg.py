@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.dtypes import FLOAT32, FLOAT64, INT64
 from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
 from chainrule.ops import elementwise as ew
 from chainrule.ops import factor_kernels, spectral_kernels
@@ -21,8 +22,6 @@ from chainrule.ops.index import iota
 from chainrule.ops.reduce import sum_
 from chainrule.ops.scan import project
 from chainrule.ops.structure import broadcast, slice_, transpose
-
-INT64 = np.dtype(np.int64)
 
 # ---------------------------------------------------------------- matrices in the last two axes
 
@@ -99,7 +98,7 @@ def _matrix(name: str, x: Any) -> Any:
     shape, dtype = x
     if len(shape) < 2:
         raise ShapeError.of(f"{name} got an array of shape {shape}", "matrices in the last two axes", "x[None, :]")
-    if dtype.kind != "f":
+    if dtype not in (FLOAT32, FLOAT64):
         raise ChainruleTypeError.of(f"{name} got an array of dtype {dtype}", "float32 or float64",
                                     "x.astype(np.float64)")
     return x
