@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,10 +19,12 @@ from chainrule.graph import Graph
 from chainrule.llvm.emit import emit_program
 from chainrule.llvm.jit import Loaded, assembly, emit_object, host, optimize
 from chainrule.ops.declare import OBSERVER, Traced
+from chainrule.signatures import Request, Signature
 from chainrule.trace import as_array, record
 from chainrule.tracebacks import public, shorten
 
 ALIGN = 64
+_MANY = 100  # signatures of one function that deserve a word
 _ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 
 
@@ -192,85 +195,99 @@ class Watched(Bound):
 class Jitted:
     """What :func:`jit` returns: call it like the function it was made from."""
 
-    def __init__(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> None:
+    def __init__(self, function: Callable[..., Any], donate: tuple[int, ...] = (),
+                 static_argnames: str | Sequence[str] = ()) -> None:
         self.function, self.donate = function, tuple(donate)
+        self._signature = Signature(function, static_argnames)
         self._programs: dict[Any, Compiled] = {}
         self.__name__ = f"jit({getattr(function, '__name__', 'function')})"
         self.__wrapped__ = function
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **options: Any) -> Any:
         """Run compiled; inside another recording, become part of it."""
         try:
-            leaves, structure = tree.flatten(args)
+            request = self._signature.split(args, options)
+            leaves, structure = tree.flatten(request.args)
             if any(isinstance(leaf, Traced) for leaf in leaves):
-                return self.function(*args)
-            return self._compiled(leaves, structure, args)(leaves)
+                return self.function(*args, **options)
+            return self._compiled(leaves, structure, request)(leaves)
         except Exception as error:  # costs nothing where there is none, as a decorator would
             shorten(error)
             raise
 
-    def _compiled(self, leaves: list[Any], structure: tree.Structure, args: tuple[Any, ...]) -> Compiled:
+    def _compiled(self, leaves: list[Any], structure: tree.Structure, request: Request) -> Compiled:
         arrays = [as_array(leaf) for leaf in leaves]
         weak = [type(leaf) in dtypes.PYTHON for leaf in leaves]
-        key = (structure, tuple((a.shape, a.dtype, w) for a, w in zip(arrays, weak, strict=True)))
+        key = (structure, request.key, tuple((a.shape, a.dtype, w) for a, w in zip(arrays, weak, strict=True)))
         known = self._programs.get(key)
         if known is None:
-            known = self._programs[key] = Compiled(self.function, args, self.donate)
+            known = self._programs[key] = Compiled(request.function, request.args, self._donated(request))
+            if len(self._programs) == _MANY:
+                latest = ", ".join(f"{a.dtype.name}{list(a.shape)}" for a in arrays)
+                warnings.warn(f"{self.__name__} has been compiled for {_MANY} signatures, the latest with {latest}: each "
+                              "shape is a program of its own. Pad arrays to a few shapes.", stacklevel=3)
         return known
 
+    def _donated(self, request: Request) -> tuple[int, ...]:
+        return tuple(k for k, place in enumerate(request.places) if place in self.donate)
+
     @public
-    def compile(self, *args: Any) -> Compiled:
+    def compile(self, *args: Any, **options: Any) -> Compiled:
         """The compiled function for arguments like these."""
-        leaves, structure = tree.flatten(args)
-        return self._compiled(leaves, structure, args)
+        request = self._signature.split(args, options)
+        return self._compiled(*tree.flatten(request.args), request)
 
     @public
-    def bind(self, *args: Any) -> Bound:
+    def bind(self, *args: Any, **options: Any) -> Bound:
         """Tie the compiled function to these very arrays: see :class:`Bound`."""
-        return self.compile(*args).bind(tree.flatten(args)[0])
+        return self.compile(*args, **options).bind(tree.flatten(self._signature.split(args, options).args)[0])
 
     @public
-    def graph(self, *args: Any) -> Graph:
+    def graph(self, *args: Any, **options: Any) -> Graph:
         """The recorded graph for arguments like these."""
-        return record(self.function, args)[0]
+        request = self._signature.split(args, options)
+        return record(request.function, request.args)[0]
 
     @public
-    def stage(self, stage: str, *args: Any) -> str:
+    def stage(self, stage: str, *args: Any, **options: Any) -> str:
         """The text of one stage for arguments like these: ``graph``, ``loops``, ``llvm`` or ``asm``."""
-        if stage not in ("graph", "loops", "llvm", "asm"):
-            raise ArgumentError.of(f"unknown stage {stage!r}", "graph, loops, llvm or asm", "f.show('loops', x)")
-        graph = self.graph(*args)
-        if stage == "graph":
-            return graph.text(sources=True)
-        program: Program = build(graph, _pairs(graph, args, self.donate))
-        if stage == "loops":
-            return str(program)
-        module: ir.Module = emit_program(program, host())[0]
-        parsed = optimize(module, host())
-        return str(parsed) if stage == "llvm" else assembly(parsed, host())
+        request = self._signature.split(args, options)
+        graph = record(request.function, request.args)[0]
+        return _staged(stage, graph, _pairs(graph, request.args, self._donated(request)))
 
     @public
-    def show(self, stage: str, *args: Any) -> None:
+    def show(self, stage: str, *args: Any, **options: Any) -> None:
         """Print one stage of compilation for arguments like these; without arguments, for those of the last call.
 
         Args:
             stage: ``graph``, ``loops``, ``llvm`` or ``asm``.
             args: example arguments.
+            options: example arguments by name.
         """
-        if not args and not self._programs:
+        if not args and not options and not self._programs:
             raise ArgumentError.of(f"nothing to show: {self.__name__} has not been called yet", "example arguments",
                                    f"f.show({stage!r}, np.ones(3))")
-        print(self.stage(stage, *args) if args else self._last(stage))
-
-    def _last(self, stage: str) -> str:
-        compiled = next(reversed(self._programs.values()))
-        zeros = [np.zeros(i.shape, i.dtype).item() if i.weak else np.zeros(i.shape, i.dtype)
-                 for i in compiled.graph.inputs]
-        structure = next(reversed(self._programs))[0]
-        return self.stage(stage, *tree.unflatten(structure, zeros))
+        if args or options:
+            print(self.stage(stage, *args, **options))
+        else:
+            last = next(reversed(self._programs.values()))
+            print(_staged(stage, last.graph, last.donated))
 
     def __repr__(self) -> str:
         return f"<{self.__name__}, compiled for {len(self._programs)} signature{'s' * (len(self._programs) != 1)}>"
+
+
+def _staged(stage: str, graph: Graph, donated: Sequence[tuple[int, int]]) -> str:
+    if stage not in ("graph", "loops", "llvm", "asm"):
+        raise ArgumentError.of(f"unknown stage {stage!r}", "graph, loops, llvm or asm", "f.show('loops', x)")
+    if stage == "graph":
+        return graph.text(sources=True)
+    program: Program = build(graph, donated)
+    if stage == "loops":
+        return str(program)
+    module: ir.Module = emit_program(program, host())[0]
+    parsed = optimize(module, host())
+    return str(parsed) if stage == "llvm" else assembly(parsed, host())
 
 
 def _pairs(graph: Graph, args: tuple[Any, ...], donate: tuple[int, ...]) -> list[tuple[int, int]]:
@@ -293,12 +310,14 @@ def _pairs(graph: Graph, args: tuple[Any, ...], donate: tuple[int, ...]) -> list
 
 
 @public
-def jit(function: Callable[..., Any], donate: Sequence[int] = ()) -> Jitted:
+def jit(function: Callable[..., Any], donate: Sequence[int] = (), static_argnames: str | Sequence[str] = ()) -> Jitted:
     """Compile a NumPy-style function to native code, once for each signature (structure, shapes, dtypes).
 
     Args:
         function: pure: arrays (and nested containers of them) in, arrays out.
         donate: positions of arguments whose memory the results may take over: those arrays are overwritten.
+        static_argnames: names of arguments that are no arrays but part of the program (an axis, a flag, a function):
+            hashable; the function is compiled for each combination of their values.
 
     Example:
         >>> import chainrule as cr, numpy as np
@@ -306,4 +325,4 @@ def jit(function: Callable[..., Any], donate: Sequence[int] = ()) -> Jitted:
         >>> round(float(f(np.array([0.0, 1.0]))), 6)
         0.580026
     """
-    return Jitted(function, tuple(donate))
+    return Jitted(function, tuple(donate), static_argnames)

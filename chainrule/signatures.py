@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from chainrule.errors import ArgumentError, ChainruleTypeError
+
+
+@dataclass(frozen=True)
+class Request:
+    """A call without its static arguments.
+
+    Attributes:
+        function: of traced arguments alone.
+        args: those arguments; what was given by name is a dict at the end.
+        key: equal for equal static arguments; None if there are none.
+        places: which arguments of the call the first ``args`` are.
+    """
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    key: Any
+    places: Sequence[int]
 
 
 class Signature:
@@ -36,10 +54,10 @@ class Signature:
                                    "names of its arguments", "cr.jit(f, static_argnames=('axis',))")
         return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
-    def split(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Callable[..., Any], tuple[Any, ...], Any]:
-        """A function of traced arguments alone, these arguments, and a key for the values of the others."""
+    def split(self, args: tuple[Any, ...], options: dict[str, Any]) -> Request:
+        """One call taken apart."""
         if not options and not self.static:
-            return self.function, args, None
+            return Request(self.function, args, None, range(len(args)))
         fixed = {i: a for i, (name, a) in enumerate(zip(self.names, args, strict=False)) if name in self.static}
         fixed_options = {name: a for name, a in options.items() if name in self.static}
         key = (*((place, type(a), a) for place, a in (*fixed.items(), *sorted(fixed_options.items()))), tuple(options))
@@ -48,12 +66,12 @@ class Signature:
         except TypeError:
             raise ChainruleTypeError.of("a static argument that is not hashable", "numbers, strings, tuples, None",
                                         "f(x, axes=(0, 1))   # not a list or an array") from None
-        traced = tuple(a for i, a in enumerate(args) if i not in fixed)
-        traced_options = {name: a for name, a in options.items() if name not in self.static}
+        places = [i for i in range(len(args)) if i not in fixed]
+        by_name = {name: a for name, a in options.items() if name not in self.static}
 
         def call(*given: Any) -> Any:
-            positional, by_name = iter(given[:len(traced)]), given[len(traced)]
+            positional, named = iter(given[:len(places)]), given[len(places)]
             return self.function(*(fixed[i] if i in fixed else next(positional) for i in range(len(args))),
-                                 **fixed_options, **by_name)
+                                 **fixed_options, **named)
         call.__name__ = getattr(self.function, "__name__", "function")
-        return call, (*traced, traced_options), key
+        return Request(call, (*(args[i] for i in places), by_name), key, places)

@@ -365,7 +365,8 @@ def as_array(leaf: Any) -> Any:
         array = np.asarray(leaf)
     if not dtypes.is_supported(array.dtype):
         raise ChainruleTypeError.of(f"an argument of type {type(leaf).__name__} (dtype {array.dtype}) cannot be traced",
-                                    "numbers and arrays of numbers or bools", "np.asarray(x, dtype=np.float32)")
+                                    "numbers and arrays of numbers or bools",
+                                    "np.asarray(x, dtype=np.float32)   # or, for jit, static_argnames='mode'")
     return array
 
 
