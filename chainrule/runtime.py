@@ -224,8 +224,8 @@ class Jitted:
             known = self._programs[key] = Compiled(request.function, request.args, self._donated(request))
             if len(self._programs) == _MANY:
                 latest = ", ".join(f"{a.dtype.name}{list(a.shape)}" for a in arrays)
-                warnings.warn(f"{self.__name__} has been compiled for {_MANY} signatures, the latest with {latest}: each "
-                              "shape is a program of its own. Pad arrays to a few shapes.", stacklevel=3)
+                warnings.warn(f"{self.__name__} has been compiled for {_MANY} signatures, the latest with {latest}: "
+                              "each shape is a program of its own. Pad arrays to a few shapes.", stacklevel=3)
         return known
 
     def _donated(self, request: Request) -> tuple[int, ...]:
