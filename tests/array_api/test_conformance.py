@@ -73,7 +73,7 @@ def test_every_function_is_called():
     assert set(EAGER) <= set(FUNCTIONS)
 
 
-# Something seeds Python's random numbers while the first arrays are drawn, which Hypothesis sees; nothing here uses them.
+# Something seeds Python's random numbers while the first arrays are drawn, which Hypothesis sees; it is not used here.
 @pytest.mark.filterwarnings("ignore:Do not use the .random. module")
 @pytest.mark.parametrize("name", list(MAKERS))
 def test_agrees_with_the_referee(name):
