@@ -19,9 +19,10 @@ FLOAT16, FLOAT32, FLOAT64 = np.dtype(np.float16), np.dtype(np.float32), np.dtype
 
 _NUMPY = frozenset(np.dtype(t) for t in (
     np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64, np.float16, np.float32,
-    np.float64))
+    np.float64, np.complex64, np.complex128))
+COMPLEX = frozenset(d for d in _NUMPY if d.kind == "c")  # computed by the NumPy reference only
 NAMES = (*sorted(d.name for d in _NUMPY), "bfloat16")
-PYTHON = (bool, int, float)  # the types of scalars that give way to arrays
+PYTHON = (bool, int, float, complex)  # the types of scalars that give way to arrays
 
 
 def is_supported(dtype: np.dtype) -> bool:
@@ -42,7 +43,7 @@ def is_float(dtype: np.dtype) -> bool:
 
 
 def kind(dtype: np.dtype) -> str:
-    """``f``, ``i``, ``u`` or ``b``; also for bfloat16."""
+    """``f``, ``c``, ``i``, ``u`` or ``b``; also for bfloat16."""
     found = dtype.kind
     return "f" if found == "V" and is_bfloat16(dtype) else found
 
@@ -50,6 +51,11 @@ def kind(dtype: np.dtype) -> str:
 def widened(dtype: np.dtype) -> np.dtype:
     """The dtype in which ``dtype`` is computed."""
     return FLOAT32 if is_half(dtype) else dtype
+
+
+def is_inexact(dtype: np.dtype) -> bool:
+    """Whether it is floating or complex: what has derivatives."""
+    return is_float(dtype) or dtype.kind == "c"
 
 
 def promote(*operands: Any) -> np.dtype:
@@ -70,7 +76,7 @@ def promote(*operands: Any) -> np.dtype:
 
 def floating(dtype: np.dtype) -> np.dtype:
     """The dtype in which a real function of ``dtype`` is computed: itself if floating, else NumPy's choice."""
-    if is_float(dtype):
+    if is_inexact(dtype):
         return dtype
     return FLOAT16 if dtype.itemsize == 1 else FLOAT32 if dtype.itemsize == 2 else FLOAT64
 
@@ -91,3 +97,14 @@ def finfo(dtype: np.dtype) -> FloatInfo:
         return FloatInfo(16, 2.0**-7, (2 - 2.0**-7) * 2.0**127, 2.0**-126, 2.0**-133)
     info = np.finfo(dtype)
     return FloatInfo(int(info.bits), float(info.eps), float(info.max), float(info.tiny), float(info.smallest_subnormal))
+
+
+def real_of(dtype: np.dtype) -> np.dtype:
+    """The dtype of the real part."""
+    return np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
+
+
+def complex_of(dtype: np.dtype) -> np.dtype:
+    """The complex dtype whose parts hold ``dtype``."""
+    dtype = floating(dtype)
+    return dtype if dtype.kind == "c" else np.dtype(np.complex64 if dtype.itemsize <= 4 else np.complex128)

@@ -19,6 +19,7 @@ from chainrule.graph import Graph
 from chainrule.llvm.emit import emit_program
 from chainrule.llvm.jit import Loaded, assembly, emit_object, host, optimize
 from chainrule.ops.declare import OBSERVER, Traced
+from chainrule.ops.host import reason
 from chainrule.signatures import Request, Signature
 from chainrule.trace import as_array, record
 from chainrule.tracebacks import public, shorten
@@ -74,7 +75,38 @@ class Executable:
         self._arenas.append((arena, address))
 
 
+class Evaluated:
+    """What stands for native code where a graph has none: NumPy computes it, node by node.
+
+    So it is with complex numbers, with functions that only NumPy has (``ops/host.py``), and where nothing is computed.
+    """
+
+    constants: tuple[np.ndarray, ...] = ()
+
+    def __init__(self, graph: Graph, reason: str) -> None:
+        self.graph, self.reason = graph, reason
+
+    def arena(self) -> np.ndarray:
+        """No working memory."""
+        return np.empty(0, np.uint8)
+
+    def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
+        """One call."""
+        values = [np.array(v) for v in self.graph.evaluate(*inputs)]  # copies: outputs may be the memory of inputs
+        for out, value in zip(outputs, values, strict=True):
+            out[...] = value
+
+
 _executables: dict[str, Executable] = {}
+_NOTHING_COMPUTED = frozenset(("constant", "broadcast", "reshape", "iota"))
+
+
+def executable_of(graph: Graph, donated: Sequence[tuple[int, int]] = ()) -> Executable | Evaluated:
+    """Native code where there can be any; else the graph itself, for NumPy to evaluate."""
+    why = reason(graph)
+    if why is None and all(node.op.name in _NOTHING_COMPUTED for node in graph.nodes):
+        why = "constants"
+    return Evaluated(graph, why) if why else compile_graph(graph, donated)
 
 
 def compile_graph(graph: Graph, donated: Sequence[tuple[int, int]] = ()) -> Executable:
@@ -111,7 +143,7 @@ class Compiled:
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], donate: tuple[int, ...]) -> None:
         self.graph, self.structure = record(function, args)
         self.donated = _pairs(self.graph, args, donate)
-        self.executable = compile_graph(self.graph, self.donated)
+        self.executable = executable_of(self.graph, self.donated)
         self.outputs = [(o.shape, o.dtype) for o in self.graph.outputs]
         self.inputs = [(i.shape, i.dtype) for i in self.graph.inputs]
         self.taken = {j: k for k, j in self.donated}
@@ -170,7 +202,10 @@ class Bound:
         self._arrays = [*leaves, *outputs, *executable.constants]
         self._pointers = (ctypes.c_void_p * len(self._arrays))(*(a.ctypes.data for a in self._arrays))
         self._address, self._work = ctypes.addressof(self._pointers), self._arena.ctypes.data
-        self._executable, self._function = executable, executable.function
+        self._executable = executable
+        self._function: Callable[..., Any] = lambda *_: executable.run(leaves, outputs)
+        if isinstance(executable, Executable):
+            self._function = executable.function
         self.result = tree.unflatten(compiled.structure, outputs)
 
     def __call__(self) -> None:
@@ -274,7 +309,10 @@ class Jitted:
             print(_staged(stage, last.graph, last.donated))
 
     def __repr__(self) -> str:
-        return f"<{self.__name__}, compiled for {len(self._programs)} signature{'s' * (len(self._programs) != 1)}>"
+        by_numpy = sorted({p.executable.reason for p in self._programs.values() if isinstance(p.executable, Evaluated)})
+        count = len(self._programs)
+        evaluated = f"; evaluated by NumPy because of {', '.join(by_numpy)}" if by_numpy else ""
+        return f"<{self.__name__}, compiled for {count} signature{'s' * (count != 1)}{evaluated}>"
 
 
 def _staged(stage: str, graph: Graph, donated: Sequence[tuple[int, int]]) -> str:
@@ -282,6 +320,10 @@ def _staged(stage: str, graph: Graph, donated: Sequence[tuple[int, int]]) -> str
         raise ArgumentError.of(f"unknown stage {stage!r}", "graph, loops, llvm or asm", "f.show('loops', x)")
     if stage == "graph":
         return graph.text(sources=True)
+    why = reason(graph)
+    if why:
+        raise ArgumentError.of(f"there is no stage {stage!r}: {why} have no native code, NumPy evaluates the graph",
+                               "stage 'graph'", "f.show('graph', x)")
     program: Program = build(graph, donated)
     if stage == "loops":
         return str(program)
@@ -312,6 +354,9 @@ def _pairs(graph: Graph, args: tuple[Any, ...], donate: tuple[int, ...]) -> list
 @public
 def jit(function: Callable[..., Any], donate: Sequence[int] = (), static_argnames: str | Sequence[str] = ()) -> Jitted:
     """Compile a NumPy-style function to native code, once for each signature (structure, shapes, dtypes).
+
+    Where a function computes with complex numbers, or calls a NumPy function that has no native code (``np.fft``,
+    ``np.nextafter`` …), NumPy evaluates the recorded graph instead; ``repr`` of the jitted function says so.
 
     Args:
         function: pure: arrays (and nested containers of them) in, arrays out.

@@ -9,25 +9,29 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from chainrule import dtypes, tree
-from chainrule.errors import ChainruleTypeError, TracedValueError
+from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError, TracedValueError
 from chainrule.graph import Graph, Node, name_inputs, user_source
 from chainrule.indexing import index
 from chainrule.ops import elementwise as ew
-from chainrule.ops.declare import ARRAYS, REGISTRY, TRACER, Traced, constant_node, input_node, make, weakly
+from chainrule.ops.arithmetic import power
+from chainrule.ops.declare import ARRAYS, REGISTRY, TRACER, Op, Traced, constant_node, input_node, make, weakly
+from chainrule.ops.host import on_host
 from chainrule.ops.index import iota
-from chainrule.ops.structure import broadcast, reshape, transpose
+from chainrule.ops.structure import reshape, transpose
 from chainrule.tracebacks import public
 
 # NumPy functions and ufuncs that record themselves on tracers; the array namespace fills it.
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     op.extra["ufunc"]: op for op in REGISTRY.values() if isinstance(op.extra.get("ufunc"), np.ufunc)}
-_MULTIPLY_UP_TO = 8  # x ** 5 is three multiplications
+# Those of them whose rules hold for complex numbers; the others are left to NumPy where numbers are complex.
+COMPLEX: set[Any] = set()
 
 
 def _binary(op: Callable[..., Any], number: bool = True) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -66,7 +70,50 @@ class Tracer(Traced):
 
     @property
     def mT(self) -> Tracer:  # noqa: N802 (NumPy's name)
+        if self.ndim < 2:
+            raise ShapeError.of(f"the matrix transpose of an array of {self.ndim} axes", "two axes or more", "x.T")
         return FUNCTIONS[np.matrix_transpose](self)
+
+    @property
+    def real(self) -> Any:
+        return FUNCTIONS[np.real](self)
+
+    @property
+    def imag(self) -> Any:
+        return FUNCTIONS[np.imag](self)
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    # -- the array API standard
+
+    @property
+    def device(self) -> str:
+        return "cpu"
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Tracer:
+        if device != "cpu" or stream is not None:
+            raise ArgumentError.of(f"to_device({device!r}, stream={stream!r})", "the one device there is",
+                                   "x.to_device('cpu')")
+        return self
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        if api_version not in (None, *API_VERSIONS):
+            raise ArgumentError.of(f"version {api_version!r} of the array API standard", f"one of {API_VERSIONS}",
+                                   "x.__array_namespace__()")
+        return sys.modules["chainrule.numpy"]
+
+    def __dlpack__(self, **_: Any) -> Any:
+        raise TracedValueError.of(f"{self!r} has no memory to share while it is being recorded{_where()}",
+                                  "an array outside the recorded function", "np.from_dlpack(np.asarray(y))")
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)  # the CPU
 
     def __repr__(self) -> str:
         value = self.node.value
@@ -85,6 +132,8 @@ class Tracer(Traced):
         rule = FUNCTIONS.get(ufunc if method == "__call__" else (ufunc, method))
         if rule is None:
             raise unsupported(name)
+        if not _takes(rule, ufunc, inputs):
+            rule = _left_to_numpy(ufunc if method == "__call__" else getattr(ufunc, method), name)
         if method == "__call__":
             dtype = options.pop("dtype", None)
             options = {k: v for k, v in options.items() if k not in ("casting", "order", "subok")}
@@ -97,6 +146,8 @@ class Tracer(Traced):
         rule = FUNCTIONS.get(function)
         if rule is None:
             raise unsupported(name)
+        if not _takes(rule, function, (args, list(options.values()))):
+            rule = _left_to_numpy(function, name)
         return apply(rule, name, args, options)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
@@ -132,6 +183,9 @@ class Tracer(Traced):
     def __int__(self) -> int:
         return int(self._concrete("int()"))
 
+    def __complex__(self) -> complex:
+        return complex(self.__float__())
+
     def __index__(self) -> int:
         return self._concrete("use as a Python index").__index__()
 
@@ -156,7 +210,7 @@ class Tracer(Traced):
     __truediv__, __rtruediv__ = _binary(ew.div)
     __floordiv__, __rfloordiv__ = _binary(ew.floor_divide)
     __mod__, __rmod__ = _binary(ew.remainder)
-    __pow__, __rpow__ = _binary(lambda x, y: power(x, y))
+    __pow__, __rpow__ = _binary(power)
     __lshift__, __rlshift__ = _binary(ew.shift_left)
     __rshift__, __rrshift__ = _binary(ew.shift_right)
     __and__, __rand__ = _binary(ew.bit_and, number=False)
@@ -177,10 +231,10 @@ class Tracer(Traced):
         return other // self, other % self
 
     def __matmul__(self, other: Any) -> Any:
-        return FUNCTIONS[np.matmul](self, other)
+        return call(np.matmul, self, other)
 
     def __rmatmul__(self, other: Any) -> Any:
-        return FUNCTIONS[np.matmul](other, self)
+        return call(np.matmul, other, self)
 
     # -- indexing and methods
 
@@ -206,27 +260,55 @@ class Tracer(Traced):
 
     def __getattr__(self, name: str) -> Any:
         # array methods that are NumPy functions of the same name: x.sum(axis=0) is np.sum(x, axis=0)
-        function = FUNCTIONS.get(getattr(np, name, None)) if name in _METHODS else None
-        if function is None:
+        function: Any = getattr(np, name) if name in _METHODS else None
+        if function not in FUNCTIONS:
             raise AttributeError(f"a traced array has no attribute {name!r}")
-        return _Method(function, self, name)
+        return _Method(function, self)
 
 
 _METHODS = frozenset((
     "sum mean max min prod all any var std argmax argmin dot transpose ravel squeeze swapaxes clip cumsum cumprod take "
-    "repeat round trace diagonal ptp argsort argpartition searchsorted nonzero choose compress").split())
+    "repeat round trace diagonal ptp argsort argpartition searchsorted nonzero choose compress conj conjugate").split())
+API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")  # of the array API standard
 
 
 class _Method:
-    __slots__ = ("function", "array", "name")
+    __slots__ = ("function", "array")
 
-    def __init__(self, function: Callable[..., Any], array: Tracer, name: str) -> None:
-        self.function, self.array, self.name = function, array, name
+    def __init__(self, function: Callable[..., Any], array: Tracer) -> None:
+        self.function, self.array = function, array
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        if self.function is FUNCTIONS.get(np.transpose) and args and isinstance(args[0], int):
+        if self.function is np.transpose and args and isinstance(args[0], int):
             args = (args,)
-        return apply(self.function, f"np.{self.name}", (self.array, *args), options)
+        return self.function(self.array, *args, **options)
+
+
+def _takes(rule: Callable[..., Any], function: Any, args: Sequence[Any]) -> bool:
+    """Whether the rule may be applied: to real numbers always, to complex ones if it says so."""
+    return function in COMPLEX or (isinstance(rule, Op) and "c" in rule.kinds) or not _any_complex(args)
+
+
+def _any_complex(args: Any) -> bool:
+    for a in args:
+        if isinstance(a, list | tuple):
+            if _any_complex(a):
+                return True
+        elif isinstance(a, complex) or getattr(getattr(a, "dtype", None), "kind", "") == "c":
+            return True
+    return False
+
+
+def _left_to_numpy(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    def rule(*args: Any, **options: Any) -> Any:
+        return on_host(function, name, args, options)
+    return rule
+
+
+def call(function: Any, *args: Any) -> Any:
+    """What ``function`` of NumPy does on arguments of which some are traced."""
+    rule = FUNCTIONS[function] if _takes(FUNCTIONS[function], function, args) else None
+    return on_host(function, f"np.{function.__name__}", args, {}) if rule is None else rule(*args)
 
 
 def apply(rule: Callable[..., Any], name: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
@@ -272,6 +354,14 @@ def unsupported(name: str) -> ChainruleTypeError:
                                  f"{near[0]}(...)   # the nearest name" if near else "")
 
 
+def refused(name: str, why: str, instead: str) -> Any:
+    """The rule for a NumPy function that cannot be recorded: an error that says why, and what to write instead."""
+    def rule(*args: Any, **options: Any) -> Any:
+        raise ChainruleTypeError.of(f"the function {name} cannot be recorded: {why}{_where()}",
+                                    "functions whose result is new and has a shape known beforehand", instead)
+    return rule
+
+
 def _name_of(function: Any) -> str:
     if isinstance(function, tuple):
         return f"{_name_of(function[0])}.{function[1]}"
@@ -282,43 +372,6 @@ def _name_of(function: Any) -> str:
 def _where() -> str:
     source = user_source()
     return f" (line {source.line} of {source.file})" if source else ""
-
-
-def power(x: Any, y: Any) -> Any:
-    """``x ** y``; a small whole exponent becomes multiplications."""
-    if _whole(x) and _whole(y):
-        if type(y) is not int or y < 0:
-            raise ChainruleTypeError.of(f"whole numbers to a power that is not one whole number ≥ 0{_where()}",
-                                        "floats",
-                                        "x.astype(float) ** y")
-        return _multiplied(x, y)
-    if isinstance(x, Traced) and dtypes.is_float(x.dtype) and type(y) in (int, float):
-        if float(y).is_integer() and abs(y) <= _MULTIPLY_UP_TO:
-            return _multiplied(x, int(y))
-        if y == 0.5:
-            return ew.sqrt(x)
-    return ew.pow_(x, y)
-
-
-def _whole(x: Any) -> bool:
-    return type(x) is int or (isinstance(x, ARRAYS) and x.dtype.kind in "iu")
-
-
-def _multiplied(x: Any, n: int) -> Any:
-    if n < 0:  # powers of 1/x: the chain rule through x ** -n would multiply 0 by infinity at 0 and at infinity
-        return _multiplied(ew.div(1.0, x), -n)
-    if n == 0:
-        return ew.add(ew.mul(ew.stop_gradient(x), 0), 1) if not dtypes.is_float(x.dtype) else expand_one(x)
-    if n == 1:
-        return ew.copy(x)
-    half = x if n // 2 == 1 else _multiplied(x, n // 2)
-    square = ew.mul(half, half)
-    return ew.mul(square, x) if n % 2 else square
-
-
-def expand_one(x: Any) -> Any:
-    """Ones of the shape and dtype of ``x`` (``x ** 0`` is 1 whatever x is)."""
-    return broadcast(type(x)(constant_node(np.ones((), x.dtype))), shape=x.shape, dims=())
 
 
 TRACER[0] = Tracer
@@ -359,7 +412,7 @@ def as_array(leaf: Any) -> Any:
     """A leaf as a NumPy array; clear errors for what is none."""
     if isinstance(leaf, ARRAYS):
         array = leaf
-    elif isinstance(leaf, bool | int | float):
+    elif isinstance(leaf, bool | int | float | complex):
         array = np.asarray(leaf)
     else:
         array = np.asarray(leaf)

@@ -25,7 +25,8 @@ HALF = ("float16",) if ml_dtypes is None else ("float16", "bfloat16")
 FLOATS = (*HALF, "float32", "float64")
 INTS = ("int8", "int16", "int32", "int64")
 UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
-OF_KIND = {"f": FLOATS, "i": INTS, "u": UNSIGNED, "b": ("bool",)}
+COMPLEX = ("complex64", "complex128")
+OF_KIND = {"f": FLOATS, "c": COMPLEX, "i": INTS, "u": UNSIGNED, "b": ("bool",)}
 
 # Intervals from which the floating inputs of elementwise operations are drawn; the default is (-3, 3).
 DOMAIN: dict[str, list[tuple[float, float]]] = {
@@ -46,6 +47,7 @@ NO_DERIVATIVE = {
     "while": "tested in test_control.py", "switch": "tested in test_control.py", "call": "tested in test_custom.py",
     "after": "tested in test_custom.py", "pulled": "is transposed only: tested in test_custom.py",
     "stop_gradient": "taken as constant on purpose", "poll": "a flag of another thread",
+    "host": "NumPy's own: an error says so", "integer_power": "whole numbers only",
     "threefry": "whole numbers only", "log_gamma_path": "the quantile follows, not the value",
     "shuffled": "whole numbers only", "argsort": "the result is whole numbers",
     "search": "the result is whole numbers",
@@ -71,6 +73,8 @@ def draw(rng: np.random.Generator, shape: Any, dtype: Any, low: float = -3, high
     dtype = np.dtype(dtype)
     if dtypes.is_float(dtype):
         return rng.uniform(low, high, shape).astype(dtype)
+    if dtype.kind == "c":
+        return (rng.uniform(low, high, shape) + 1j * rng.uniform(low, high, shape)).astype(dtype)
     if dtype.kind == "b":
         return rng.random(shape) < 0.5
     return rng.integers(0 if dtype.kind == "u" else -5, 9, shape).astype(dtype)
@@ -106,6 +110,8 @@ def special(op: Op, dtype: str) -> Sample | None:
                   -float(info.tiny)]
         if op.name not in ULPS:
             values += [float(info.max), -float(info.max)]
+    elif dtype in COMPLEX:
+        values = [0.0, -0.0j, 1.0, -2.5j, 3 + 4j, complex(np.inf, -1), complex(0, np.nan), complex(-np.inf, np.nan)]
     elif dtype == "bool":
         values = [True, False]
     else:
@@ -290,7 +296,17 @@ def _derived(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
     yield Sample((draw(rng, (n, n), dtype), draw(rng, (n, n), dtype)), {}, (1,))
 
 
+def _fft(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    yield Sample((draw(rng, (n,), dtype),), {"axis": 0, "inverse": False})
+    yield Sample((draw(rng, (3, n, 2), dtype),), {"axis": 1, "inverse": True})
+
+
+def _integer_power(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    yield Sample((draw(rng, (n,), dtype), rng.integers(0 if dtype in UNSIGNED else -2, 100, n).astype(dtype)))
+
+
 STRUCTURED: dict[str, Maker] = {
+    "fft": _fft, "integer_power": _integer_power,
     "cholesky": _cholesky, "triangular_solve": _triangular, "lu_solve": _lu_solve, "pinv_of": _derived,
     "symmetric_of": _derived,
     "select": _select, "cast": _cast, "sum": _reduce, "prod": _reduce, "all": _reduce, "any": _reduce, "max": _extreme,
@@ -373,4 +389,5 @@ WITHIN: dict[str, Callable[[Any], Any]] = {
     "eigh": _several("eigh"), "svd": _several("svd", full=True),
     "input": lambda x: x, "constant": lambda x: x + np.ones(x.shape, x.dtype), "iota": _iota, "scan": _scan,
     "project": lambda x: _scan(x)[1], "poll": REGISTRY["poll"], "while": _while,
-    "switch": _switch, "call": _call, "after": lambda x: REGISTRY["after"](x, x), "pulled": _reverse_rule}
+    "host": lambda x: np.frexp(x.astype(np.float64)), "switch": _switch,
+    "call": _call, "after": lambda x: REGISTRY["after"](x, x), "pulled": _reverse_rule}

@@ -24,38 +24,41 @@ def _like(a: Any, value: Any, dtype: Any, shape: Any) -> Any:
 
 
 @records(np.zeros_like)
-def zeros_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> Any:
+def zeros_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *,
+               device: str | None = None) -> Any:
     """Zeros of the shape and dtype of an array."""
     return _like(a, 0, dtype, shape)
 
 
 @records(np.ones_like)
-def ones_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> Any:
+def ones_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *,
+              device: str | None = None) -> Any:
     """Ones of the shape and dtype of an array."""
     return _like(a, 1, dtype, shape)
 
 
 @records(np.empty_like)
-def empty_like(prototype: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> Any:
+def empty_like(prototype: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *,
+               device: str | None = None) -> Any:
     """Zeros: a recorded array cannot be filled in later."""
     return _like(prototype, 0, dtype, shape)
 
 
 @records(np.full_like)
 def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True,
-              shape: Any = None) -> Any:
+              shape: Any = None, *, device: str | None = None) -> Any:
     """One value in the shape and dtype of an array."""
     return _like(a, fill_value, dtype, shape)
 
 
-def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
+def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: str | None = None) -> Any:
     """An array of ``shape`` of one value, which may be traced."""
     if not isinstance(fill_value, Traced):
-        return np.full(shape, fill_value, dtype)
+        return np.full(shape, fill_value, dtype, device=device)  # type: ignore[arg-type]
     return _like(fill_value, fill_value, dtype, shape)
 
 
-def asarray(a: Any, dtype: Any = None) -> Any:
+def asarray(a: Any, /, dtype: Any = None, *, device: str | None = None, copy: bool | None = None) -> Any:
     """``a`` as an array: nested lists may hold traced numbers and arrays.
 
     Example:
@@ -67,7 +70,7 @@ def asarray(a: Any, dtype: Any = None) -> Any:
     a = _gathered(a)
     if isinstance(a, Traced):
         return a if dtype is None else convert(a, np.dtype(dtype))
-    return np.asarray(a, dtype)
+    return np.asarray(a, dtype, device=device, copy=copy)  # type: ignore[arg-type]
 
 
 def _gathered(a: Any) -> Any:
@@ -94,6 +97,12 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
 def result_type(*arrays_and_dtypes: Any) -> np.dtype:
     """The dtype that the arguments have in common."""
     return np.result_type(*(a.dtype if isinstance(a, Traced) else a for a in arrays_and_dtypes))
+
+
+@records(np.can_cast)
+def can_cast(from_: Any, to: Any, casting: Any = "safe") -> bool:
+    """Whether a dtype, or that of an array, may become another by a rule of casting."""
+    return np.can_cast(from_.dtype if isinstance(from_, Traced) else from_, to, casting)
 
 
 @records(np.linspace)

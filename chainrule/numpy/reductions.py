@@ -135,7 +135,8 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
 
 
 def _floats(a: Any, dtype: Any) -> Any:
-    return convert(a, np.dtype(dtype) if dtype is not None else a.dtype if dtypes.is_float(a.dtype) else dtypes.FLOAT64)
+    own = a.dtype if dtypes.is_inexact(a.dtype) else dtypes.FLOAT64
+    return convert(a, own if dtype is None else np.dtype(dtype))
 
 
 def _wide(a: Any) -> Any:

@@ -184,14 +184,15 @@ CONSTANT = _leaf("constant", "An array known when the graph is recorded.")
 
 # ---------------------------------------------------------------- elementwise
 
-_KINDS = {"f": "floating", "i": "integer", "u": "unsigned", "b": "bool"}
+_KINDS = {"f": "floating", "c": "complex", "i": "integer", "u": "unsigned", "b": "bool"}
 
 
 def elementwise(name: str, *, doc: str, reference: Callable[..., Any], lower: Callable[..., Any],
                 partials: Sequence[Callable[..., Any] | None] | None = None, linear: Callable[..., Any] | None = None,
                 jvp: Callable[..., Any] | None = None, transpose: Callable[..., Any] | None = None,
                 arity: int = 1, kinds: str = "fiub", integers: np.dtype | None = None, bools: np.dtype | None = None,
-                result: str = "same", onnx: str | None = None) -> Op:
+                result: str = "same", onnx: str | None = None,
+                on_complex: Callable[..., Any] | None = None) -> Op:
     """Declare an operation on corresponding elements.
 
     Args:
@@ -204,11 +205,13 @@ def elementwise(name: str, *, doc: str, reference: Callable[..., Any], lower: Ca
         jvp: the tangent rule itself, where neither of the two says it best.
         transpose: for operations that are linear in some inputs: see :class:`Op`.
         arity: the number of inputs.
-        kinds: NumPy dtype kinds it takes; ``f`` alone makes integers convert to floats first.
+        kinds: NumPy dtype kinds it takes; ``f`` without ``i`` makes integers convert to floats first. Complex numbers
+            (``c``) are computed by the reference, whatever ``lower`` says.
         integers: the float that integers convert to; by default the smallest that NumPy would choose.
         bools: the dtype that bools convert to, if they do.
-        result: ``same`` dtype as the inputs, or ``bool``.
+        result: ``same`` dtype as the inputs, ``bool``, or ``real`` (the dtype of their real part).
         onnx: the operator of the ONNX standard with the same meaning.
+        on_complex: the reference of complex numbers, where the array API standard says more than NumPy does.
     """
     def infer(*inputs: tuple[tuple[int, ...], np.dtype], **_: Any) -> tuple[Any, Any]:
         shape, dtype = inputs[-1]
@@ -219,7 +222,7 @@ def elementwise(name: str, *, doc: str, reference: Callable[..., Any], lower: Ca
             if other != shape:
                 raise ShapeError.of(f"{name} got arrays of shapes {other} and {shape}",
                                     "the arrays need one shape", f"{name}(x, np.broadcast_to(y, x.shape))")
-        return shape, dtypes.BOOL if result == "bool" else dtype
+        return shape, _result_dtype(dtype, result)
 
     rule = jvp
     if partials is not None:
@@ -228,10 +231,10 @@ def elementwise(name: str, *, doc: str, reference: Callable[..., Any], lower: Ca
         rule = _jvp_of_linear(linear)
     elif jvp is None:
         rule = _jvp_of_partials([None] * arity)
-    op = _Elementwise(name, doc, "elementwise", infer, _typed(reference, result), rule, transpose, lower,
+    op = _Elementwise(name, doc, "elementwise", infer, _typed(reference, result, on_complex), rule, transpose, lower,
                       kinds=tuple(kinds), arity=arity, onnx=onnx)
     op.extra["ufunc"] = reference
-    op.extra["unify"] = {"floats": op.kinds == ("f",), "integers": integers, "bools": bools,
+    op.extra["unify"] = {"floats": "f" in op.kinds and "i" not in op.kinds, "integers": integers, "bools": bools,
                          "compared": result == "bool" and arity == 2}
     return op
 
@@ -250,15 +253,18 @@ class _Elementwise(Op):
         return bind(self, *unify(*args, **self.extra["unify"]), **params)
 
 
-def _typed(reference: Callable[..., Any], result: str) -> Callable[..., Any]:
+def _result_dtype(dtype: np.dtype, result: str) -> np.dtype:
+    return dtypes.BOOL if result == "bool" else dtypes.real_of(dtype) if result == "real" else dtype
+
+
+def _typed(reference: Callable[..., Any], result: str, on_complex: Callable[..., Any] | None) -> Callable[..., Any]:
     def run(*arrays: Any, **params: Any) -> Any:
-        wanted = arrays[-1].dtype
-        if dtypes.is_half(wanted):
+        function = on_complex if on_complex and arrays[-1].dtype.kind == "c" else reference
+        wanted = _result_dtype(arrays[-1].dtype, result)
+        if dtypes.is_half(arrays[-1].dtype):
             arrays = tuple(map(widened, arrays))
-        if result == "bool":
-            wanted = dtypes.BOOL
         with np.errstate(all="ignore"):
-            out = np.asarray(reference(*arrays, **params))
+            out = np.asarray(function(*arrays, **params))
             return out if out.dtype == wanted else out.astype(wanted)
     return run
 
@@ -350,7 +356,7 @@ def unify(*args: Any, floats: bool = False, integers: np.dtype | None = None,
     dtype = common_dtype(args)
     if compared and dtype.kind in "iu":
         dtype, args = _comparable(dtype, args)
-    if floats and not dtypes.is_float(dtype):
+    if floats and not dtypes.is_inexact(dtype):
         dtype = integers or dtypes.floating(dtype)
     elif bools is not None and dtype == dtypes.BOOL:
         dtype = bools
@@ -365,7 +371,8 @@ def common_dtype(args: Sequence[Any]) -> np.dtype:
     else:
         weak = [_promoting(a) for a in args]
         strong = [w for w in weak if type(w) not in dtypes.PYTHON]
-        if strong and dtypes.is_float(strong[0]) and all(s == strong[0] for s in strong):
+        if (strong and dtypes.is_float(strong[0]) and all(s == strong[0] for s in strong)
+                and complex not in map(type, weak)):
             dtype = strong[0]
         else:
             dtype = np.dtype(dtypes.promote(*weak))
@@ -373,7 +380,7 @@ def common_dtype(args: Sequence[Any]) -> np.dtype:
     return dtype
 
 
-_EXAMPLE = {"b": True, "i": 1, "u": 1, "f": 1.0}  # a Python number of each kind
+_EXAMPLE = {"b": True, "i": 1, "u": 1, "f": 1.0, "c": 1j}  # a Python number of each kind
 
 
 def _promoting(x: Any) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule import dtypes
 from chainrule.errors import ChainruleTypeError
+from chainrule.ops.complex_values import complex_expm1, complex_tanh
 from chainrule.ops.declare import Op, bind, broadcast_shapes, convert, elementwise, expand, is_linear, shape_of, unify
 
 TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
@@ -17,25 +18,25 @@ TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
 
 
 add: Op = elementwise(
-    "add", doc="Sum of two arrays.", reference=np.add, arity=2, onnx="Add",
+    "add", doc="Sum of two arrays.", reference=np.add, arity=2, onnx="Add", kinds="fciub",
     lower=lambda e, x, y: e.add(x, y),
     jvp=lambda t, x, out: t[1] if t[0] is None else t[0] if t[1] is None else add(t[0], t[1]),
     transpose=lambda ct, x: [ct if is_linear(x[0]) else None, ct if is_linear(x[1]) else None])
 
 sub: Op = elementwise(
-    "sub", doc="Difference of two arrays.", reference=np.subtract, arity=2, onnx="Sub", kinds="fiu",
+    "sub", doc="Difference of two arrays.", reference=np.subtract, arity=2, onnx="Sub", kinds="fciu",
     lower=lambda e, x, y: e.sub(x, y),
     jvp=lambda t, x, out: neg(t[1]) if t[0] is None else t[0] if t[1] is None else sub(t[0], t[1]),
     transpose=lambda ct, x: [ct if is_linear(x[0]) else None, neg(ct) if is_linear(x[1]) else None])
 
 mul: Op = elementwise(
-    "mul", doc="Product of two arrays, element by element.", reference=np.multiply, arity=2, onnx="Mul",
+    "mul", doc="Product of two arrays, element by element.", reference=np.multiply, arity=2, onnx="Mul", kinds="fciub",
     lower=lambda e, x, y: e.mul(x, y),
     partials=[lambda x, y, out: y, lambda x, y, out: x],
     transpose=lambda ct, x: [mul(ct, x[1]) if is_linear(x[0]) else None, mul(x[0], ct) if is_linear(x[1]) else None])
 
 div: Op = elementwise(
-    "div", doc="True quotient of two arrays.", reference=np.true_divide, arity=2, kinds="f", integers=dtypes.FLOAT64,
+    "div", doc="True quotient of two arrays.", reference=np.true_divide, arity=2, kinds="fc", integers=dtypes.FLOAT64,
     onnx="Div",
     lower=lambda e, x, y: e.div(x, y),
     jvp=lambda t, x, out: _div_jvp(t, x, out),
@@ -51,16 +52,26 @@ def _div_jvp(t: Any, x: Any, out: Any) -> Any:
 
 
 neg: Op = elementwise(
-    "neg", doc="The negative of each element.", reference=np.negative, kinds="fiu", onnx="Neg",
+    "neg", doc="The negative of each element.", reference=np.negative, kinds="fciu", onnx="Neg",
     lower=lambda e, x: e.neg(x), linear=lambda t: neg(t), transpose=lambda ct, x: [neg(ct)])
 
 abs_: Op = elementwise(
-    "abs", doc="Absolute value; its derivative at 0 is 0.", reference=np.absolute, onnx="Abs",
-    lower=lambda e, x: e.abs(x), partials=[lambda x, out: sign(x)])
+    "abs", doc="Absolute value; its derivative at 0 is 0.", reference=np.absolute, onnx="Abs", kinds="fciub",
+    result="real", lower=lambda e, x: e.abs(x),
+    jvp=lambda t, x, out: mul(sign(x[0]), t[0]) if x[0].dtype.kind != "c" else real(mul(conj(sign(x[0])), t[0])))
 
 sign: Op = elementwise(
-    "sign", doc="-1, 0 or 1 as the element is negative, zero or positive; NaN for NaN.", reference=np.sign, kinds="fiu",
-    lower=lambda e, x: _lower_sign(e, x), onnx="Sign")
+    "sign", doc="-1, 0 or 1 as the element is negative, zero or positive; NaN for NaN.", reference=np.sign,
+    kinds="fciu", lower=lambda e, x: _lower_sign(e, x), onnx="Sign",
+    jvp=lambda t, x, out: _turned(t[0], x[0], out) if x[0].dtype.kind == "c" else None)
+
+
+def _turned(t: Any, z: Any, direction: Any) -> Any:
+    """How the direction z/|z| changes: by the part of t/|z| across it; at 0 not at all."""
+    size = abs_(z)
+    zero = eq(size, 0.0)
+    across = sub(t, mul(direction, real(mul(conj(direction), t))))
+    return select(zero, 0.0, div(across, select(zero, 1.0, size)))
 
 
 def _lower_sign(e: Any, x: Any) -> Any:
@@ -92,39 +103,39 @@ def _share(x: Any, y: Any, wins: Op) -> Any:
 # ---------------------------------------------------------------- powers, exponentials, logarithms
 
 sqrt: Op = elementwise(
-    "sqrt", doc="Square root.", reference=np.sqrt, kinds="f", onnx="Sqrt",
+    "sqrt", doc="Square root.", reference=np.sqrt, kinds="fc", onnx="Sqrt",
     lower=lambda e, x: e.sqrt(x), partials=[lambda x, out: div(0.5, out)])
 
 exp: Op = elementwise(
-    "exp", doc="e to the power of each element.", reference=np.exp, kinds="f", onnx="Exp",
+    "exp", doc="e to the power of each element.", reference=np.exp, kinds="fc", onnx="Exp",
     lower=lambda e, x: e.math("exp", x), partials=[lambda x, out: out])
 
 exp2: Op = elementwise(
-    "exp2", doc="2 to the power of each element.", reference=np.exp2, kinds="f",
+    "exp2", doc="2 to the power of each element.", reference=np.exp2, kinds="fc",
     lower=lambda e, x: e.math("exp2", x), partials=[lambda x, out: mul(out, math.log(2))])
 
 expm1: Op = elementwise(
-    "expm1", doc="exp(x) - 1, accurate near 0.", reference=np.expm1, kinds="f",
+    "expm1", doc="exp(x) - 1, accurate near 0.", reference=np.expm1, kinds="fc", on_complex=complex_expm1,
     lower=lambda e, x: e.math("expm1", x), partials=[lambda x, out: add(out, 1.0)])
 
 log: Op = elementwise(
-    "log", doc="Natural logarithm.", reference=np.log, kinds="f", onnx="Log",
+    "log", doc="Natural logarithm.", reference=np.log, kinds="fc", onnx="Log",
     lower=lambda e, x: e.math("log", x), partials=[lambda x, out: div(1.0, x)])
 
 log2: Op = elementwise(
-    "log2", doc="Logarithm to base 2.", reference=np.log2, kinds="f",
+    "log2", doc="Logarithm to base 2.", reference=np.log2, kinds="fc",
     lower=lambda e, x: e.math("log2", x), partials=[lambda x, out: div(1 / math.log(2), x)])
 
 log10: Op = elementwise(
-    "log10", doc="Logarithm to base 10.", reference=np.log10, kinds="f",
+    "log10", doc="Logarithm to base 10.", reference=np.log10, kinds="fc",
     lower=lambda e, x: e.math("log10", x), partials=[lambda x, out: div(1 / math.log(10), x)])
 
 log1p: Op = elementwise(
-    "log1p", doc="log(1 + x), accurate near 0.", reference=np.log1p, kinds="f",
+    "log1p", doc="log(1 + x), accurate near 0.", reference=np.log1p, kinds="fc",
     lower=lambda e, x: e.math("log1p", x), partials=[lambda x, out: div(1.0, add(x, 1.0))])
 
 pow_: Op = elementwise(
-    "pow", doc="x to the power of y.", reference=np.power, arity=2, kinds="f", onnx="Pow",
+    "pow", doc="x to the power of y.", reference=np.power, arity=2, kinds="fc", onnx="Pow",
     lower=lambda e, x, y: e.math("pow", x, y),
     partials=[lambda x, y, out: mul(y, pow_(_base(x, y), sub(y, 1.0))),
               lambda x, y, out: mul(out, log(select(gt(x, 0.0), x, 1.0)))])
@@ -153,23 +164,23 @@ def _quotient(x: Any, y: Any, without: Any) -> Any:
 # ---------------------------------------------------------------- trigonometric and hyperbolic
 
 sin: Op = elementwise(
-    "sin", doc="Sine, the argument in radians.", reference=np.sin, kinds="f", onnx="Sin",
+    "sin", doc="Sine, the argument in radians.", reference=np.sin, kinds="fc", onnx="Sin",
     lower=lambda e, x: e.math("sin", x), partials=[lambda x, out: cos(x)])
 
 cos: Op = elementwise(
-    "cos", doc="Cosine, the argument in radians.", reference=np.cos, kinds="f", onnx="Cos",
+    "cos", doc="Cosine, the argument in radians.", reference=np.cos, kinds="fc", onnx="Cos",
     lower=lambda e, x: e.math("cos", x), partials=[lambda x, out: neg(sin(x))])
 
 tan: Op = elementwise(
-    "tan", doc="Tangent, the argument in radians.", reference=np.tan, kinds="f", onnx="Tan",
+    "tan", doc="Tangent, the argument in radians.", reference=np.tan, kinds="fc", onnx="Tan",
     lower=lambda e, x: e.math("tan", x), partials=[lambda x, out: add(mul(out, out), 1.0)])
 
 arcsin: Op = elementwise(
-    "arcsin", doc="Inverse sine, in radians.", reference=np.arcsin, kinds="f", onnx="Asin",
+    "arcsin", doc="Inverse sine, in radians.", reference=np.arcsin, kinds="fc", onnx="Asin",
     lower=lambda e, x: e.math("asin", x), partials=[lambda x, out: div(1.0, sqrt(_one_minus_square(x)))])
 
 arccos: Op = elementwise(
-    "arccos", doc="Inverse cosine, in radians.", reference=np.arccos, kinds="f", onnx="Acos",
+    "arccos", doc="Inverse cosine, in radians.", reference=np.arccos, kinds="fc", onnx="Acos",
     lower=lambda e, x: e.math("acos", x), partials=[lambda x, out: div(-1.0, sqrt(_one_minus_square(x)))])
 
 
@@ -178,7 +189,7 @@ def _one_minus_square(x: Any) -> Any:
 
 
 arctan: Op = elementwise(
-    "arctan", doc="Inverse tangent, in radians.", reference=np.arctan, kinds="f", onnx="Atan",
+    "arctan", doc="Inverse tangent, in radians.", reference=np.arctan, kinds="fc", onnx="Atan",
     lower=lambda e, x: e.math("atan", x), partials=[lambda x, out: div(1.0, add(mul(x, x), 1.0))])
 
 arctan2: Op = elementwise(
@@ -194,28 +205,43 @@ def _turn(side: Any, x: Any, y: Any) -> Any:
 
 
 sinh: Op = elementwise(
-    "sinh", doc="Hyperbolic sine.", reference=np.sinh, kinds="f", onnx="Sinh",
+    "sinh", doc="Hyperbolic sine.", reference=np.sinh, kinds="fc", onnx="Sinh",
     lower=lambda e, x: e.math("sinh", x), partials=[lambda x, out: cosh(x)])
 
 cosh: Op = elementwise(
-    "cosh", doc="Hyperbolic cosine.", reference=np.cosh, kinds="f", onnx="Cosh",
+    "cosh", doc="Hyperbolic cosine.", reference=np.cosh, kinds="fc", onnx="Cosh",
     lower=lambda e, x: e.math("cosh", x), partials=[lambda x, out: sinh(x)])
 
 tanh: Op = elementwise(
-    "tanh", doc="Hyperbolic tangent.", reference=np.tanh, kinds="f", onnx="Tanh",
+    "tanh", doc="Hyperbolic tangent.", reference=np.tanh, kinds="fc", onnx="Tanh", on_complex=complex_tanh,
     lower=lambda e, x: e.math("tanh", x), partials=[lambda x, out: sub(1.0, mul(out, out))])
 
 arcsinh: Op = elementwise(
-    "arcsinh", doc="Inverse hyperbolic sine.", reference=np.arcsinh, kinds="f",
+    "arcsinh", doc="Inverse hyperbolic sine.", reference=np.arcsinh, kinds="fc",
     lower=lambda e, x: e.math("asinh", x), partials=[lambda x, out: div(1.0, sqrt(add(mul(x, x), 1.0)))])
 
 arccosh: Op = elementwise(
-    "arccosh", doc="Inverse hyperbolic cosine.", reference=np.arccosh, kinds="f",
+    "arccosh", doc="Inverse hyperbolic cosine.", reference=np.arccosh, kinds="fc",
     lower=lambda e, x: e.math("acosh", x), partials=[lambda x, out: div(1.0, sqrt(mul(sub(x, 1.0), add(x, 1.0))))])
 
 arctanh: Op = elementwise(
-    "arctanh", doc="Inverse hyperbolic tangent.", reference=np.arctanh, kinds="f",
+    "arctanh", doc="Inverse hyperbolic tangent.", reference=np.arctanh, kinds="fc",
     lower=lambda e, x: e.math("atanh", x), partials=[lambda x, out: div(1.0, _one_minus_square(x))])
+
+# ---------------------------------------------------------------- complex numbers
+# Cotangents pair with tangents as the real part of their product (no conjugation): so the transpose of a product with
+# w is the product with w, and the gradient of a real function of real arguments is what it is without complex numbers.
+
+real: Op = elementwise(
+    "real", doc="The real part.", reference=np.real, kinds="fc", result="real", lower=lambda e, x: x,
+    linear=lambda t: real(t), transpose=lambda ct, x: [cast(ct, dtype=x[0].dtype)])
+imag: Op = elementwise(
+    "imag", doc="The imaginary part.", reference=np.imag, kinds="fc", result="real", lower=lambda e, x: e.like(x, 0),
+    linear=lambda t: imag(t),
+    transpose=lambda ct, x: [mul(cast(ct, dtype=x[0].dtype), -1j) if x[0].dtype.kind == "c" else mul(ct, 0)])
+conj: Op = elementwise(
+    "conj", doc="The complex conjugate.", reference=np.conjugate, kinds="fc", lower=lambda e, x: x,
+    linear=lambda t: conj(t), transpose=lambda ct, x: [conj(ct)])
 
 # ---------------------------------------------------------------- functions of neural networks
 
@@ -329,10 +355,11 @@ fmod: Op = elementwise(
 
 # ---------------------------------------------------------------- comparison and logic
 
-eq: Op = elementwise("eq", doc="x == y", reference=np.equal, arity=2, result="bool", onnx="Equal",
+eq: Op = elementwise("eq", doc="x == y", reference=np.equal, arity=2, result="bool", onnx="Equal", kinds="fciub",
                  lower=lambda e, x, y: e.eq(x, y))
 ne: Op = elementwise(
-    "ne", doc="x != y", reference=np.not_equal, arity=2, result="bool", lower=lambda e, x, y: e.ne(x, y)
+    "ne", doc="x != y", reference=np.not_equal, arity=2, result="bool", kinds="fciub",
+    lower=lambda e, x, y: e.ne(x, y)
 )
 lt: Op = elementwise("lt", doc="x < y", reference=np.less, arity=2, result="bool", onnx="Less",
                  lower=lambda e, x, y: e.lt(x, y))
@@ -382,13 +409,13 @@ shift_left: Op = elementwise("shift_left", doc="x << y", reference=np.left_shift
 shift_right: Op = elementwise("shift_right", doc="x >> y", reference=np.right_shift, arity=2, kinds="iu",
                           bools=dtypes.INT8,
                           lower=lambda e, x, y: _shift(e, x, y, False))
-is_nan: Op = elementwise("isnan", doc="True where the element is NaN.", reference=np.isnan, kinds="f", result="bool",
+is_nan: Op = elementwise("isnan", doc="True where the element is NaN.", reference=np.isnan, kinds="fc", result="bool",
                      onnx="IsNaN", lower=lambda e, x: e.isnan(x))
 is_finite: Op = elementwise(
     "isfinite",
     doc="True where the element is neither NaN nor infinite.",
     reference=np.isfinite,
-    kinds="f",
+    kinds="fc",
     result="bool",
     lower=lambda e, x: e.lt(e.abs(x), e.like(x, np.inf)),
 )
@@ -396,7 +423,7 @@ is_inf: Op = elementwise(
     "isinf",
     doc="True where the element is infinite.",
     reference=np.isinf,
-    kinds="f",
+    kinds="fc",
     result="bool",
     onnx="IsInf",
     lower=lambda e, x: e.eq(e.abs(x), e.like(x, np.inf)),
@@ -442,14 +469,14 @@ class _Unary(Op):
 
 def _cast_reference(x: Any, dtype: np.dtype) -> Any:
     with np.errstate(all="ignore"):
-        return x.astype(dtype)
+        return (x.real if x.dtype.kind == "c" and np.dtype(dtype).kind not in "cb" else x).astype(dtype)
 
 
 cast: Op = _Unary(
     "cast", "The elements converted to another dtype (NumPy's astype).", "elementwise",
     infer=lambda x, dtype: (x[0], np.dtype(dtype)), reference=_cast_reference, onnx="Cast",
     lower=lambda e, x, dtype: e.cast(x, dtype),
-    jvp=lambda t, x, out, dtype: cast(t[0], dtype=dtype) if dtypes.is_float(np.dtype(dtype)) else None,
+    jvp=lambda t, x, out, dtype: cast(t[0], dtype=dtype) if dtypes.is_inexact(np.dtype(dtype)) else None,
     transpose=lambda ct, x, dtype: [cast(ct, dtype=x[0].dtype)])
 copy: Op = _Unary(
     "copy", "The same elements: a new node in the graph.", "elementwise", infer=lambda x: x,

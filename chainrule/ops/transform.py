@@ -51,7 +51,7 @@ def zeros(like: Any) -> Any:
 
 def floating(node: Node) -> bool:
     """Whether a tangent of any of the node's results exists."""
-    return any(dtypes.is_float(d) for d in (node.dtype if isinstance(node.dtype, tuple) else (node.dtype,)))
+    return any(dtypes.is_inexact(d) for d in (node.dtype if isinstance(node.dtype, tuple) else (node.dtype,)))
 
 
 # ---------------------------------------------------------------- tangents
