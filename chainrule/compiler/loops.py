@@ -10,7 +10,8 @@
     access      buffer [offset + Σ stride·axis + Σ stride·expression]
 
 A nest says nothing about the order or grouping of iterations: that is the schedule's. This file holds the data, its
-printer, and an interpreter over NumPy, which is the meaning.
+printer, and an interpreter over NumPy, which is the meaning. The classes are dataclasses without extras (comparison,
+repr, slots), which would be compiled anew at every import.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy as np
 from chainrule import dtypes
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, match_args=False)
 class Axis:
     """An iteration axis of a nest or loop."""
 
@@ -35,7 +36,7 @@ class Axis:
         return self.name
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, match_args=False)
 class Buffer:
     """Memory of ``size`` elements. ``kind``: input, output, constant (all passed in) or temp (in the arena)."""
 
@@ -57,7 +58,7 @@ class Buffer:
         return self if self.shares is None else self.shares.home
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, repr=False, match_args=False)
 class Affine:
     """offset + Σ coefficient·axis + Σ coefficient·expression: an index along one dimension."""
 
@@ -92,7 +93,7 @@ class Affine:
         return " + ".join(parts)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, repr=False, match_args=False)
 class Access:
     """One element of a buffer for each index point."""
 
@@ -106,7 +107,7 @@ class Access:
 # ---------------------------------------------------------------- expressions
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, repr=False, match_args=False)
 class Load:
     access: Access
     dtype: np.dtype
@@ -119,7 +120,7 @@ class Load:
         return str(self.access)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, repr=False, match_args=False)
 class Const:
     value: Any
     dtype: np.dtype
@@ -129,7 +130,7 @@ class Const:
         return f"{self.value:g}" if dtypes.is_float(self.dtype) else str(self.value)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, repr=False, match_args=False)
 class Position:
     """The index point itself as a number."""
 
@@ -144,7 +145,7 @@ class Position:
         return f"position({self.at})"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, repr=False, match_args=False)
 class Apply:
     op: Any
     args: tuple[Any, ...]
@@ -155,7 +156,7 @@ class Apply:
         return f"{self.op.name}({', '.join(map(str, self.args))})"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, repr=False, match_args=False)
 class Clamp:
     """An index kept inside an axis: min(max(x, 0), extent - 1), as int64."""
 
@@ -167,7 +168,7 @@ class Clamp:
         return f"clamp({self.args[0]}, {self.extent})"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, repr=False, match_args=False)
 class Reduced:
     """The result of the nest's reduction (or contraction), for use in its stores."""
 
@@ -181,7 +182,7 @@ class Reduced:
 # ---------------------------------------------------------------- statements
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False, match_args=False)
 class Store:
     access: Access
     value: Any
@@ -191,7 +192,7 @@ class Store:
         return f"{self.access} {'+=' if self.accumulate else '='} {self.value}"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False, match_args=False)
 class Nest:
     """``stores`` at every point of ``axes``; with ``combine``, after combining ``body`` over ``reduce_axes``."""
 
@@ -203,7 +204,7 @@ class Nest:
     label: str = ""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False, match_args=False)
 class Contract:
     """``acc = Σ over reduce_axes of a·b``, then ``stores``, at every point of ``axes``."""
 
@@ -216,7 +217,7 @@ class Contract:
     label: str = ""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, repr=False, match_args=False)
 class Whole:
     """A dense array of ``shape`` that begins at an access."""
 
@@ -228,7 +229,7 @@ class Whole:
         return self.access.buffer.dtype
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False, match_args=False)
 class Custom:
     """A kernel that an operation emits itself, from whole arrays to whole arrays."""
 
@@ -239,7 +240,7 @@ class Custom:
     label: str = ""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False, match_args=False)
 class Loop:
     """``body`` for every point of ``axis`` in order.
 
@@ -253,7 +254,7 @@ class Loop:
     holds: Access | None = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False, match_args=False)
 class Branch:
     """The one of ``bodies`` that ``index`` (int32) names."""
 
