@@ -107,7 +107,8 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
     positive = ew.gt(x, 0.0)
     # exp of the positive elements could overflow, and infinity times a zero gradient is NaN
     below = ew.expm1(ew.select(positive, 0.0, x))
-    return ew.select(positive, x, below if alpha == 1.0 else ew.mul(below, alpha))
+    unit = not isinstance(alpha, Traced) and alpha == 1.0
+    return ew.select(positive, x, below if unit else ew.mul(below, alpha))
 
 
 def gelu(x: Any, approximate: bool = False) -> Any:
@@ -244,7 +245,8 @@ def celu(x: Any, alpha: float = 1.0) -> Any:
     """
     positive = ew.gt(x, 0.0)
     below = ew.expm1(ew.div(ew.select(positive, 0.0, x), alpha))
-    return ew.select(positive, x, ew.mul(below, alpha))
+    unit = not isinstance(alpha, Traced) and alpha == 1.0
+    return ew.select(positive, x, below if unit else ew.mul(below, alpha))
 
 
 def mish(x: Any) -> Any:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.arguments import whole
+from chainrule.dtypes import FLOAT32, is_half
 from chainrule.errors import ArgumentError, ShapeError
 from chainrule.nn.windows import Padding, Pair, Windows, back, channels_last, each, reaches, windows
 from chainrule.numpy.products import labelled
 from chainrule.ops import elementwise as ew
-from chainrule.ops.declare import Traced
+from chainrule.ops.declare import Traced, common_dtype, convert
 from chainrule.ops.structure import flip, reshape, transpose
 
 Extents = int | Sequence[int]
@@ -110,7 +111,13 @@ def conv_transpose(x: Any, kernel: Any, stride: Extents = 1, padding: Padding = 
 
 
 def _convolved(x: Any, kernel: Any, over: Windows, groups: int) -> Any:
-    """Every convolution: a sum over the kernel's positions of a contraction of a view of the input with its slice."""
+    """Every convolution: a sum over the kernel's positions of a contraction of a view of the input with its slice.
+
+    Half types add up in float32 and round once, as in all sums.
+    """
+    dtype = common_dtype((x, kernel))
+    if is_half(dtype):
+        return convert(_convolved(convert(x, FLOAT32), convert(kernel, FLOAT32), over, groups), dtype)
     n = len(over.window)
     padded = over.padded(x)
     slices = reshape(kernel, shape=(math.prod(over.window), *kernel.shape[n:]))

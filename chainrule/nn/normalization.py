@@ -1,4 +1,7 @@
-"""Normalisations: mean 0 and variance 1 over some axes, and what is learned on top."""
+"""Normalisations: mean 0 and variance 1 over some axes, and what is learned on top.
+
+Of half types mean, variance and what they normalise are computed in float32 and rounded once.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.arguments import whole
+from chainrule.dtypes import FLOAT32, is_half
 from chainrule.errors import ShapeError
 from chainrule.numpy.common import axes_of, axis_of, reshaped
-from chainrule.ops.declare import shape_of
+from chainrule.ops.declare import common_dtype, convert, dtype_of, shape_of
 
 Axes = int | Sequence[int]
 
@@ -22,13 +26,28 @@ def moments(x: Any, axis: Axes | None = None, keepdims: bool = False) -> tuple[A
         >>> moments(np.array([[1.0, 2.0], [3.0, 6.0]]), axis=0)
         (array([2., 4.]), array([1., 4.]))
     """
-    mean = np.mean(x, axis=axis, keepdims=True)
-    variance = np.mean(np.square(x - mean), axis=axis, keepdims=True)
+    found = tuple(_rounded(part, x) for part in _moments(_wide(x), axis))
     if keepdims:
-        return mean, variance
+        return found
     axes = axes_of(axis, len(shape_of(x)))
     shape = tuple(n for i, n in enumerate(shape_of(x)) if i not in axes)
-    return reshaped(mean, shape), reshaped(variance, shape)
+    return reshaped(found[0], shape), reshaped(found[1], shape)
+
+
+def _moments(x: Any, axis: Axes | None) -> tuple[Any, Any]:
+    mean = np.mean(x, axis=axis, keepdims=True)
+    return mean, np.mean(np.square(x - mean), axis=axis, keepdims=True)
+
+
+def _wide(x: Any) -> Any:
+    """An array in which sums are computed: half types in float32."""
+    return convert(x, FLOAT32) if is_half(dtype_of(x)) else x
+
+
+def _rounded(result: Any, *given: Any) -> Any:
+    """A result in the half type of what was given, if it is one."""
+    dtype = common_dtype(given)
+    return convert(result, dtype) if is_half(dtype) else result
 
 
 def layer_norm(x: Any, scale: Any = None, offset: Any = None, axis: Axes = -1, epsilon: float = 1e-3) -> Any:
@@ -48,8 +67,9 @@ def layer_norm(x: Any, scale: Any = None, offset: Any = None, axis: Axes = -1, e
     Source: Ba, Kiros and Hinton, "Layer normalization", 2016.
     """
     axes = axes_of(axis, len(shape_of(x)))
-    mean, variance = moments(x, axes, keepdims=True)
-    return _adjusted((x - mean) / np.sqrt(variance + epsilon), scale, offset, axes)
+    wide = _wide(x)
+    mean, variance = _moments(wide, axes)
+    return _adjusted(_rounded((wide - mean) / np.sqrt(variance + epsilon), x), scale, offset, axes)
 
 
 def rms_norm(x: Any, scale: Any = None, axis: Axes = -1, epsilon: float = 1e-6) -> Any:
@@ -68,7 +88,9 @@ def rms_norm(x: Any, scale: Any = None, axis: Axes = -1, epsilon: float = 1e-6) 
     Source: Zhang and Sennrich, "Root mean square layer normalization", NeurIPS 2019.
     """
     axes = axes_of(axis, len(shape_of(x)))
-    return _adjusted(x / np.sqrt(np.mean(np.square(x), axis=axes, keepdims=True) + epsilon), scale, None, axes)
+    wide = _wide(x)
+    out = wide / np.sqrt(np.mean(np.square(wide), axis=axes, keepdims=True) + epsilon)
+    return _adjusted(_rounded(out, x), scale, None, axes)
 
 
 def batch_norm(x: Any, mean: Any, variance: Any, scale: Any = None, offset: Any = None, axis: int = -1,
@@ -97,7 +119,8 @@ def batch_norm(x: Any, mean: Any, variance: Any, scale: Any = None, offset: Any 
     """
     at = (axis_of(axis, len(shape_of(x))),)
     mean, variance = _along("mean", mean, x, at), _along("variance", variance, x, at)
-    return _adjusted((x - mean) / np.sqrt(variance + epsilon), scale, offset, at)
+    out = (_wide(x) - _wide(mean)) / np.sqrt(_wide(variance) + epsilon)
+    return _adjusted(_rounded(out, x, mean, variance), scale, offset, at)
 
 
 def group_norm(x: Any, groups: int, scale: Any = None, offset: Any = None, axis: int = -1,
@@ -125,9 +148,10 @@ def group_norm(x: Any, groups: int, scale: Any = None, offset: Any = None, axis:
     if at == 0 or shape[at] % whole("groups", groups):
         raise ShapeError.of(f"the function group_norm with {groups} groups over axis {axis} of shape {shape}",
                             "a channel axis after the batch, its extent a multiple of groups", "groups=1")
-    apart = reshaped(x, (*shape[:at], groups, shape[at] // groups, *shape[at + 1:]))
-    mean, variance = moments(apart, tuple(i for i in range(1, len(shape) + 1) if i != at), keepdims=True)
-    return _adjusted(reshaped((apart - mean) / np.sqrt(variance + epsilon), shape), scale, offset, (at,))
+    apart = reshaped(_wide(x), (*shape[:at], groups, shape[at] // groups, *shape[at + 1:]))
+    mean, variance = _moments(apart, tuple(i for i in range(1, len(shape) + 1) if i != at))
+    out = _rounded((apart - mean) / np.sqrt(variance + epsilon), x)
+    return _adjusted(reshaped(out, shape), scale, offset, (at,))
 
 
 def _adjusted(x: Any, scale: Any, offset: Any, axes: tuple[int, ...]) -> Any:

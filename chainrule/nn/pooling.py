@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import dtypes
 from chainrule.nn.windows import Padding, back, channels_last, each, windows
 from chainrule.ops import elementwise as ew
+from chainrule.ops.declare import convert
 from chainrule.ops.structure import pad
 
 Extents = int | Sequence[int]
@@ -61,14 +63,15 @@ def avg_pool(x: Any, window: Extents, stride: Extents | None = None, padding: Pa
     """
     x = channels_last("avg_pool", x, data_format)
     over = _windows("avg_pool", x, window, stride, padding)
-    padded = over.padded(x)
+    wide = convert(x, dtypes.widened(x.dtype))  # half types are added up in float32, as in all sums
+    padded = over.padded(wide)
     total = reduce(ew.add, over.seen(padded))
-    if padded is x:
-        return back(ew.mul(total, 1.0 / math.prod(over.window)), data_format)
+    if padded is wide:
+        return back(_rounded(ew.mul(total, 1.0 / math.prod(over.window)), x.dtype), data_format)
     ones = pad(np.ones((1, *over.extents, 1)), shape=(1, *over.padded_extents, 1), step=(1,) * len(x.shape),
                start=(0, *(lo for lo, _ in over.pads), 0))
     share = 1.0 / np.maximum(sum(over.seen(ones)), 1.0)
-    return back(ew.mul(total, share.astype(x.dtype)), data_format)
+    return back(_rounded(ew.mul(total, share.astype(wide.dtype)), x.dtype), data_format)
 
 
 def global_max_pool(x: Any, keepdims: bool = False, data_format: str = "channels_last") -> Any:
@@ -93,6 +96,11 @@ def global_avg_pool(x: Any, keepdims: bool = False, data_format: str = "channels
         array([[2., 3.]])
     """
     return _over_all(np.mean, "global_avg_pool", x, keepdims, data_format)
+
+
+def _rounded(x: Any, dtype: np.dtype) -> Any:
+    """A result that was computed in float32, in ``dtype`` if that is a half type."""
+    return convert(x, dtype) if dtypes.is_half(dtype) else x
 
 
 def _over_all(function: Callable[..., Any], name: str, x: Any, keepdims: bool, data_format: str) -> Any:

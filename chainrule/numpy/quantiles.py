@@ -17,7 +17,7 @@ from chainrule.errors import ArgumentError, ShapeError, unknown_name
 from chainrule.numpy.common import array, axes_of, filled, kept, records, reshaped, sliced, traced, transposed
 from chainrule.ops import elementwise as ew
 from chainrule.ops import reduce
-from chainrule.ops.declare import common_dtype, convert, expand
+from chainrule.ops.declare import common_dtype, convert, expand, is_weak
 from chainrule.ops.sort import sort, take_rows
 from chainrule.trace import no_out
 
@@ -73,10 +73,15 @@ _DISCRETE: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
 METHODS = (*_CONTINUOUS, *_DISCRETE)
 
 
+def _result(a: Any) -> np.dtype:
+    """The dtype of a quantile of ``a``."""
+    return a.dtype if dtypes.is_float(a.dtype) else dtypes.FLOAT64
+
+
 def _rows(a: Any, axis: Any) -> tuple[Any, tuple[int, ...]]:
-    """The elements along ``axis`` as the last axis, in a floating dtype."""
+    """The elements along ``axis`` as the last axis, in a floating dtype. Half types are computed in float32."""
     a = array(a)
-    a = convert(a, a.dtype if dtypes.is_float(a.dtype) else dtypes.FLOAT64)
+    a = convert(a, dtypes.widened(_result(a)))
     axes = axes_of(axis, len(a.shape))
     rest = [i for i in range(len(a.shape)) if i not in axes]
     shape = tuple(a.shape[i] for i in rest)
@@ -86,11 +91,13 @@ def _rows(a: Any, axis: Any) -> tuple[Any, tuple[int, ...]]:
 def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan: bool) -> Any:
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
-    whole_shape = array(a).shape
+    a = array(a)
+    whole_shape, dtype = a.shape, _result(a)
     rows, axes = _rows(a, axis)
     n = rows.shape[-1]
-    if type(q) not in (int, float):  # as for all functions, a Python number gives way to the array's dtype
-        rows = convert(rows, common_dtype((rows, array(q), np.float32(0))))
+    if not is_weak(q):  # as for all functions, a Python number gives way to the array's dtype
+        dtype = common_dtype((np.zeros((), dtype), array(q)))
+        rows = convert(rows, dtypes.widened(dtype))
     if not traced(q) and not ((np.asarray(q) >= 0) & (np.asarray(q) <= 1)).all():
         raise ArgumentError.of(f"the quantiles {q}", "shares from 0 to 1, or percentages from 0 to 100",
                                "np.quantile(x, 0.5)   # or np.percentile(x, 50)")
@@ -120,6 +127,7 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
     if not ignore_nan:
         any_nan = reshaped(reduce.any_(nan, axes=(len(lead),)), (*lead, 1))
         result = ew.select(any_nan, np.nan, result)
+    result = convert(result, dtype)
     if keepdims:
         result = reshaped(result, (*(1 if i in axes else k for i, k in enumerate(whole_shape)), result.shape[-1]))
     result = transposed(result, [len(result.shape) - 1, *range(len(result.shape) - 1)])
@@ -127,7 +135,7 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
 
 
 def _share(percent: Any) -> Any:
-    if type(percent) in (int, float):
+    if is_weak(percent):
         return percent / 100
     percent = array(percent)
     percent = convert(percent, percent.dtype if dtypes.is_float(percent.dtype) else dtypes.FLOAT64)
@@ -170,31 +178,34 @@ def nanpercentile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_i
 def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
     """The middle element along axes, or the mean of the two middle ones. NaN if one element is NaN."""
     no_out("np.median", out)
-    shape = array(a).shape
+    a = array(a)
+    shape, dtype = a.shape, _result(a)
     rows, axes = _rows(a, axis)
     n = rows.shape[-1]
     end = len(rows.shape) - 1
     if n == 0:
-        return kept(filled(rows, rows.shape[:-1], np.nan, rows.dtype), axes, shape, keepdims)
+        return kept(filled(rows, rows.shape[:-1], np.nan, dtype), axes, shape, keepdims)
     ordered = sort(rows, descending=False)
     middle = [reshaped(sliced(ordered, end, i, i + 1), rows.shape[:-1]) for i in ((n - 1) // 2, n // 2)]
     result = middle[0] if n % 2 else ew.mul(ew.add(*middle), 0.5)
     result = ew.select(reduce.any_(ew.ne(rows, rows), axes=(end,)), np.nan, result)
-    return kept(result, axes, shape, keepdims)
+    return kept(convert(result, dtype), axes, shape, keepdims)
 
 
 @records(np.nanmedian)
 def nanmedian(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
     """The median of the elements that are not NaN; NaN where all are."""
     no_out("np.nanmedian", out)
-    shape = array(a).shape
+    a = array(a)
+    shape, dtype = a.shape, _result(a)
     rows, axes = _rows(a, axis)
     lead, n = rows.shape[:-1], rows.shape[-1]
     if n == 0:
-        return kept(filled(rows, lead, np.nan, rows.dtype), axes, shape, keepdims)
+        return kept(filled(rows, lead, np.nan, dtype), axes, shape, keepdims)
     there = ew.cast(ew.eq(rows, rows), dtype=dtypes.INT64)
     many = reshaped(reduce.sum_(there, axes=(len(lead),)), (*lead, 1))
     ordered = sort(rows, descending=False)  # NaN is behind the numbers
     low, high = (ew.maximum(ew.shift_right(ew.sub(many, k), 1), 0) for k in (1, 0))
     x, y = (reshaped(take_rows(ordered, i), lead) for i in (low, high))
-    return kept(ew.select(reshaped(ew.eq(low, high), lead), x, ew.mul(ew.add(x, y), 0.5)), axes, shape, keepdims)
+    result = ew.select(reshaped(ew.eq(low, high), lead), x, ew.mul(ew.add(x, y), 0.5))
+    return kept(convert(result, dtype), axes, shape, keepdims)

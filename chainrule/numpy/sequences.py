@@ -14,7 +14,7 @@ from chainrule.numpy.common import array, axes_of, axis_of, filled, records, res
 from chainrule.ops import elementwise as ew
 from chainrule.ops import structure
 from chainrule.ops.contract import contract
-from chainrule.ops.declare import Traced, common_dtype, convert
+from chainrule.ops.declare import Traced, common_dtype, convert, is_weak
 from chainrule.ops.index import take
 from chainrule.ops.running import cumsum
 from chainrule.ops.sort import argsort, search
@@ -113,7 +113,8 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
 def polyval(p: Any, x: Any) -> Any:
     """The polynomial with coefficients ``p``, the highest power first, at ``x`` (Horner's scheme)."""
     p, x = _vector(p, "the coefficients"), array(x)
-    total = ew.mul(x, np.zeros((), common_dtype((p, x))))
+    x = convert(x, common_dtype((p, np.zeros((), x.dtype))))  # a number is an array of its own dtype, as in NumPy
+    total = ew.mul(x, np.zeros((), x.dtype))
     for i in range(p.shape[0]):
         total = ew.add(ew.mul(total, x), p[i])
     return total
@@ -190,6 +191,8 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
     def part(start: int, stop: int) -> Any:
         return sliced(f, axis, start, stop)
 
+    if is_weak(spacing):
+        spacing = convert(spacing, f.dtype)
     if np.isscalar(spacing) or not spacing.shape:
         inside = ew.div(ew.sub(part(2, n), part(0, n - 2)), ew.mul(spacing, 2.0))
         if edge_order == 1:

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from chainrule import dtypes
 from chainrule.errors import ArgumentError
 from chainrule.numpy.assembly import concatenate
 from chainrule.numpy.common import array, depends_on_values, filled, positions, records, reshaped, sliced, traced
 from chainrule.numpy.reductions import truth
 from chainrule.ops import elementwise as ew
 from chainrule.ops import structure
-from chainrule.ops.declare import common_dtype, convert
+from chainrule.ops.declare import common_dtype, convert, widened
 from chainrule.ops.index import scatter_add, take
 from chainrule.ops.running import cumsum
 from chainrule.ops.scatter import scatter
@@ -140,7 +141,7 @@ def _distinct(x: Any, size: int, fill_value: Any, equal_nan: bool) -> UniqueAll:
     row = take(flat, order, axis=0)
     here, before = sliced(row, 0, 1, n), sliced(row, 0, 0, n - 1)
     new = ew.ne(here, before)
-    if equal_nan and x.dtype.kind == "f":
+    if equal_nan and dtypes.is_float(x.dtype):
         new = ew.bit_and(new, ew.bit_not(ew.bit_and(ew.is_nan(here), ew.is_nan(before))))
     new = structure.concatenate(filled(x, (1,), True, np.bool_), new, axis=0)
     number = ew.sub(cumsum(ew.cast(new, dtype=_INT), axis=0, reverse=False), 1)
@@ -154,11 +155,26 @@ def _distinct(x: Any, size: int, fill_value: Any, equal_nan: bool) -> UniqueAll:
     return UniqueAll(values, take(order, at, axis=0), reshaped(inverse, shape), sliced(counts, 0, 0, size))
 
 
+def _plainly(x: Any, **options: Any) -> Any:
+    """``np.unique``, of bfloat16 in float32: NumPy does not know where its NaN belong."""
+    x = np.asarray(x)
+    found = np.unique(widened(x), **options)
+    if not dtypes.is_half(x.dtype):
+        return found
+    return (found[0].astype(x.dtype), *found[1:]) if isinstance(found, tuple) else found.astype(x.dtype)
+
+
+def _known(x: Any, equal_nan: bool) -> UniqueAll:
+    values, index, inverse, counts = _plainly(x, return_index=True, return_inverse=True, return_counts=True,
+                                              equal_nan=equal_nan)
+    return UniqueAll(values, index, inverse.reshape(np.shape(x)), counts)
+
+
 def _padded(x: Any, size: int, fill_value: Any, equal_nan: bool) -> UniqueAll:
-    values, index, inverse, counts = np.unique(x, True, True, True, equal_nan=equal_nan)
+    values, index, inverse, counts = _known(x, equal_nan)
     fill = fill_value if fill_value is not None else values[0] if len(values) else 0
     start = index[0] if len(index) else 0
-    return UniqueAll(_resized(values, size, fill), _resized(index, size, start), inverse.reshape(np.shape(x)),
+    return UniqueAll(_resized(values, size, fill), _resized(index, size, start), inverse,
                      _resized(counts, size, 0))
 
 
@@ -166,8 +182,7 @@ def _all(name: str, x: Any, size: int | None, fill_value: Any, equal_nan: bool =
     if size is None:
         if traced(x):
             raise depends_on_values(f"np.{name}(x)", f"chainrule.numpy.{name}(x, size=n)")
-        values, index, inverse, counts = np.unique(x, True, True, True, equal_nan=equal_nan)
-        return UniqueAll(values, index, inverse.reshape(np.shape(x)), counts)
+        return _known(x, equal_nan)
     return (_distinct if traced(x) else _padded)(x, size, fill_value, equal_nan)
 
 
@@ -220,7 +235,7 @@ def unique(ar: Any, return_index: bool = False, return_inverse: bool = False, re
     if not traced(ar) and size is None:
         options: dict[str, Any] = {"return_index": return_index, "return_inverse": return_inverse,
                                    "return_counts": return_counts, "axis": axis, "equal_nan": equal_nan}
-        return np.unique(ar, **options)
+        return _plainly(ar, **options)
     if axis is not None:
         raise ArgumentError.of(f"np.unique with axis={axis} and size={size}", "axis=None", "np.unique(x, size=n)")
     found = _all("unique", ar, size, fill_value, equal_nan)

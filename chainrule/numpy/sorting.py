@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.dtypes import is_bfloat16
 from chainrule.errors import ArgumentError, ShapeError
 from chainrule.numpy.common import array, axis_of, from_last, last, records, reshaped, traced
 from chainrule.ops import elementwise as ew
@@ -54,7 +55,8 @@ def sort(a: Any, axis: int | None = -1, kind: str | None = None, order: Any = No
         >>> cr.grad(lambda x: cnp.sort(x)[0])(cnp.asarray([3.0, 1.0, 2.0]))
         array([0., 1., 0.])
     """
-    if not traced(a) and not descending and kind in _KINDS and order is None:
+    plain = not traced(a) and not descending and kind in _KINDS and order is None
+    if plain and not is_bfloat16(np.asarray(a).dtype):  # in which NumPy does not know where NaN belongs
         return np.sort(a, axis=axis, stable=True)
     return _sorted(sort_op, a, axis, kind, order, descending)
 

@@ -80,7 +80,8 @@ def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any 
         raise ArgumentError.of(f"{bins} bins", "one or more", "np.histogram(x, bins=10)")
     a = array(a)
     if range is None:
-        low, high = (0.0, 1.0) if math.prod(a.shape) == 0 else (min_(a), max_(a))
+        wide = dtypes.widened(a.dtype)
+        low, high = (0.0, 1.0) if math.prod(a.shape) == 0 else (convert(m, wide) for m in (min_(a), max_(a)))
     else:
         low, high = range
     if traced(low, high):
@@ -90,8 +91,7 @@ def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any 
         low, high = low - 0.5, high + 0.5
     elif low > high:
         raise ArgumentError.of(f"range=({low}, {high})", "the smaller number first", f"range=({high}, {low})")
-    dtype = np.result_type(dtypes.FLOAT64 if a.dtype.kind in "iub" else a.dtype, np.float32)
-    return convert(linspace(low, high, int(bins) + 1), dtype)
+    return convert(linspace(low, high, int(bins) + 1), a.dtype if dtypes.is_float(a.dtype) else dtypes.FLOAT64)
 
 
 @records(np.histogram)

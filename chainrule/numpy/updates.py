@@ -16,7 +16,7 @@ from chainrule.graph import user_source
 from chainrule.indexing import checked_indices, index, updated
 from chainrule.numpy.common import array, axis_of, from_last, last, positions, records, reshaped, traced
 from chainrule.ops import elementwise as ew
-from chainrule.ops.declare import Traced, broadcast_shapes, convert, dtype_of, expand
+from chainrule.ops.declare import Traced, broadcast_shapes, check_dtype, convert, dtype_of, expand, is_weak
 from chainrule.ops.index import scatter_add, take
 from chainrule.ops.scatter import scatter
 from chainrule.trace import power
@@ -126,13 +126,16 @@ class at:  # noqa: N801 (a function to its users)
 PAIRS: dict[str, Callable[[Any, Any], Any]] = {
     "set": lambda x, v: v, "add": ew.add, "subtract": ew.sub, "multiply": ew.mul, "divide": ew.div, "power": power,
     "min": ew.minimum, "max": ew.maximum}
-_RANK = {"b": 0, "u": 1, "i": 1, "f": 2}  # a Python number fits an array of its kind or a higher one
+_RANK = {"b": 0, "u": 1, "i": 1, "f": 2}  # a number fits an array of its kind or a higher one
 _UFUNCS = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "power": np.power,
            "min": np.minimum, "max": np.maximum}
 
 
 def _converted(name: str, value: Any, dtype: np.dtype) -> Any:
     """The value in the dtype of the array, which it must not need more than; ``set`` converts whatever it gets."""
+    given = dtype_of(value)
+    check_dtype(dtype)
+    check_dtype(given)
     if name == "divide" and not dtypes.is_float(dtype):
         raise ChainruleTypeError.of(f"at(x).divide for an array of dtype {dtype}", "an array of floats",
                                     "at(x.astype(np.float64), key).divide(v)")
@@ -140,9 +143,9 @@ def _converted(name: str, value: Any, dtype: np.dtype) -> Any:
         raise ChainruleTypeError.of("at(x).subtract for an array of bools", "numbers", "at(x, key).set(False)")
     if name == "power" and type(value) is int:
         return value
-    given = dtype_of(value)
-    weak = type(value) in (bool, int, float)
-    fits = _RANK[given.kind] <= _RANK[dtype.kind] if weak else np.can_cast(given, dtype, "same_kind")
+    by_kind = is_weak(value) or any(map(dtypes.is_bfloat16, (given, dtype)))  # whose casts NumPy does not know all
+    fits = (_RANK[dtypes.kind(given)] <= _RANK[dtypes.kind(dtype)] if by_kind
+            else np.can_cast(given, dtype, "same_kind"))
     if name != "set" and not fits:
         raise ChainruleTypeError.of(f"at(x).{name} of {given} into an array of {dtype}", f"a value of {dtype}",
                                     f"at(x.astype(np.{given}), key).{name}(v)")

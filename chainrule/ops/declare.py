@@ -274,6 +274,18 @@ def widened(x: np.ndarray) -> np.ndarray:
     return x.astype(dtypes.FLOAT32) if dtypes.is_half(x.dtype) else x
 
 
+def widening(reference: Callable[..., Any]) -> Callable[..., Any]:
+    """A reference that gets half types in float32; what it gives in float32 is rounded to them, once."""
+    def run(*arrays: Any, **params: Any) -> Any:
+        half = next((a.dtype for a in arrays if dtypes.is_half(a.dtype)), None)
+        if half is None:
+            return reference(*arrays, **params)
+        with np.errstate(all="ignore"):
+            out = np.asarray(reference(*map(widened, arrays), **params))
+            return out.astype(half) if out.dtype == dtypes.FLOAT32 else out
+    return run
+
+
 def _jvp_of_partials(partials: Sequence[Callable[..., Any] | None]) -> Callable[..., Any]:
     def jvp(tangents: Sequence[Any], inputs: Sequence[Any], out: Any, **params: Any) -> Any:
         total = None

@@ -11,7 +11,7 @@ from chainrule import dtypes
 from chainrule.dtypes import INT64
 from chainrule.errors import ChainruleTypeError
 from chainrule.ops import elementwise as ew
-from chainrule.ops.declare import Op, leading, widened
+from chainrule.ops.declare import Op, leading, widening
 from chainrule.ops.structure import reshape, transpose
 
 iota: Op = Op(
@@ -67,12 +67,10 @@ def _scatter_infer(x: Any, indices: Any, axis: int, extent: int) -> Any:
 
 
 def _scatter_reference(x: Any, indices: Any, axis: int, extent: int) -> Any:
-    terms = widened(x)
-    out = np.zeros((*x.shape[:axis], extent, *x.shape[axis + indices.ndim:]), terms.dtype)
+    out = np.zeros((*x.shape[:axis], extent, *x.shape[axis + indices.ndim:]), x.dtype)
     where = (slice(None),) * axis + (np.clip(indices, 0, extent - 1),)
-    np.add.at(out, where, terms)
-    with np.errstate(over="ignore"):
-        return out.astype(x.dtype, copy=False)
+    np.add.at(out, where, x)
+    return out
 
 
 def scatter_batch(op: Callable[[], Op]) -> Callable[..., Any]:
@@ -93,7 +91,7 @@ def scatter_batch(op: Callable[[], Op]) -> Callable[..., Any]:
 
 scatter_add: Op = Op(
     "scatter_add", "Zeros with the entries added along ``axis`` at integer indices: the transpose of ``take``.",
-    "scatter_add", infer=_scatter_infer, reference=_scatter_reference,
+    "scatter_add", infer=_scatter_infer, reference=widening(_scatter_reference),
     jvp=lambda t, x, out, **p: None if t[0] is None else scatter_add(t[0], x[1], **p),
     transpose=lambda ct, x, axis, extent: [take(ct, x[1], axis=axis), None], arity=2,
     batch=scatter_batch(lambda: scatter_add))

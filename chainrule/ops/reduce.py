@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.ops.declare import REGISTRY, Op, widened
+from chainrule.ops.declare import REGISTRY, Op, widening
 from chainrule.ops.elementwise import add, cast, div, eq, mul
 
 
@@ -33,8 +33,8 @@ def _batch(name: str) -> Callable[..., Any]:
 def _reference(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(x: Any, axes: tuple[int, ...]) -> Any:
         with np.errstate(all="ignore"):
-            return np.asarray(function(widened(x), axis=axes)).astype(x.dtype, copy=False)
-    return run
+            return np.asarray(function(x, axis=axes)).astype(x.dtype, copy=False)
+    return widening(run)
 
 
 def spread(x: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.ops.declare import Op, is_linear, leading
+from chainrule.ops.declare import Op, is_linear, leading, widening
 from chainrule.ops.elementwise import add, mul
 from chainrule.ops.structure import pad, slice_
 
@@ -52,7 +52,7 @@ def _cumsum_reference(x: Any, axis: int, reverse: bool) -> Any:
 
 cumsum: Op = Op(
     "cumsum", "Running sums along ``axis``, from its first entry on, or from its last one (``reverse``).", "custom",
-    infer=lambda x, axis, reverse: x, reference=_cumsum_reference, kinds=("f", "i", "u"), onnx="CumSum",
+    infer=lambda x, axis, reverse: x, reference=widening(_cumsum_reference), kinds=("f", "i", "u"), onnx="CumSum",
     jvp=lambda t, x, out, **p: cumsum(t[0], **p),
     transpose=lambda ct, x, axis, reverse: [cumsum(ct, axis=axis, reverse=not reverse)],
     batch=lambda args, batched, size, axis, reverse: cumsum(args[0], axis=axis + 1, reverse=reverse),
@@ -115,7 +115,7 @@ def _recurrence_batch(args: Sequence[Any], batched: Sequence[bool], size: int, a
 recurrence: Op = Op(
     "recurrence", "h[i] = a[i]·h[i-1] + b[i] along ``axis``, beginning with h[0] = b[0]; from the last entry back with "
     "``reverse``.", "custom",
-    infer=_recurrence_infer, reference=_recurrence_reference, kinds=("f", "i", "u"), arity=2,
+    infer=_recurrence_infer, reference=widening(_recurrence_reference), kinds=("f", "i", "u"), arity=2,
     jvp=_recurrence_jvp, transpose=_recurrence_transpose, batch=_recurrence_batch,
     lower=_lower_running)
 

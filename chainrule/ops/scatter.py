@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import dtypes
-from chainrule.ops.declare import Op
+from chainrule.ops.declare import Op, widening
 from chainrule.ops.elementwise import cast, div, eq, mul, select
 from chainrule.ops.index import scatter_add, scatter_batch, take
 
@@ -85,4 +85,4 @@ def _jvp(t: Sequence[Any], x: Sequence[Any], out: Any, axis: int, extent: int, c
 scatter: Op = Op(
     "scatter", "The entries along ``axis`` combined (``mul``, ``max`` or ``min``) at integer indices of an axis of "
     "``extent``; where there is none, the neutral element. Entries that tie share the derivative.", "custom",
-    infer=_infer, reference=_reference, lower=_lower, jvp=_jvp, batch=scatter_batch(lambda: scatter), arity=2)
+    infer=_infer, reference=widening(_reference), lower=_lower, jvp=_jvp, batch=scatter_batch(lambda: scatter), arity=2)

@@ -10,7 +10,7 @@ import numpy as np
 
 from chainrule import dtypes
 from chainrule.errors import ShapeError
-from chainrule.ops.declare import REGISTRY, Op, batch_leading, leading
+from chainrule.ops.declare import REGISTRY, Op, batch_leading, leading, widening
 from chainrule.ops.elementwise import add
 from chainrule.ops.index import take
 
@@ -213,11 +213,11 @@ def _merge_runs(e: Any, work: Sequence[Any], n: int, turn: Any) -> None:
 
 argsort: Op = Op(
     "argsort", "The positions that sort each row (the last axis); equal elements stay in their order.", "custom",
-    infer=_row_infer(dtypes.INT64), reference=_argsort_reference, lower=_lower_sort(True),
+    infer=_row_infer(dtypes.INT64), reference=widening(_argsort_reference), lower=_lower_sort(True),
     batch=lambda args, batched, size, **p: batch_leading(argsort)(args, batched, size, **p))
 sort: Op = Op(
     "sort", "The elements of each row (the last axis) in order; -0 before 0.", "custom",
-    infer=_row_infer(None), reference=_sort_reference, lower=_lower_sort(False),
+    infer=_row_infer(None), reference=widening(_sort_reference), lower=_lower_sort(False),
     jvp=lambda t, x, out, descending: take_rows(t[0], argsort(x[0], descending=descending)),
     batch=lambda args, batched, size, **p: batch_leading(sort)(args, batched, size, **p))
 
@@ -279,4 +279,4 @@ def _search_batch(args: Sequence[Any], batched: Sequence[bool], size: int, right
 
 search: Op = Op(
     "search", "Where each value belongs in sorted rows: before equal elements, or behind them (``right``).", "custom",
-    infer=_search_infer, reference=_search_reference, lower=_lower_search, batch=_search_batch, arity=2)
+    infer=_search_infer, reference=widening(_search_reference), lower=_lower_search, batch=_search_batch, arity=2)
