@@ -36,14 +36,26 @@ def unfold(graph: Graph) -> Graph:
     """Write every ``fold`` as other operations."""
     if not _concerns(graph):
         return graph
+    read: dict[Node, Node] = {}  # what a fold adds up, in the new graph
 
     def rule(node: Node, inputs: tuple[Node, ...]) -> Node:
         if node.op.name == "fold":
-            wide = dtypes.widened(node.dtype)  # half types add up in float32
-            return node_of(convert(_Fold(convert(wrap(inputs[0]), wide), **node.params).run(), node.dtype))
+            read[node] = inputs[0]
+            return _written(node, inputs[0], (0,) * node.ndim, node.shape)
+        if node.op.name == "slice" and node.inputs[0] in read and set(node.params["step"]) <= {1}:
+            whole = node.inputs[0]  # what is cut off, such as the gradient of padding, is not computed
+            return _written(whole, read[whole], node.params["start"], node.shape)
         params = {k: map_graphs(unfold, v) for k, v in node.params.items()}
         return Node(node.op, inputs, params, node.shape, node.dtype, None, node.source)
     return graph.rewrite(rule)
+
+
+def _written(node: Node, y: Node, start: tuple[int, ...], shape: tuple[int, ...]) -> Node:
+    """The part of a ``fold`` of ``y`` that begins at ``start``."""
+    wide = dtypes.widened(node.dtype)  # half types add up in float32
+    p = node.params
+    return node_of(convert(_Fold(convert(wrap(y), wide), start, shape, p["axes"], p["stride"], p["dilation"]).run(),
+                           node.dtype))
 
 
 def _concerns(graph: Graph) -> bool:
@@ -53,8 +65,10 @@ def _concerns(graph: Graph) -> bool:
 
 @dataclass(frozen=True)
 class _Phase:
-    """The places ``remainder + stride·q`` of an axis: q is seen by position ``q - shift - j·apart`` as the place
-    ``first + j·step`` of its window, for j below ``count``.
+    """The places ``remainder + stride·q`` of an axis, counted from the first that is asked for.
+
+    Place q is seen by position ``q - shift - j·apart`` as the place ``first + j·step`` of its window, for j below
+    ``count``.
     """
 
     remainder: int
@@ -75,25 +89,27 @@ class _Phase:
         return (self.count - 1) * self.apart
 
 
-def _phases(window: int, stride: int, dilation: int) -> list[_Phase | None]:
-    """For each remainder how its places are seen; None: not at all."""
+def _phases(window: int, stride: int, dilation: int, start: int) -> list[_Phase | None]:
+    """For each remainder how its places, from ``start`` on, are seen; None: not at all."""
     out: list[_Phase | None] = []
     for r in range(stride):
-        seen = [k for k in range(window) if k * dilation % stride == r]
+        seen = [k for k in range(window) if (k * dilation - start) % stride == r]
         step = stride // gcd(dilation, stride)
-        out.append(_Phase(r, seen[0], step, len(seen), seen[0] * dilation // stride, step * dilation // stride)
-                   if seen else None)
+        out.append(_Phase(r, seen[0], step, len(seen), (seen[0] * dilation - start) // stride,
+                          step * dilation // stride) if seen else None)
     return out
 
 
 class _Fold:
-    """Writes one ``fold`` of ``y``."""
+    """Writes the part of one ``fold`` of ``y`` that begins at ``start`` and has the given shape."""
 
-    def __init__(self, y: Any, shape: tuple[int, ...], axes: tuple[int, ...], stride: tuple[int, ...],
-                 dilation: tuple[int, ...]) -> None:
-        self.y, self.shape, self.axes, self.stride = y, shape, axes, stride
+    def __init__(self, y: Any, start: tuple[int, ...], shape: tuple[int, ...], axes: tuple[int, ...],
+                 stride: tuple[int, ...], dilation: tuple[int, ...]) -> None:
+        spans = [(0, n) if k in axes or k >= len(shape) else (start[k], shape[k]) for k, n in enumerate(y.shape)]
+        self.y, self.shape, self.axes, self.stride = _cut(y, spans), shape, axes, stride
         self.window = y.shape[len(shape):]
-        self.phases = [_phases(*each) for each in zip(self.window, stride, dilation, strict=True)]
+        self.phases = [_phases(k, s, d, start[a])
+                       for k, s, d, a in zip(self.window, stride, dilation, axes, strict=True)]
         self.counts = [ceil(shape[a] / s) for a, s in zip(axes, stride, strict=True)]  # places of a phase, at most
         self.factors = _factors(y.node, len(shape), axes)
 
@@ -114,16 +130,18 @@ class _Fold:
         return _cut(self._interleaved(padded, []), [(0, n) for n in self.shape])
 
     def _padded(self, source: Any) -> Any:
-        """Zeros around the positions, as far as any phase looks beyond them."""
-        start, shape = [0] * len(source.shape), list(source.shape)
+        """The positions that any phase looks at: zeros where there are none, without those that nothing looks at."""
+        spans, start, shape = [(0, n) for n in source.shape], [0] * len(source.shape), list(source.shape)
         for k, axis in enumerate(self._positions()):
-            low = self._before(k)
-            start[axis] = low
-            shape[axis] = max([low - p.before + self.counts[k] + p.reach for p in self.phases[k] if p],
-                              default=low + shape[axis])
-        if tuple(shape) == source.shape:
-            return source
-        return pad(source, shape=tuple(shape), start=tuple(start), step=(1,) * len(shape))
+            first = -self._before(k)
+            shape[axis] = max(self.counts[k] + p.reach - p.before for p in self.phases[k] if p) - first
+            low = max(first, 0)
+            spans[axis] = (low, max(min(first + shape[axis], source.shape[axis]) - low, 0))
+            start[axis] = low - first
+        seen = _cut(source, spans)
+        if tuple(shape) == seen.shape:
+            return seen
+        return pad(seen, shape=tuple(shape), start=tuple(start), step=(1,) * len(shape))
 
     def _positions(self) -> tuple[int, ...]:
         """The axes of what is padded that count positions."""
