@@ -210,7 +210,7 @@ def _windows(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
 def _fold(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
     near = {"shape": (n + 3,), "axes": (0,), "stride": (1,), "dilation": (1,)}
     yield Sample((draw(rng, (n + 1, 3), dtype),), near, (0,))
-    yield Sample((draw(rng, (2, 3, n + 2, 3, 3, 2), dtype),), {"shape": (2, 5, 2 * n + 5, 3), **_TWO_AXES}, (0,))
+    yield Sample((draw(rng, (2, 3, n + 2, 3, 2, 3), dtype),), {"shape": (2, 5, 2 * n + 5, 3), **_TWO_AXES}, (0,))
     apart = {"shape": (2 * n + 3,), "axes": (0,), "stride": (2,), "dilation": (1,)}
     yield Sample((draw(rng, (n + 1, 2), dtype),), apart, (0,))
 

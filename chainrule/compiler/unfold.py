@@ -29,7 +29,7 @@ from chainrule.ops.contract import contract
 from chainrule.ops.declare import convert, expand
 from chainrule.ops.structure import concatenate, flip, pad, reshape, slice_
 from chainrule.ops.transform import node_of, wrap
-from chainrule.ops.windows import windows
+from chainrule.ops.windows import behind, windows
 
 
 def unfold(graph: Graph) -> Graph:
@@ -105,13 +105,18 @@ class _Fold:
 
     def __init__(self, y: Any, start: tuple[int, ...], shape: tuple[int, ...], axes: tuple[int, ...],
                  stride: tuple[int, ...], dilation: tuple[int, ...]) -> None:
-        spans = [(0, n) if k in axes or k >= len(shape) else (start[k], shape[k]) for k, n in enumerate(y.shape)]
-        self.y, self.shape, self.axes, self.stride = _cut(y, spans), shape, axes, stride
-        self.window = y.shape[len(shape):]
+        self.shape, self.axes, self.stride, self.at = shape, axes, stride, behind(axes)
+        self.window = y.shape[self.at:self.at + len(axes)]
+        whole = [(0, n) if k in axes else (start[k], shape[k]) for k, n in enumerate(self.results(y.shape))]
+        self.y = _cut(y, [*whole[:self.at], *((0, k) for k in self.window), *whole[self.at:]])
         self.phases = [_phases(k, s, d, start[a])
                        for k, s, d, a in zip(self.window, stride, dilation, axes, strict=True)]
         self.counts = [ceil(shape[a] / s) for a, s in zip(axes, stride, strict=True)]  # places of a phase, at most
-        self.factors = _factors(y.node, len(shape), axes)
+        self.factors = _factors(self.y.node, axes)
+
+    def results(self, of_windows: Sequence[Any]) -> tuple[Any, ...]:
+        """What belongs to the axes without those of the places in a window."""
+        return (*of_windows[:self.at], *of_windows[self.at + len(self.axes):])
 
     def run(self) -> Any:
         if not self.y.node.size or not np.prod(self.shape):
@@ -183,7 +188,7 @@ class _Fold:
     def _contracted(self, near: Any, phases: Sequence[_Phase]) -> Any:
         assert self.factors
         _, kernel, p = self.factors
-        places = p["out_axes"][len(self.shape):]
+        places = p["out_axes"][self.at:self.at + len(self.axes)]
         at = [p["b_axes"].index(label) for label in places]
         start, stop, step = [0] * kernel.ndim, list(kernel.shape), [1] * kernel.ndim
         for axis, phase in zip(at, phases, strict=True):
@@ -192,21 +197,22 @@ class _Fold:
         if any(start) or any(s > 1 for s in step):
             chosen = slice_(chosen, start=tuple(start), stop=tuple(stop), step=tuple(step))
         turned = tuple(axis for axis, phase in zip(at, phases, strict=True) if phase.count > 1)
-        seen = windows(near, axes=self._positions(), window=tuple(x.count for x in phases),
-                       stride=(1,) * len(phases), dilation=tuple(x.apart or 1 for x in phases))
-        return contract(seen, flip(chosen, axes=turned) if turned else chosen, a_axes=(*p["a_axes"], *places),
-                        b_axes=p["b_axes"], out_axes=p["out_axes"][:len(self.shape)])
+        axes = self._positions()
+        seen = windows(near, axes=axes, window=tuple(x.count for x in phases), stride=(1,) * len(phases),
+                       dilation=tuple(x.apart or 1 for x in phases))
+        a_axes = (*p["a_axes"][:behind(axes)], *places, *p["a_axes"][behind(axes):])
+        return contract(seen, flip(chosen, axes=turned) if turned else chosen, a_axes=a_axes, b_axes=p["b_axes"],
+                        out_axes=self.results(p["out_axes"]))
 
     def _terms(self, near: Any, phases: Sequence[_Phase], counts: Sequence[int]) -> Iterator[Any]:
         """What each place of the windows contributes."""
-        n = len(self.shape)
         for js in product(*(range(p.count) for p in phases)):
             spans = [(0, extent) for extent in near.shape]
             for k, (axis, p, j) in enumerate(zip(self.axes, phases, js, strict=True)):
                 spans[axis] = ((p.count - 1 - j) * p.apart, counts[k])
-                spans[n + k] = (p.first + j * p.step, 1)
+                spans[self.at + k] = (p.first + j * p.step, 1)
             part = _cut(near, spans)
-            yield reshape(part, shape=part.shape[:n])
+            yield reshape(part, shape=self.results(part.shape))
 
 
 def _cut(x: Any, spans: Sequence[tuple[int, int]]) -> Any:
@@ -216,7 +222,7 @@ def _cut(x: Any, spans: Sequence[tuple[int, int]]) -> Any:
     return slice_(x, start=tuple(a for a, _ in spans), stop=tuple(a + n for a, n in spans), step=(1,) * len(spans))
 
 
-def _factors(y: Node, ndim: int, axes: Sequence[int]) -> tuple[Node, Node, dict[str, Any]] | None:
+def _factors(y: Node, axes: tuple[int, ...]) -> tuple[Node, Node, dict[str, Any]] | None:
     """``y`` as a contraction of what has the positions with a kernel that has the windows' places; None if it is none.
 
     The parameters are those of the contraction with the positions in ``a``.
@@ -224,7 +230,8 @@ def _factors(y: Node, ndim: int, axes: Sequence[int]) -> tuple[Node, Node, dict[
     if y.op is not contract:
         return None
     p = y.params
-    positions, places = {p["out_axes"][a] for a in axes}, set(p["out_axes"][ndim:])
+    at = behind(axes)
+    positions, places = {p["out_axes"][a] for a in axes}, set(p["out_axes"][at:at + len(axes)])
     for (a, b), (first, second) in ((y.inputs, ("a_axes", "b_axes")), (y.inputs[::-1], ("b_axes", "a_axes"))):
         if (positions <= set(p[first]) and not positions & set(p[second])
                 and places <= set(p[second]) and not places & set(p[first])):

@@ -114,11 +114,11 @@ def _convolved(x: Any, kernel: Any, over: Windows, groups: int) -> Any:
     padded, places = over.padded(x), tuple(range(_PLACE, _PLACE + n))
     lead = tuple(range(n + 1))
     if groups == 1:
-        return labelled(over.seen(padded), kernel, (*lead, _IN, *places), (*places, _IN, _OUT), (*lead, _OUT))
+        return labelled(over.seen(padded), kernel, (*lead, *places, _IN), (*places, _IN, _OUT), (*lead, _OUT))
     inner, outer = kernel.shape[n], kernel.shape[n + 1] // groups
     seen = over.seen(reshape(padded, shape=(*padded.shape[:-1], groups, inner)))
     kernels = reshape(kernel, shape=(*over.window, inner, groups, outer))
-    out = labelled(seen, kernels, (*lead, _GROUP, _IN, *places), (*places, _IN, _GROUP, _OUT), (*lead, _GROUP, _OUT))
+    out = labelled(seen, kernels, (*lead, *places, _GROUP, _IN), (*places, _IN, _GROUP, _OUT), (*lead, _GROUP, _OUT))
     return reshape(out, shape=(*out.shape[:n + 1], groups * outer))
 
 
@@ -132,7 +132,7 @@ def _spread(x: Any, kernel: Any, kept: Sequence[Pair], stride: tuple[int, ...], 
         return convert(_spread(convert(x, FLOAT32), convert(kernel, FLOAT32), kept, stride, dilation), dtype)
     n = len(kept)
     lead, places = tuple(range(n + 1)), tuple(range(_PLACE, _PLACE + n))
-    terms = labelled(x, kernel, (*lead, _IN), (*places, _OUT, _IN), (*lead, _OUT, *places))
+    terms = labelled(x, kernel, (*lead, _IN), (*places, _OUT, _IN), (*lead, *places, _OUT))
     reach = reaches(tuple(kernel.shape[:n]), dilation)
     extents = [max((m - 1) * s + r if m else 0, stop)
                for m, s, r, (_, stop) in zip(x.shape[1:-1], stride, reach, kept, strict=True)]

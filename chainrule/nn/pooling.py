@@ -41,7 +41,7 @@ def max_pool(x: Any, window: Extents, stride: Extents | None = None, padding: Pa
     over = _windows("max_pool", x, window, stride, padding)
     lowest = -np.inf if x.dtype.kind not in "iub" else np.iinfo(x.dtype).min if x.dtype.kind != "b" else False
     seen = over.seen(over.padded(x, lowest))
-    return back(max_(seen, axes=_places(over, seen)), data_format)
+    return back(max_(seen, axes=_places(over)), data_format)
 
 
 def avg_pool(x: Any, window: Extents, stride: Extents | None = None, padding: Padding = "valid",
@@ -66,12 +66,12 @@ def avg_pool(x: Any, window: Extents, stride: Extents | None = None, padding: Pa
     wide = convert(x, dtypes.widened(x.dtype))  # half types are added up in float32, as in all sums
     padded = over.padded(wide)
     seen = over.seen(padded)
-    total = sum_(seen, axes=_places(over, seen))
+    total = sum_(seen, axes=_places(over))
     if padded is wide:
         return back(_rounded(ew.mul(total, 1.0 / math.prod(over.window)), x.dtype), data_format)
     ones = pad(np.ones((1, *over.extents, 1)), shape=(1, *over.padded_extents, 1), step=(1,) * len(x.shape),
                start=(0, *(lo for lo, _ in over.pads), 0))
-    share = 1.0 / np.maximum(over.seen(ones).sum(axis=_places(over, ones)), 1.0)
+    share = 1.0 / np.maximum(over.seen(ones).sum(axis=_places(over)), 1.0)
     return back(_rounded(ew.mul(total, share.astype(wide.dtype)), x.dtype), data_format)
 
 
@@ -117,7 +117,7 @@ def _windows(name: str, x: Any, window: Extents, stride: Extents | None, padding
     return windows(name, tuple(x.shape[1:-1]), size, step, (1,) * n, padding)
 
 
-def _places(over: Windows, x: Any) -> tuple[int, ...]:
-    """The axes of the places in a window, behind all others."""
-    n = len(over.window) + 2
-    return tuple(range(n, n + len(over.window)))
+def _places(over: Windows) -> tuple[int, ...]:
+    """The axes of the places in a window, behind those of the positions."""
+    n = len(over.window) + 1
+    return tuple(range(n, 2 * n - 1))

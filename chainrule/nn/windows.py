@@ -52,7 +52,7 @@ class Windows:
         return ew.select(inside[..., None], out, value)
 
     def seen(self, padded: Any) -> Any:
-        """What the window sees at each position: (batch, *results, …, *window)."""
+        """What the window sees at each position: (batch, *results, *window, …)."""
         return sliding(padded, axes=tuple(range(1, len(self.window) + 1)), window=self.window, stride=self.stride,
                        dilation=self.dilation)
 
