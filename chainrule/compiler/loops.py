@@ -244,14 +244,15 @@ class Custom:
 class Loop:
     """``body`` for every point of ``axis`` in order.
 
-    Ends after a turn that leaves ``until`` True, and before one where ``holds`` is False.
-    """
+    Ends after a turn that leaves ``until`` True, and before one where ``holds`` is False. ``parallel``: turns are
+    independent."""
 
     axis: Axis
     body: list[Any]
     until: Access | None = None
     label: str = ""
     holds: Access | None = None
+    parallel: bool = False
 
 
 @dataclass(eq=False, repr=False, match_args=False)

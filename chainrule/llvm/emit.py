@@ -73,6 +73,7 @@ class _Writer:
         self.e = Emitter(ir.IRBuilder(function.append_basic_block("body")), MATH | HALF, unit.target.native_half)
         self.axes = {axis: Val(function.args[2 + k], INT64) for axis, k in axes.items()}
         self.known: dict[Buffer, ir.Value] = {}
+        self.outlined = False
         for argument in function.args[:2]:
             argument.add_attribute("noalias")
 
@@ -86,7 +87,9 @@ class _Writer:
 
     def statements(self, statements: Sequence[Statement]) -> None:
         for s in statements:
-            if isinstance(s, Loop):
+            if isinstance(s, Loop) and s.parallel and not self.outlined:
+                self.outline(s)
+            elif isinstance(s, Loop):
                 self.loop(s)
             elif isinstance(s, Branch):
                 self.branch(s)
@@ -123,7 +126,8 @@ class _Writer:
         self.e.b.call(function, [*self.function.args[:2], *(self.axes[a].ir for a in axes)])
 
     def write_one(self, s: Statement) -> None:
-        self.statement(s)
+        self.outlined = True
+        self.statements([s]) if isinstance(s, Loop) else self.statement(s)
         self.close()
 
     def statement(self, s: Statement) -> None:
