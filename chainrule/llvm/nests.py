@@ -64,7 +64,7 @@ class _Emission:
             self.work.enter(level)
             self.loops(bands[1:], level + 1, inside)
             return carry
-        if self.part is not None and self.part.axis is bands[0]:
+        if self.part is not None and self.part.axis == bands[0]:
             with self.e.loop(self.part.begin, self.part.end) as loop:
                 turn(loop.index, [])
             return
@@ -85,7 +85,7 @@ class _Emission:
         assert self.plan.vector is not None
         extent, lanes, jam = self.plan.vector.extent, self.plan.lanes, self.plan.jam
         full = extent // lanes
-        if self.part is not None and self.part.axis is self.plan.vector:
+        if self.part is not None and self.part.axis == self.plan.vector:
             return self.some_outputs(self.part, full // jam, lanes * jam)
         done = 0
         for count in ([jam, 1] if jam > 1 else [1]):
