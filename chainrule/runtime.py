@@ -55,7 +55,7 @@ class Executable:
         self.arena_bytes = entry.arena
         self.constants = entry.constants
         self.pool: Pool | None = None
-        self.further = [c.ctypes.data for c in entry.constants]  # pointers after those of arguments and results
+        self.further = [int(c.ctypes.data) for c in entry.constants]  # pointers after arguments and results
         if entry.workers is not None:
             self.pool = shared_pool()
             self.pool.reserve(entry.workers)
@@ -88,7 +88,7 @@ class Evaluated:
     So it is with complex numbers, with functions that only NumPy has (``ops/host.py``), and where nothing is computed.
     """
 
-    further: tuple[int, ...] = ()
+    further: Sequence[int] = ()
 
     def __init__(self, graph: Graph, reason: str) -> None:
         self.graph, self.reason = graph, reason
@@ -208,7 +208,7 @@ class Bound:
                    for j, (shape, dtype) in enumerate(compiled.outputs)]
         self._arena = executable.arena()
         self._arrays = [*leaves, *outputs]
-        addresses = [a.ctypes.data for a in self._arrays] + executable.further
+        addresses = [*(a.ctypes.data for a in self._arrays), *executable.further]
         self._pointers = (ctypes.c_void_p * len(addresses))(*addresses)
         self._address, self._work = ctypes.addressof(self._pointers), self._arena.ctypes.data
         self._executable = executable

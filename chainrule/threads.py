@@ -15,9 +15,10 @@ import operator
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -71,6 +72,10 @@ def _aligned(size: int, to: int) -> tuple[np.ndarray, int]:
     return raw, raw.ctypes.data + -raw.ctypes.data % to
 
 
+_new_lock = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThread_allocate_lock", ctypes.pythonapi))
+_take_lock = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)(("PyThread_acquire_lock", ctypes.pythonapi))
+
+
 class Pool:
     """The native pool and its workers. ``live`` says that they run as :func:`set_threads` and :meth:`reserve` want."""
 
@@ -84,12 +89,11 @@ class Pool:
         self._closed = False
         self._size = 0  # bytes of each worker's scratch memory
         self._reset()
-        os_hooks = {"before": self._before_fork, "after_in_parent": self._after_fork, "after_in_child": self._reset}
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(**os_hooks)
+            os.register_at_fork(before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._reset)
         atexit.register(self.close)
 
-    def _function(self, name: str, result: type | None, *arguments: type) -> ctypes._CFuncPtr:
+    def _function(self, name: str, result: type | None, *arguments: type) -> Callable[..., Any]:
         return ctypes.CFUNCTYPE(result, *arguments)(self._loaded.address(name))
 
     def _reset(self) -> None:
@@ -100,12 +104,9 @@ class Pool:
         self._workers: list[threading.Thread] = []
         self._scratch: list[np.ndarray] = []
         self._python_locks = 0
-        python = ctypes.pythonapi
-        python.PyThread_allocate_lock.restype = ctypes.c_void_p
-        python.PyThread_acquire_lock.argtypes = [ctypes.c_void_p, ctypes.c_int]
         self._word(native.DISPATCH).value = self._loaded.address("dispatch")
-        self._word(native.SLEEP).value = ctypes.cast(python.PyThread_acquire_lock, ctypes.c_void_p).value
-        self._word(native.WAKE).value = ctypes.cast(python.PyThread_release_lock, ctypes.c_void_p).value
+        for offset, name in ((native.SLEEP, "PyThread_acquire_lock"), (native.WAKE, "PyThread_release_lock")):
+            self._word(offset).value = ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
         self._word(native.COUNT).value = 1
 
     def _word(self, offset: int, thread: int | None = None) -> ctypes.c_int64:
@@ -143,8 +144,8 @@ class Pool:
                     self._scratch.append(memory)
                     self._word(native.SCRATCH, k).value = address
                 while self._python_locks < wanted:
-                    lock = ctypes.pythonapi.PyThread_allocate_lock()
-                    ctypes.pythonapi.PyThread_acquire_lock(lock, 1)
+                    lock = _new_lock()
+                    _take_lock(lock, 1)
                     self._word(native.LOCK, self._python_locks).value = lock
                     self._python_locks += 1
                 self._word(native.COUNT).value = self._more_workers(wanted)

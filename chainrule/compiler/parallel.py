@@ -16,7 +16,7 @@ from chainrule.compiler.loops import Apply, Load, Nest, expressions, roots
 from chainrule.compiler.schedule import Band, Schedule
 from chainrule.cost import COSTLY
 
-WORTH = 20_000  # cycles of a statement from which on it is shared out; to hand out parts takes about 1,500
+WORTH = 10_000  # cycles of a statement from which on it is shared out; to hand out parts takes about 1,200
 GRAIN = 4  # chunks for each thread: enough that one that comes late is no loss
 _COSTLY_CYCLES = 12  # of a vector of exp, tanh, …
 _COPY_CYCLES = 0.5  # of an element that is packed

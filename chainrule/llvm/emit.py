@@ -1,8 +1,8 @@
 """A program of loop nests → an LLVM module with one function, ``run(pointers, arena)``.
 
-``pointers`` lists the inputs, outputs and constants, and then the thread pool, if the program uses it. Small statements
-stand one after another in that function; a large one becomes a function of its own, so that each is optimised by itself.
-One that is worth several threads becomes a function of a part of it, for the pool to call (``llvm/pool.py``).
+``pointers`` lists the inputs, outputs and constants, then the thread pool, if the program uses it. Small statements
+stand one after another in that function; a large one becomes a function of its own, so that each is optimised by
+itself. One that is worth several threads becomes a function of a part of it, for the pool to call (``llvm/pool.py``).
 """
 
 from __future__ import annotations
@@ -62,12 +62,11 @@ class _Unit:
 
 
 class Emitted(NamedTuple):
-    """The module of a program, the bytes of its arena, and of scratch memory for each worker (None: it has no work for
-    several threads)."""
+    """The module of a program, and the memory it needs."""
 
     module: ir.Module
-    arena: int
-    workers: int | None
+    arena: int  # bytes
+    workers: int | None  # bytes of scratch memory for each further thread; None if one thread does all
 
 
 def emit_program(program: Program, target: Target) -> Emitted:

@@ -1,16 +1,16 @@
 """The native code of the thread pool: how a program hands out the parts of a statement, and what its workers do.
 
-A *part* is a function ``part(pointers, arena, scratch, axes, begin, end)`` that runs the units ``begin … end - 1`` of one
-statement. A program calls ``dispatch(pool, part, pointers, arena, scratch, axes, units, grain)``, whose address stands at
-the pool's beginning: it cuts the units into up to ``grain`` chunks for each thread, and returns when all have run. Each
-thread takes its own chunks first, in order, then those that others have not begun; so nobody waits for a thread that
-sleeps, has lost its processor, or does not exist. A second caller at the same time runs its parts itself.
+A *part* is a function ``part(pointers, arena, scratch, axes, begin, end)`` that runs the units ``begin … end - 1`` of
+one statement. A program calls ``dispatch(pool, part, pointers, arena, scratch, axes, units, grain)``, whose address
+stands at the pool's beginning: it cuts the units into up to ``grain`` chunks for each thread, and returns when all have
+run. Each thread takes its own chunks first, in order, then those that others have not begun; so nobody waits for a
+thread that sleeps or does not exist. A second caller at the same time runs its parts itself.
 
-A chunk is taken by raising a word of 56 bits job number and 8 bits chunk number. The job's facts change only after
-all its chunks are done; so if the word could be raised, the facts read before belong to that job.
+A chunk is taken by raising a word of 56 bits job number and 8 bits chunk number. The job's facts change only after all
+its chunks are done; so if the word could be raised, the facts read before belong to that job.
 
-Who finds nothing to do looks for work ``SPINS`` times, then sleeps on a lock of Python's own (``PyThread_…``; it needs no
-interpreter), which every system has.
+Who finds nothing to do looks for work ``SPINS`` times, then sleeps on a lock of Python's own (``PyThread_…``: it needs
+no interpreter), which every system has.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ import llvmlite.ir as ir
 from chainrule.llvm.emitter import I8, I64, PTR, integer
 
 LINE = 128  # bytes that processors move at a time, with the neighbour that they fetch along
-SPINS = 2000  # pauses before going to sleep: some 50 µs, longer than a training loop spends between two statements
-MOST_GRAIN = 255
+SPINS = 2000  # pauses before going to sleep, some 50 µs: a training loop seldom spends more between two statements
 
 # The pool in memory, in bytes: what does not change; the lock of callers; sums; the job; then LINEs for each thread
 DISPATCH, COUNT, SLEEP, WAKE = 0, 8, 16, 24
@@ -49,8 +48,11 @@ FUNCTIONS = ("dispatch", "work", "acquire", "release", "stop")
 
 
 def emit_pool(triple: str) -> ir.Module:
-    """The module with ``FUNCTIONS``: those above; ``work(pool, k)``, which returns once ``stop(pool, k)`` was called;
-    ``acquire(pool)``, 1 if no job runs and none will until ``release(pool)``, else 0."""
+    """The module with ``FUNCTIONS``.
+
+    They are ``dispatch``; ``work(pool, k)``, which returns once ``stop(pool, k)`` has been called; and
+    ``acquire(pool)``, which is 1 if no job runs and none will until ``release(pool)``, else 0.
+    """
     module = ir.Module("pool")
     take = _Function(module, "take", I64, [PTR, I64, I64, PTR], triple).take()
     wake = _Function(module, "wake", _VOID, [PTR, PTR], triple).wake()
