@@ -47,7 +47,8 @@ class _Span:
     start: Index
     stop: Index
     size: int = 0
-    block: Index = 0  # where the block starts, or 0 if it is no block of the plan
+    block: Index = 0  # where the block starts
+    part: bool = False  # no block of the plan, but what one thread computes
 
     @property
     def whole(self) -> bool:
@@ -115,7 +116,7 @@ class _Nest:
             count = full.stop // full.size
             beyond = plus(e, e.mul(e.sub(n, e.index(count)), e.index(odd[0].size)), full.stop)
             return e.select(e.gt(n, e.index(count)), beyond, at)
-        return _Span(position(part.begin), position(part.end))
+        return _Span(position(part.begin), position(part.end), part=True)
 
     # -- the loops outside of the tile
 
@@ -146,7 +147,7 @@ class _Nest:
         with e.loop(first, limit if around is not None else full, step.size) as loop:
             end = e.add(loop.index, e.index(step.size))
             stop = e.select(e.ge(end, limit), last, end)
-            self.descend(depth + 1, spans | {step.axis: _Span(loop.index, stop, block=loop.index)})
+            self.descend(depth + 1, spans | {step.axis: _Span(loop.index, stop)})
 
     def tiles(self, step: Step, depth: int, spans: dict[int, _Span]) -> None:
         for piece in self.plan.pieces(step.axis):
@@ -164,7 +165,7 @@ class _Nest:
         stop: Index = piece.stop
         block: Index = 0
         if around is not None:
-            block, low, high = around.block, value(e, around.start), value(e, around.stop)
+            block, low, high = 0 if around.part else around.start, value(e, around.start), value(e, around.stop)
             start, stop = e.index(piece.start), e.index(piece.stop)
             start, stop = e.select(e.gt(low, start), low, start), e.select(e.lt(high, stop), high, stop)
         with e.loop(start, stop, size) as loop:
