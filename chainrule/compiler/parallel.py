@@ -3,7 +3,8 @@
 A unit is what one turn of a loop computes (a register tile, a few vectors, a row), whole and in one order. So the
 results are the same for any number of threads: only who computes a unit differs. Sums are never split.
 
-Needs: a scheduled nest, or a planned contraction. Gives: a :class:`Cut`, or None where one thread does best.
+Needs: a scheduled nest, a planned contraction, or a loop whose turns are independent. Gives: a :class:`Cut`, or None
+where one thread does best.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from dataclasses import dataclass
 from math import ceil, prod
 
 from chainrule.compiler.contraction_plan import Plan
-from chainrule.compiler.loops import Apply, Load, Nest, expressions, roots
-from chainrule.compiler.schedule import Band, Schedule
+from chainrule.compiler.loops import Apply, Axis, Buffer, Load, Loop, Nest, expressions, reads, roots, writes
+from chainrule.compiler.schedule import Band, Machine, Schedule, schedule
 from chainrule.cost import COSTLY
 
 WORTH = 10_000  # cycles of a statement from which on it is shared out; to hand out parts takes about 1,200
 GRAIN = 4  # chunks for each thread: enough that one that comes late is no loss
+ENOUGH = 16  # units, so that threads get about equal shares
 _COSTLY_CYCLES = 12  # of a vector of exp, tanh, …
 _COPY_CYCLES = 0.5  # of an element that is packed
 _THREADS = 4  # a usual number, by which cuts are compared
@@ -28,10 +30,10 @@ _REPEATED = 0.01  # part of the work that packing once more for each chunk may c
 class Cut:
     """Which axis is cut, how many units it has, and how many chunks each thread gets at most.
 
-    ``axis`` is a band of a schedule, or the number of an axis of a contraction's plan.
+    ``axis`` is a band of a schedule, the number of an axis of a contraction's plan, or the axis of a loop.
     """
 
-    axis: Band | int
+    axis: Band | int | Axis
     units: int
     grain: int = GRAIN
 
@@ -45,8 +47,34 @@ def cut_nest(nest: Nest, plan: Schedule) -> Cut | None:
         if all(any(s.access.at.stride(a) for a in band.axes) for s in nest.stores):
             units = ceil(band.extent / (plan.lanes * plan.jam)) if band is plan.vector else band.extent
             found.append(Cut(band, units))
-    best = max(found, key=lambda c: min(c.units, 16), default=None)
+    return _first_with_enough(found)
+
+
+def _first_with_enough(found: list[Cut]) -> Cut | None:
+    best = max(found, key=lambda c: min(c.units, ENOUGH), default=None)
     return best if best is not None and best.units > 1 else None
+
+
+def cut_loop(loop: Loop, machine: Machine) -> Cut | None:
+    """How to cut nested loops whose turns are independent."""
+    around, body = [loop.axis], loop.body
+    while len(body) == 1 and isinstance(body[0], Loop):
+        around.append(body[0].axis)
+        body = body[0].body
+    each = sum(nest_cycles(s, schedule(s, machine)) for s in body if isinstance(s, Nest))
+    if each * prod(a.extent for a in around) < WORTH:
+        return None
+    return _first_with_enough([Cut(axis, axis.extent) for axis in around])
+
+
+def own_buffers(loop: Loop) -> list[Buffer]:
+    """Temporary values of one turn of a loop with independent turns: every thread needs memory of its own for them."""
+    around, inner = [loop.axis], loop
+    while len(inner.body) == 1 and isinstance(inner.body[0], Loop):
+        inner = inner.body[0]
+        around.append(inner.axis)
+    written = {a.buffer.home for a in writes(loop) if not any(a.at.stride(axis) for axis in around)}
+    return [b for b in {a.buffer.home: None for a in (*reads(loop), *writes(loop))} if b in written]
 
 
 def nest_cycles(nest: Nest, plan: Schedule) -> float:

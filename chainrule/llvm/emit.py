@@ -7,7 +7,7 @@ itself. One that is worth several threads becomes a function of a part of it, fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, NamedTuple
@@ -32,7 +32,8 @@ from chainrule.compiler.loops import (
     expressions,
     roots,
 )
-from chainrule.compiler.parallel import Cut, cut_contraction, cut_nest
+from chainrule.compiler.memory import ALIGN
+from chainrule.compiler.parallel import Cut, cut_contraction, cut_loop, cut_nest, own_buffers
 from chainrule.compiler.schedule import schedule
 from chainrule.dtypes import BOOL, INT32, INT64
 from chainrule.llvm.contraction import Place, emit_contraction
@@ -81,17 +82,18 @@ def emit_program(program: Program, target: Target) -> Emitted:
 class _Writer:
     """Writes statements into one function, whose first arguments are the pointers and the arena.
 
-    ``axes`` are those around. The function of a part has its scratch memory as an argument.
+    ``axes`` are those around. The function of a part has its scratch memory as an argument, of which it uses ``used``
+    bytes.
     """
 
-    def __init__(self, unit: _Unit, function: ir.Function, part: bool = False) -> None:
-        self.unit, self.function, self.part = unit, function, part
-        self.used = 0  # bytes of a part's scratch memory
+    def __init__(self, unit: _Unit, function: ir.Function, cut: Cut | None = None) -> None:
+        self.unit, self.function = unit, function
+        self.part = None if cut is None else Part(cut.axis, *(Val(x, INT64) for x in function.args[4:]))
+        self.used = 0
         self.entry = ir.IRBuilder(function.append_basic_block("entry"))  # only addresses
         self.e = Emitter(ir.IRBuilder(function.append_basic_block("body")), MATH | HALF, unit.target.native_half)
         self.axes: dict[Axis, Val] = {}
         self.known: dict[Buffer, ir.Value] = {}
-        self.outlined = False
         for argument in function.args[:2]:
             argument.add_attribute("noalias")
 
@@ -105,13 +107,7 @@ class _Writer:
 
     def statements(self, statements: Sequence[Statement]) -> None:
         for s in statements:
-            if isinstance(s, Loop) and s.parallel and not self.outlined:
-                self.outline(s)
-            elif isinstance(s, Loop):
-                self.loop(s)
-            elif isinstance(s, Branch):
-                self.branch(s)
-            elif points(s) > OUTLINE:
+            if points(s) > OUTLINE or isinstance(s, Loop) and s.parallel:
                 cut = self.cut(s)
                 self.outline(s) if cut is None else self.share_out(s, cut)
             else:
@@ -143,7 +139,8 @@ class _Writer:
         function.attributes.add("noinline")
         inside = _Writer(self.unit, function)
         inside.axes = {a: Val(function.args[2 + k], INT64) for k, a in enumerate(axes)}
-        inside.write_one(s)
+        inside.statement(s)
+        inside.close()
         self.e.b.call(function, [*self.function.args[:2], *(self.axes[a].ir for a in axes)])
 
     def share_out(self, s: Statement, cut: Cut) -> None:
@@ -151,12 +148,15 @@ class _Writer:
         b, unit = self.e.b, self.unit
         function = ir.Function(unit.module, PART_TYPE, unit.module.get_unique_name("part"))
         function.linkage = "internal"
-        inside, words = _Writer(unit, function, True), self.entry.alloca(I64, max(len(self.axes), 1))
+        inside, words = _Writer(unit, function, cut), self.entry.alloca(I64, max(len(self.axes), 1))
         for k, (axis, value) in enumerate(self.axes.items()):
             b.store(value.ir, b.gep(words, [integer(k)], source_etype=I64))
             word = inside.entry.gep(function.args[3], [integer(k)], source_etype=I64)
             inside.axes[axis] = Val(inside.entry.load(word, typ=I64), INT64)
-        inside.write_one(s, Part(cut.axis, *(Val(x, INT64) for x in function.args[4:])))
+        if isinstance(s, Loop):
+            inside.own(own_buffers(s))
+        inside.statement(s)
+        inside.close()
         unit.workers = max(unit.workers or 0, inside.used)
         slot = self.entry.gep(self.function.args[0], [integer(unit.pool)], source_etype=PTR)
         pool = self.entry.load(slot, typ=PTR)
@@ -168,26 +168,38 @@ class _Writer:
         """How a statement is cut for threads."""
         if isinstance(s, Nest):
             return cut_nest(s, schedule(s, self.unit.target, self.effort(s)))
+        if isinstance(s, Loop):
+            return cut_loop(s, self.unit.target)
         return cut_contraction(self.planned(s)) if isinstance(s, Contract) else None
 
-    def write_one(self, s: Statement, part: Part | None = None) -> None:
-        self.statement(s, part)
-        self.close()
+    def own(self, buffers: Iterable[Buffer]) -> None:
+        """Let buffers have memory of this part's own."""
+        for buffer in buffers:
+            self.known[buffer] = self.entry.gep(self.function.args[2], [integer(self.used)], source_etype=I8)
+            self.used += -(-buffer.size * buffer.dtype.itemsize // ALIGN) * ALIGN
 
-    def statement(self, s: Statement, part: Part | None = None) -> None:
+    def statement(self, s: Statement) -> None:
+        """Write ``s`` here."""
         if isinstance(s, Nest):
             worth = self.effort(s)
-            emit_nest(self.frame(worth), s, schedule(s, self.unit.target, worth), part)
+            emit_nest(self.frame(worth), s, schedule(s, self.unit.target, worth), self.part)
         elif isinstance(s, Contract):
-            self.contract(s, part)
+            self.contract(s)
         elif isinstance(s, Custom):
             self.custom(s)
+        elif isinstance(s, Loop):
+            self.loop(s)
+        else:
+            self.branch(s)
 
     def loop(self, s: Loop) -> None:
         """Repeat the body; a flag ends it early."""
         b = self.e.b
         if s.axis.extent == 0:
             return
+        start, stop = integer(0), integer(s.axis.extent)
+        if self.part is not None and self.part.axis is s.axis:
+            start, stop = self.part.begin.ir, self.part.end.ir
         body, after = b.append_basic_block("repeat"), b.append_basic_block("done")
         before = b.block
         if s.holds is not None:
@@ -196,12 +208,13 @@ class _Writer:
             b.branch(body)
         b.position_at_end(body)
         i = b.phi(I64)
-        i.add_incoming(I64(0), before)
+        i.add_incoming(start, before)
         self.axes[s.axis] = Val(i, INT64)
-        self.statements(s.body)
+        for inner in s.body:
+            self.statement(inner) if s.parallel else self.statements([inner])
         following = b.add(i, I64(1))
         i.add_incoming(following, b.block)
-        go = b.icmp_signed("<", following, I64(s.axis.extent))
+        go = b.icmp_signed("<", following, stop)
         if s.until is not None:
             go = b.and_(go, b.not_(self.flag(s.until)))
         if s.holds is not None:
@@ -235,19 +248,20 @@ class _Writer:
                   for a in axes), s.dtype, tuple(_strides(access, axes) for access in _accesses(s)))
         return plan(described, self.unit.target, self.effort(s))
 
-    def contract(self, s: Contract, part: Part | None) -> None:
+    def contract(self, s: Contract) -> None:
         frame, chosen = self.frame(), self.planned(s)
         scratch = self.scratch(chosen.scratch * s.dtype.itemsize) if chosen.scratch else None
         bases = {id(access): self.address(frame, access) for access in _accesses(s)}
         work = _Epilogue(frame, s, (*s.axes, *s.reduce_axes), bases)
-        emit_contraction(self.e, chosen, self.address(frame, s.a), self.address(frame, s.b), scratch, work, part)
+        emit_contraction(self.e, chosen, self.address(frame, s.a), self.address(frame, s.b), scratch, work,
+                         self.part)
 
     def address(self, frame: Frame, access: Access) -> ir.Value:
         """Where the access begins: at the point where the nest's own axes are 0."""
         return self.e.at(frame.base(access), frame.index(access.at), _dtype(access))
 
     def scratch(self, size: int) -> ir.Value:
-        if self.part:
+        if self.part is not None:
             self.used = max(self.used, size)
             return self.function.args[2]
         self.unit.scratch = max(self.unit.scratch, size)
