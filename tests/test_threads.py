@@ -60,6 +60,8 @@ CASES = {
     "sums of rows": (lambda a: np.sum(np.exp(a), axis=1), array(333, 117)),
     "sums of columns": (lambda a: np.sum(np.exp(a), axis=0), array(333, 117)),
     "extremes between": (lambda a: np.max(a * a, axis=(0, 2)), array(33, 41, 27)),
+    "a long sum": (lambda a: np.sum(np.tanh(a) ** 2), array(400, 400)),
+    "means of channels": (lambda a: (np.mean(a, axis=(0, 1)), np.max(a, axis=(0, 1))), array(200, 90, 9)),
     "softmax": (softmax, array(333, 117)),
     "in a loop": (repeated, array(3, 60_000)),
     "gather": (lambda a, i: np.take(a, i, axis=0) * 2, array(50, 117), np.arange(900) * 7 % 50),
