@@ -18,22 +18,26 @@ import numpy as np
 
 from chainrule.compiler.contraction_plan import Pack, Piece, Plan, Step, pieces
 from chainrule.llvm.emitter import PTR, Emitter, Loop, Val
+from chainrule.llvm.frame import Part
 from chainrule.llvm.lanes import gather, load_columns, load_first, power_of_two, resize, square, store_first, sum_lanes
-from chainrule.llvm.place import Index, Place, Tile, affine, value
+from chainrule.llvm.place import Index, Place, Tile, affine, plus, value
 
 Epilogue = Callable[[Emitter, Place, Val], None]
 
 
 def emit_contraction(
-    e: Emitter, plan: Plan, a: ir.Value, b: ir.Value, scratch: ir.Value | None, epilogue: Epilogue
+    e: Emitter, plan: Plan, a: ir.Value, b: ir.Value, scratch: ir.Value | None, epilogue: Epilogue,
+    part: Part | None = None,
 ) -> None:
     """Emit the whole contraction at the end of the current block.
 
     ``a`` and ``b`` point to the operands' element of index zero; ``scratch`` to ``plan.scratch`` elements (best aligned
     to 64 bytes) that do not overlap anything else, or None if the plan needs none. The epilogue sees each output once.
+    ``part`` limits what is computed to some register tiles along an axis of the plan.
     """
     if all(x.extent for x in plan.contraction.axes if not x.reduce):
-        _Nest(e, plan, (a, b), scratch, epilogue).descend(0, {})
+        nest = _Nest(e, plan, (a, b), scratch, epilogue)
+        nest.descend(0, {} if part is None else {part.axis: nest.tiles_of(part)})
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class _Span:
     stop: Index
     size: int = 0
     block: Index = 0  # where the block starts
+    part: bool = False  # no block of the plan, but what one thread computes
 
     @property
     def whole(self) -> bool:
@@ -100,6 +105,19 @@ class _Nest:
             used += plan.pack_size(pack)
         self.partial = e.at(scratch, used, self.dtype) if plan.partial_size else None
 
+    def tiles_of(self, part: Part) -> _Span:
+        """The register tiles that are a part's units."""
+        e, (full, *odd) = self.e, self.plan.pieces(part.axis)
+
+        def position(n: Val) -> Val:
+            at = e.mul(n, e.index(full.size))
+            if not odd:
+                return at
+            count = full.stop // full.size
+            beyond = plus(e, e.mul(e.sub(n, e.index(count)), e.index(odd[0].size)), full.stop)
+            return e.select(e.gt(n, e.index(count)), beyond, at)
+        return _Span(position(part.begin), position(part.end), part=True)
+
     # -- the loops outside of the tile
 
     def descend(self, depth: int, spans: dict[int, _Span]) -> None:
@@ -117,11 +135,18 @@ class _Nest:
 
     def block(self, step: Step, depth: int, spans: dict[int, _Span]) -> None:
         """Blocks of an axis; the last one takes the odd tiles along."""
-        e, extent = self.e, self.axes[step.axis].extent
+        e, extent, around = self.e, self.axes[step.axis].extent, spans.get(step.axis)
         full = self.plan.pieces(step.axis)[0].stop if not self.axes[step.axis].reduce else extent
-        with e.loop(0, full, step.size) as loop:
+        first: Index = 0
+        limit, last = e.index(full), e.index(extent)
+        if around is not None:  # of the part, which may consist of odd tiles only
+            first, last = around.start, value(e, around.stop)
+            low = plus(e, first, 1)
+            limit = e.select(e.lt(last, limit), last, limit)
+            limit = e.select(e.gt(low, limit), low, limit)
+        with e.loop(first, limit if around is not None else full, step.size) as loop:
             end = e.add(loop.index, e.index(step.size))
-            stop = e.select(e.ge(end, e.index(full)), e.index(extent), end)
+            stop = e.select(e.ge(end, limit), last, end)
             self.descend(depth + 1, spans | {step.axis: _Span(loop.index, stop)})
 
     def tiles(self, step: Step, depth: int, spans: dict[int, _Span]) -> None:
@@ -140,7 +165,7 @@ class _Nest:
         stop: Index = piece.stop
         block: Index = 0
         if around is not None:
-            block, low, high = around.start, value(e, around.start), value(e, around.stop)
+            block, low, high = 0 if around.part else around.start, value(e, around.start), value(e, around.stop)
             start, stop = e.index(piece.start), e.index(piece.stop)
             start, stop = e.select(e.gt(low, start), low, start), e.select(e.lt(high, stop), high, stop)
         with e.loop(start, stop, size) as loop:
@@ -150,6 +175,8 @@ class _Nest:
 
     def pack(self, pack: Pack, around: dict[int, _Span]) -> None:
         """Copy the part of an operand that lies in the block to scratch memory, reading it in the order of memory."""
+        if self.plan.dot:  # rows are copied some at a time, whatever the tiles
+            around = {i: s for i, s in around.items() if i != pack.axis}
         contiguous = self.axes[pack.axis].strides[pack.operand] == 1
         order = (*self.plan.inner, pack.axis) if contiguous else (pack.axis, *self.plan.inner)
         self.copy(order, pack, around, {})

@@ -1,20 +1,21 @@
 """A program of loop nests → an LLVM module with one function, ``run(pointers, arena)``.
 
-``pointers`` lists the inputs, outputs and constants. Small statements stand one after another in that function;
-a large one becomes a function of its own, so that each is optimised by itself.
+``pointers`` lists the inputs, outputs and constants, then the thread pool, if the program uses it. Small statements
+stand one after another in that function; a large one becomes a function of its own, so that each is optimised by
+itself. One that is worth several threads becomes a function of a part of it, for the pool to call (``llvm/pool.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import llvmlite.ir as ir
 import numpy as np
 
-from chainrule.compiler.contraction import ContractAxis, Contraction, plan
+from chainrule.compiler.contraction import ContractAxis, Contraction, Plan, plan
 from chainrule.compiler.effort import FAST, Effort, effort
 from chainrule.compiler.loops import (
     Access,
@@ -31,16 +32,19 @@ from chainrule.compiler.loops import (
     expressions,
     roots,
 )
+from chainrule.compiler.memory import ALIGN
+from chainrule.compiler.parallel import Cut, cut_contraction, cut_loop, cut_nest, own_buffers
 from chainrule.compiler.schedule import schedule
 from chainrule.dtypes import BOOL, INT32, INT64
 from chainrule.llvm.contraction import Place, emit_contraction
 from chainrule.llvm.emitter import I8, I64, PTR, Emitter, Val, integer
-from chainrule.llvm.frame import Evaluator, Frame
+from chainrule.llvm.frame import Evaluator, Frame, Part
 from chainrule.llvm.half import HALF
 from chainrule.llvm.jit import Target
 from chainrule.llvm.kernel import Array, Kernel
 from chainrule.llvm.math import MATH
 from chainrule.llvm.nests import emit_nest
+from chainrule.llvm.pool import DISPATCH_TYPE, PART_TYPE
 
 OUTLINE = 20_000  # points of a statement from which on it is a function of its own
 
@@ -52,28 +56,44 @@ class _Unit:
     module: ir.Module
     target: Target
     arena: int
+    pool: int  # position of the thread pool among the pointers
     scratch: int = 0
+    workers: int | None = None
     kernels: dict[Any, tuple[ir.Function, int]] = field(default_factory=dict)
 
 
-def emit_program(program: Program, target: Target) -> tuple[ir.Module, int]:
-    """The LLVM module of a planned program, and the size of the arena it needs (bytes)."""
-    unit = _Unit(ir.Module("chainrule"), target, program.arena)
+class Emitted(NamedTuple):
+    """The module of a program, and the memory it needs."""
+
+    module: ir.Module
+    arena: int  # bytes
+    workers: int | None  # bytes of scratch memory for each further thread; None if one thread does all
+
+
+def emit_program(program: Program, target: Target) -> Emitted:
+    """The LLVM module of a planned program."""
+    pointers = len(program.inputs) + len(program.outputs) + len(program.constants)
+    unit = _Unit(ir.Module("chainrule"), target, program.arena, pointers)
     function = ir.Function(unit.module, ir.FunctionType(ir.VoidType(), [PTR, PTR]), "run")
-    _Writer(unit, function, {}).write(program.statements)
-    return unit.module, unit.arena + unit.scratch
+    _Writer(unit, function).write(program.statements)
+    return Emitted(unit.module, unit.arena + unit.scratch, unit.workers)
 
 
 class _Writer:
-    """Writes statements into one function, whose arguments are the pointers, the arena and the axes around."""
+    """Writes statements into one function, whose first arguments are the pointers and the arena.
 
-    def __init__(self, unit: _Unit, function: ir.Function, axes: dict[Axis, int]) -> None:
+    ``axes`` are those around. The function of a part has its scratch memory as an argument, of which it uses ``used``
+    bytes.
+    """
+
+    def __init__(self, unit: _Unit, function: ir.Function, cut: Cut | None = None) -> None:
         self.unit, self.function = unit, function
+        self.part = None if cut is None else Part(cut.axis, *(Val(x, INT64) for x in function.args[4:]))
+        self.used = 0
         self.entry = ir.IRBuilder(function.append_basic_block("entry"))  # only addresses
         self.e = Emitter(ir.IRBuilder(function.append_basic_block("body")), MATH | HALF, unit.target.native_half)
-        self.axes = {axis: Val(function.args[2 + k], INT64) for axis, k in axes.items()}
+        self.axes: dict[Axis, Val] = {}
         self.known: dict[Buffer, ir.Value] = {}
-        self.outlined = False
         for argument in function.args[:2]:
             argument.add_attribute("noalias")
 
@@ -87,14 +107,9 @@ class _Writer:
 
     def statements(self, statements: Sequence[Statement]) -> None:
         for s in statements:
-            if isinstance(s, Loop) and s.parallel and not self.outlined:
-                self.outline(s)
-            elif isinstance(s, Loop):
-                self.loop(s)
-            elif isinstance(s, Branch):
-                self.branch(s)
-            elif points(s) > OUTLINE:
-                self.outline(s)
+            if points(s) > OUTLINE or isinstance(s, Loop) and s.parallel:
+                cut = self.cut(s)
+                self.outline(s) if cut is None else self.share_out(s, cut)
             else:
                 self.statement(s)
 
@@ -122,28 +137,69 @@ class _Writer:
         function = ir.Function(self.unit.module, kind, self.unit.module.get_unique_name("nest"))
         function.linkage = "internal"
         function.attributes.add("noinline")
-        _Writer(self.unit, function, {a: k for k, a in enumerate(axes)}).write_one(s)
+        inside = _Writer(self.unit, function)
+        inside.axes = {a: Val(function.args[2 + k], INT64) for k, a in enumerate(axes)}
+        inside.statement(s)
+        inside.close()
         self.e.b.call(function, [*self.function.args[:2], *(self.axes[a].ir for a in axes)])
 
-    def write_one(self, s: Statement) -> None:
-        self.outlined = True
-        self.statements([s]) if isinstance(s, Loop) else self.statement(s)
-        self.close()
+    def share_out(self, s: Statement, cut: Cut) -> None:
+        """Write ``s`` as a function of units ``begin`` to ``end`` along the cut, and let the pool run it."""
+        b, unit = self.e.b, self.unit
+        function = ir.Function(unit.module, PART_TYPE, unit.module.get_unique_name("part"))
+        function.linkage = "internal"
+        inside, words = _Writer(unit, function, cut), self.entry.alloca(I64, max(len(self.axes), 1))
+        for k, (axis, value) in enumerate(self.axes.items()):
+            b.store(value.ir, b.gep(words, [integer(k)], source_etype=I64))
+            word = inside.entry.gep(function.args[3], [integer(k)], source_etype=I64)
+            inside.axes[axis] = Val(inside.entry.load(word, typ=I64), INT64)
+        if isinstance(s, Loop):
+            inside.own(own_buffers(s))
+        inside.statement(s)
+        inside.close()
+        unit.workers = max(unit.workers or 0, inside.used)
+        slot = self.entry.gep(self.function.args[0], [integer(unit.pool)], source_etype=PTR)
+        pool = self.entry.load(slot, typ=PTR)
+        dispatch = self.entry.load(pool, typ=DISPATCH_TYPE.as_pointer())
+        b.call(dispatch, [pool, function, *self.function.args[:2], self.scratch(inside.used), words,
+                          integer(cut.units), integer(cut.grain)])
+
+    def cut(self, s: Statement) -> Cut | None:
+        """How a statement is cut for threads."""
+        if isinstance(s, Nest):
+            return cut_nest(s, schedule(s, self.unit.target, self.effort(s)))
+        if isinstance(s, Loop):
+            return cut_loop(s, self.unit.target)
+        return cut_contraction(self.planned(s)) if isinstance(s, Contract) else None
+
+    def own(self, buffers: Iterable[Buffer]) -> None:
+        """Let buffers have memory of this part's own."""
+        for buffer in buffers:
+            self.known[buffer] = self.entry.gep(self.function.args[2], [integer(self.used)], source_etype=I8)
+            self.used += -(-buffer.size * buffer.dtype.itemsize // ALIGN) * ALIGN
 
     def statement(self, s: Statement) -> None:
+        """Write ``s`` here."""
         if isinstance(s, Nest):
             worth = self.effort(s)
-            emit_nest(self.frame(worth), s, schedule(s, self.unit.target, worth))
+            emit_nest(self.frame(worth), s, schedule(s, self.unit.target, worth), self.part)
         elif isinstance(s, Contract):
             self.contract(s)
         elif isinstance(s, Custom):
             self.custom(s)
+        elif isinstance(s, Loop):
+            self.loop(s)
+        else:
+            self.branch(s)
 
     def loop(self, s: Loop) -> None:
         """Repeat the body; a flag ends it early."""
         b = self.e.b
         if s.axis.extent == 0:
             return
+        start, stop = integer(0), integer(s.axis.extent)
+        if self.part is not None and self.part.axis is s.axis:
+            start, stop = self.part.begin.ir, self.part.end.ir
         body, after = b.append_basic_block("repeat"), b.append_basic_block("done")
         before = b.block
         if s.holds is not None:
@@ -152,12 +208,13 @@ class _Writer:
             b.branch(body)
         b.position_at_end(body)
         i = b.phi(I64)
-        i.add_incoming(I64(0), before)
+        i.add_incoming(start, before)
         self.axes[s.axis] = Val(i, INT64)
-        self.statements(s.body)
+        for inner in s.body:
+            self.statement(inner) if s.parallel else self.statements([inner])
         following = b.add(i, I64(1))
         i.add_incoming(following, b.block)
-        go = b.icmp_signed("<", following, I64(s.axis.extent))
+        go = b.icmp_signed("<", following, stop)
         if s.until is not None:
             go = b.and_(go, b.not_(self.flag(s.until)))
         if s.holds is not None:
@@ -183,25 +240,30 @@ class _Writer:
             b.branch(after)
         b.position_at_end(after)
 
-    def contract(self, s: Contract) -> None:
-        frame = self.frame()
-        axes = (*s.axes, *s.reduce_axes)
-        first = s.stores[0].access
-        accesses = [x.access for x in expressions(roots(s)) if isinstance(x, Load)] + [st.access for st in s.stores]
+    def planned(self, s: Contract) -> Plan:
+        """How a contraction runs."""
+        axes, first = (*s.axes, *s.reduce_axes), s.stores[0].access
         described = Contraction(
             tuple(ContractAxis(a.extent, s.a.at.stride(a), s.b.at.stride(a), first.at.stride(a), a in s.reduce_axes)
-                  for a in axes), s.dtype, tuple(_strides(access, axes) for access in accesses))
-        chosen = plan(described, self.unit.target, self.effort(s))
+                  for a in axes), s.dtype, tuple(_strides(access, axes) for access in _accesses(s)))
+        return plan(described, self.unit.target, self.effort(s))
+
+    def contract(self, s: Contract) -> None:
+        frame, chosen = self.frame(), self.planned(s)
         scratch = self.scratch(chosen.scratch * s.dtype.itemsize) if chosen.scratch else None
-        bases = {id(access): self.address(frame, access) for access in accesses}
-        work = _Epilogue(frame, s, axes, bases)
-        emit_contraction(self.e, chosen, self.address(frame, s.a), self.address(frame, s.b), scratch, work)
+        bases = {id(access): self.address(frame, access) for access in _accesses(s)}
+        work = _Epilogue(frame, s, (*s.axes, *s.reduce_axes), bases)
+        emit_contraction(self.e, chosen, self.address(frame, s.a), self.address(frame, s.b), scratch, work,
+                         self.part)
 
     def address(self, frame: Frame, access: Access) -> ir.Value:
         """Where the access begins: at the point where the nest's own axes are 0."""
         return self.e.at(frame.base(access), frame.index(access.at), _dtype(access))
 
     def scratch(self, size: int) -> ir.Value:
+        if self.part is not None:
+            self.used = max(self.used, size)
+            return self.function.args[2]
         self.unit.scratch = max(self.unit.scratch, size)
         return self.e.b.gep(self.function.args[1], [integer(self.unit.arena)], source_etype=I8)
 
@@ -250,6 +312,11 @@ class _Epilogue:
             place.store(
                 work.value(store.value, acc.lanes), self.bases[id(store.access)], _strides(store.access, self.axes)
             )
+
+
+def _accesses(s: Contract) -> list[Access]:
+    """What the epilogue of a contraction reads and writes."""
+    return [x.access for x in expressions(roots(s)) if isinstance(x, Load)] + [store.access for store in s.stores]
 
 
 def _strides(access: Access, axes: Sequence[Axis]) -> tuple[int, ...]:
