@@ -15,8 +15,9 @@ shrink to one row. A softmax, before and after::
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -48,6 +49,7 @@ def fuse_rows(program: Program) -> Program:
     """Form the loops, in the program and inside of its loops and branches."""
     uses = Counter(a.buffer for s in program.statements for a in (*reads(s), *writes(s)))
     program.statements = _fused(program.statements, uses)
+    _touched.cache_clear()
     return program
 
 
@@ -71,14 +73,32 @@ def _fused(statements: Sequence[Statement], uses: Counter[Buffer]) -> list[State
 
 
 def _fits(s: Statement) -> bool:
-    """Whether a statement may stand in a loop over rows: it writes every element once, from memory that stands still."""
+    """Whether a statement may stand in a loop over rows: it writes each element once, from memory that stands still."""
     return isinstance(s, Nest) and not any(store.accumulate for store in s.stores) and not any(
         a.buffer.volatile for a in reads(s))
 
 
-def _accesses(s: Statement) -> Iterator[tuple[Access, bool]]:
-    yield from ((a, False) for a in reads(s))
-    yield from ((a, True) for a in writes(s))
+@dataclass(frozen=True)
+class _Touched:
+    """Every access of a statement with whether it writes, and the buffers."""
+
+    accesses: tuple[tuple[Access, bool], ...]
+    seen: frozenset[Buffer]
+    written: frozenset[Buffer]
+    volatile: bool
+
+
+@lru_cache(maxsize=4096)
+def _touched(s: Statement) -> _Touched:
+    """Asked for again and again while a program's statements are compared."""
+    read, written = tuple(reads(s)), tuple(writes(s))
+    return _Touched((*((a, False) for a in read), *((a, True) for a in written)),
+                    frozenset(a.buffer for a in (*read, *written)), frozenset(a.buffer for a in written),
+                    any(a.buffer.volatile for a in (*read, *written)))
+
+
+def _accesses(s: Statement) -> tuple[tuple[Access, bool], ...]:
+    return _touched(s).accesses
 
 
 @dataclass(eq=False)
@@ -155,7 +175,8 @@ def _joined(run: _Run, s: Nest) -> _Run | None:
         return None
     new = _Run(run.axes, [*run.taken, s], [*run.body, _inside(s, places)], run.before)
     ours = {a.buffer for a, _ in _accesses(s)}
-    return new if _keeps_order(new.body[-1], run.axes) and _apart((v for b, v in new.touched().items() if b in ours), run.axes) else None
+    touched = (v for b, v in new.touched().items() if b in ours)
+    return new if _keeps_order(new.body[-1], run.axes) and _apart(touched, run.axes) else None
 
 
 def _matched(run: _Run, s: Nest) -> dict[Axis, Axis] | None:
@@ -173,13 +194,10 @@ def _matched(run: _Run, s: Nest) -> dict[Axis, Axis] | None:
 
 def _conflict(s: Statement, passed: Sequence[Statement]) -> bool:
     """Whether ``s`` may not come before one of the statements that it would pass."""
-    mine = list(_accesses(s))
-    for other in passed:
-        written = {a.buffer for a in writes(other)}
-        seen = written | {a.buffer for a in reads(other)}
-        if any(a.buffer in (seen if w else written) or a.buffer.volatile for a, w in mine):
-            return True
-    return False
+    mine = _touched(s)
+    if mine.volatile and passed:
+        return True
+    return any(mine.seen & other.written or mine.written & other.seen for other in map(_touched, passed))
 
 
 def _apart(groups: Iterable[Sequence[tuple[Access, bool]]], axes: Sequence[Axis]) -> bool:

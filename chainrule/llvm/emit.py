@@ -16,7 +16,7 @@ import llvmlite.ir as ir
 import numpy as np
 
 from chainrule.compiler.contraction import ContractAxis, Contraction, Plan, plan
-from chainrule.compiler.effort import FAST, Effort, effort
+from chainrule.compiler.effort import FAST, OFTEN, Effort, effort
 from chainrule.compiler.loops import (
     Access,
     Axis,
@@ -35,6 +35,7 @@ from chainrule.compiler.loops import (
 from chainrule.compiler.memory import ALIGN
 from chainrule.compiler.parallel import Cut, cut_contraction, cut_loop, cut_nest, own_buffers
 from chainrule.compiler.schedule import schedule
+from chainrule.compiler.shared import Shared, shared
 from chainrule.dtypes import BOOL, INT32, INT64
 from chainrule.llvm.contraction import Place, emit_contraction
 from chainrule.llvm.emitter import I8, I64, PTR, Emitter, Val, integer
@@ -60,6 +61,7 @@ class _Unit:
     scratch: int = 0
     workers: int | None = None
     kernels: dict[Any, tuple[ir.Function, int]] = field(default_factory=dict)
+    functions: dict[Any, tuple[ir.Function, Cut | None, int]] = field(default_factory=dict)
 
 
 class Emitted(NamedTuple):
@@ -80,15 +82,15 @@ def emit_program(program: Program, target: Target) -> Emitted:
 
 
 class _Writer:
-    """Writes statements into one function, whose first arguments are the pointers and the arena.
+    """Writes statements into one function: the program, or one of its statements.
 
-    ``axes`` are those around. The function of a part has its scratch memory as an argument, of which it uses ``used``
-    bytes.
+    ``axes`` are those around, ``turns`` those of the loops around the function. A statement's function has its scratch
+    memory as an argument, of which it uses ``used`` bytes.
     """
 
-    def __init__(self, unit: _Unit, function: ir.Function, cut: Cut | None = None) -> None:
-        self.unit, self.function = unit, function
-        self.part = None if cut is None else Part(cut.axis, *(Val(x, INT64) for x in function.args[4:]))
+    def __init__(self, unit: _Unit, function: ir.Function, turns: int = 1) -> None:
+        self.unit, self.function, self.turns = unit, function, turns
+        self.part: Part | None = None
         self.used = 0
         self.entry = ir.IRBuilder(function.append_basic_block("entry"))  # only addresses
         self.e = Emitter(ir.IRBuilder(function.append_basic_block("body")), MATH | HALF, unit.target.native_half)
@@ -108,8 +110,7 @@ class _Writer:
     def statements(self, statements: Sequence[Statement]) -> None:
         for s in statements:
             if points(s) > OUTLINE or isinstance(s, Loop) and s.parallel:
-                cut = self.cut(s)
-                self.outline(s) if cut is None else self.share_out(s, cut)
+                self.outline(s)
             else:
                 self.statement(s)
 
@@ -125,44 +126,35 @@ class _Writer:
         return self.known[buffer]
 
     def effort(self, s: Statement) -> Effort:
-        return effort(points(s), prod(axis.extent for axis in self.axes))
+        return effort(points(s), self.turns * prod(axis.extent for axis in self.axes))
 
     def frame(self, worth: Effort = FAST) -> Frame:
         return Frame(self.e, self.pointer, self.axes, worth)
 
     def outline(self, s: Statement) -> None:
-        """Write ``s`` into a function of its own and call it."""
-        axes = list(self.axes)
-        kind = ir.FunctionType(ir.VoidType(), [PTR, PTR, *(I64 for _ in axes)])
-        function = ir.Function(self.unit.module, kind, self.unit.module.get_unique_name("nest"))
-        function.linkage = "internal"
-        function.attributes.add("noinline")
-        inside = _Writer(self.unit, function)
-        inside.axes = {a: Val(function.args[2 + k], INT64) for k, a in enumerate(axes)}
-        inside.statement(s)
-        inside.close()
-        self.e.b.call(function, [*self.function.args[:2], *(self.axes[a].ir for a in axes)])
-
-    def share_out(self, s: Statement, cut: Cut) -> None:
-        """Write ``s`` as a function of units ``begin`` to ``end`` along the cut, and let the pool run it."""
+        """Call a function that does what ``s`` says, or let the pool share it out. Equal statements have one."""
         b, unit = self.e.b, self.unit
-        function = ir.Function(unit.module, PART_TYPE, unit.module.get_unique_name("part"))
-        function.linkage = "internal"
-        inside, words = _Writer(unit, function, cut), self.entry.alloca(I64, max(len(self.axes), 1))
-        for k, (axis, value) in enumerate(self.axes.items()):
-            b.store(value.ir, b.gep(words, [integer(k)], source_etype=I64))
-            word = inside.entry.gep(function.args[3], [integer(k)], source_etype=I64)
-            inside.axes[axis] = Val(inside.entry.load(word, typ=I64), INT64)
-        if isinstance(s, Loop):
-            inside.own(own_buffers(s))
-        inside.statement(s)
-        inside.close()
-        unit.workers = max(unit.workers or 0, inside.used)
+        form = shared(s, own_buffers(s) if isinstance(s, Loop) else ())
+        turns = self.turns * prod(axis.extent for axis in self.axes)
+        key = (form.key, min(turns, OFTEN))
+        if key not in unit.functions:
+            unit.functions[key] = _function(unit, form, turns)
+        function, cut, used = unit.functions[key]
+        words = self.entry.alloca(I64, max(1, len(form.bases) + len(form.positions)))
+        frame = self.frame()
+        passed = [b.ptrtoint(self.address(frame, access), I64) for _, access in form.bases]
+        passed += [frame.index(at).ir for _, at in form.positions]
+        for k, word in enumerate(passed):
+            b.store(word, b.gep(words, [integer(k)], source_etype=I64))
+        given = [*self.function.args[:2], self.scratch(used), words]
+        if cut is None:
+            b.call(function, [*given, integer(0), integer(0)])
+            return
+        unit.workers = max(unit.workers or 0, used)
         slot = self.entry.gep(self.function.args[0], [integer(unit.pool)], source_etype=PTR)
         pool = self.entry.load(slot, typ=PTR)
         dispatch = self.entry.load(pool, typ=DISPATCH_TYPE.as_pointer())
-        b.call(dispatch, [pool, function, *self.function.args[:2], self.scratch(inside.used), words,
-                          integer(cut.units), integer(cut.grain)])
+        b.call(dispatch, [pool, function, *given, integer(cut.units), integer(cut.grain)])
 
     def cut(self, s: Statement) -> Cut | None:
         """How a statement is cut for threads."""
@@ -171,6 +163,10 @@ class _Writer:
         if isinstance(s, Loop):
             return cut_loop(s, self.unit.target)
         return cut_contraction(self.planned(s)) if isinstance(s, Contract) else None
+
+    def word(self, k: int, kind: ir.Type) -> ir.Value:
+        """What a statement's function is passed."""
+        return self.entry.load(self.entry.gep(self.function.args[3], [integer(k)], source_etype=kind), typ=kind)
 
     def own(self, buffers: Iterable[Buffer]) -> None:
         """Let buffers have memory of this part's own."""
@@ -261,7 +257,7 @@ class _Writer:
         return self.e.at(frame.base(access), frame.index(access.at), _dtype(access))
 
     def scratch(self, size: int) -> ir.Value:
-        if self.part is not None:
+        if len(self.function.args) > 2:
             self.used = max(self.used, size)
             return self.function.args[2]
         self.unit.scratch = max(self.unit.scratch, size)
@@ -272,6 +268,25 @@ class _Writer:
         function, scratch = _kernel(self.unit, s)
         operands = [self.address(frame, whole.access) for whole in (*s.inputs, *s.outputs)]
         self.e.b.call(function, [*operands, self.scratch(scratch)])
+
+
+def _function(unit: _Unit, form: Shared, turns: int) -> tuple[ir.Function, Cut | None, int]:
+    """The function of a statement, how it is cut for threads, and the scratch memory that it needs (bytes)."""
+    function = ir.Function(unit.module, PART_TYPE, unit.module.get_unique_name("nest"))
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    inside = _Writer(unit, function, turns)
+    cut = inside.cut(form.statement)
+    if cut is not None:
+        inside.part = Part(cut.axis, *(Val(x, INT64) for x in function.args[4:]))
+    inside.own(form.own)
+    for k, (base, _) in enumerate(form.bases):
+        inside.known[base] = inside.word(k, PTR)
+    for k, (axis, _) in enumerate(form.positions):
+        inside.axes[axis] = Val(inside.word(len(form.bases) + k, I64), INT64)
+    inside.statement(form.statement)
+    inside.close()
+    return function, cut, inside.used
 
 
 def _kernel(unit: _Unit, s: Custom) -> tuple[ir.Function, int]:
