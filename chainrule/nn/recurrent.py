@@ -159,10 +159,10 @@ def gru(x: Any, kernel: Any, recurrent_kernel: Any, bias: Any = None, initial_st
     if bias is not None and len(shape_of(bias)) == 2 and reset_after:
         both = cell.bias(bias, (2, 3 * cell.units))
         bias = reshaped(sliced(both, 0, 0, 1), (3 * cell.units,))
-        inside = reshaped(sliced(both, 0, 1, 2), (3, 1, cell.units))
+        inside = reshaped(sliced(both, 0, 1, 2), (3 * cell.units,))
     inputs = cell.projected(cell.bias(bias, (3 * cell.units,)))
     recurrent = cell.recurrent
-    first, last = sliced(recurrent, 1, 0, 2), sliced(recurrent, 1, 2, 3)
+    first, last = (sliced(recurrent, 1, *cut) for cut in ((0, 2 * cell.units), (2 * cell.units, 3 * cell.units)))
 
     def step(state: tuple[Any, ...], x_t: Any) -> tuple[Any, ...]:
         h, = state
@@ -184,10 +184,7 @@ def gru(x: Any, kernel: Any, recurrent_kernel: Any, bias: Any = None, initial_st
 
 
 class _Cell:
-    """What the cells share. Inside of the loop the gates are the first axis: (gate, batch, unit).
-
-    So each gate is one piece of memory, and so is its cotangent.
-    """
+    """What the cells share. The gates stand side by side, (batch, gates * units), as Keras has them."""
 
     def __init__(self, name: str, gates: int, x: Any, kernel: Any, recurrent: Any, scale: Any,
                  time_major: bool) -> None:
@@ -202,10 +199,9 @@ class _Cell:
                 f"of shape {recurrent_shape}", f"(batch, time, features), (features, {wide}) and (units, {wide})",
                 f"nn.{name}(x, np.zeros((x.shape[-1], {gates * 8})), np.zeros((8, {gates * 8})))")
         dtype = common_dtype((x, kernel, recurrent))
-        self.x, self.kernel, recurrent = (array(convert(v, dtype)) for v in (x, kernel, recurrent))
+        self.x, self.kernel, self.recurrent = (array(convert(v, dtype)) for v in (x, kernel, recurrent))
         self.units, self.dtype = units, self.x.dtype
         self.length, self.batch = (x_shape[0], x_shape[1]) if time_major else (x_shape[1], x_shape[0])
-        self.recurrent = reshaped(recurrent, (units, gates, units))
         self.scale = None if scale is None else self.fitting("recurrent_scale", array(convert(scale, self.dtype)), (
             *((gates,) if len(shape_of(scale)) == 3 else ()), self.batch, units))
 
@@ -242,31 +238,30 @@ class _Cell:
     # -- before the loop
 
     def projected(self, bias: Any) -> Any:
-        """The product of all steps with the kernel, (time, gate, batch, unit)."""
-        count, units = self.count, self.units
-        kernel = reshaped(self.kernel, (self.kernel.shape[0], count, units))
-        out = labelled(self.x, kernel, (_TIME, _BATCH, _IN) if self.time_major else (_BATCH, _TIME, _IN),
-                       (_IN, _GATE, _UNIT), (_TIME, _GATE, _BATCH, _UNIT))
-        return out if bias is None else ew.add(out, expand(reshaped(bias, (count, 1, units)), out.shape))
+        """The product of all steps with the kernel, (time, batch, gates * units)."""
+        out = labelled(self.x, self.kernel, (_TIME, _BATCH, _IN) if self.time_major else (_BATCH, _TIME, _IN),
+                       (_IN, _UNIT), (_TIME, _BATCH, _UNIT))
+        return out if bias is None else ew.add(out, expand(bias, out.shape))
 
     # -- inside of it
 
     def product(self, h: Any, recurrent: Any, first: int = 0, gate: Any = None) -> Any:
-        """h with some gates of the recurrent kernel, from gate ``first`` on: (gate, batch, unit)."""
-        gates = recurrent.shape[1]
-        h_axes: tuple[int, ...] = (_BATCH, _IN)
+        """h, times ``gate``, with some gates of the recurrent kernel, from gate ``first`` on."""
+        count = recurrent.shape[1] // self.units
         if gate is not None:
             h = ew.mul(gate, h)
-        if self.scale is not None and len(self.scale.shape) == 2:
-            h = ew.mul(h, self.scale)
-        elif self.scale is not None:
-            h = ew.mul(spread(h, (0,), (gates, *h.shape)), sliced(self.scale, 0, first, first + gates))
-            h_axes = (_GATE, *h_axes)
-        return labelled(h, recurrent, h_axes, (_IN, _GATE, _UNIT), (_GATE, _BATCH, _UNIT))
+        if self.scale is None or len(self.scale.shape) == 2:
+            h = h if self.scale is None else ew.mul(h, self.scale)
+            return labelled(h, recurrent, (_BATCH, _IN), (_IN, _UNIT), (_BATCH, _UNIT))
+        each = ew.mul(spread(h, (0,), (count, *h.shape)), sliced(self.scale, 0, first, first + count))
+        out = labelled(each, reshaped(recurrent, (self.units, count, self.units)), (_GATE, _BATCH, _IN),
+                       (_IN, _GATE, _UNIT), (_BATCH, _GATE, _UNIT))
+        return reshaped(out, (self.batch, recurrent.shape[1]))
 
     def gates(self, z: Any) -> list[Any]:
-        """The parts of (gate, batch, unit), each (batch, unit)."""
-        return [reshaped(sliced(z, 0, k, k + 1), z.shape[1:]) for k in range(z.shape[0])]
+        """The parts of (batch, gates * units), each (batch, units)."""
+        units = self.units
+        return [sliced(z, 1, k, k + units) for k in range(0, z.shape[1], units)]
 
     # -- around it
 
