@@ -66,16 +66,16 @@ class Machine(Protocol):
 
 
 @lru_cache(maxsize=1024)
-def plan(c: Contraction, machine: Machine, effort: Effort = FAST) -> Plan:
-    """The cheapest plan by the model."""
-    return _Search(c, machine, effort).best()
+def plan(c: Contraction, machine: Machine, effort: Effort = FAST, uses: tuple[int, int] = (1, 1)) -> Plan:
+    """The cheapest plan by the model. ``uses``: how often A, and B, are used before they change."""
+    return _Search(c, machine, effort, uses).best()
 
 
 class _Search:
     """Tries register tiles against a model of the machine's cycles."""
 
-    def __init__(self, c: Contraction, machine: Machine, effort: Effort) -> None:
-        self.c, self.machine, self.effort = c, machine, effort
+    def __init__(self, c: Contraction, machine: Machine, effort: Effort, uses: tuple[int, int]) -> None:
+        self.c, self.machine, self.effort, self.uses = c, machine, effort, uses
         self.axes = merge(c)
         if not all(x.extent for x in self.axes):  # nothing to add up, or nothing at all
             self.axes = tuple(x for x in self.axes if not x.reduce)
@@ -164,6 +164,7 @@ class _Search:
         for o in (A, B):
             options = [(self.pack_cycles(o, i, tile[i]), i) for i in self.packable(o, v, tile)]
             cost, axis = min(options, default=(inf, 0))
+            cost /= self.uses[o]
             cost += self.effort.price * PACK_CODE * (1 if self.stride(o, axis) == 1 else 2)
             cycles += min(cost, direct[o])
             packs += [Pack(o, axis)] if cost < direct[o] else []
