@@ -164,6 +164,7 @@ class Plan:
     def packs(self) -> tuple[Pack, ...]:
         return tuple(s for s in self.nest if isinstance(s, Pack))
 
+    @cached_property
     def packs_before(self) -> tuple[Pack, ...]:
         """Those of the packed operands that are packed whole, before all loops."""
         first = next((n for n, s in enumerate(self.nest) if isinstance(s, Step)), len(self.nest))

@@ -35,8 +35,9 @@ from chainrule.compiler.loops import (
 from chainrule.compiler.memory import ALIGN
 from chainrule.compiler.parallel import Cut, cut_contraction, cut_loop, cut_nest, own_buffers
 from chainrule.compiler.schedule import schedule
+from chainrule.compiler.steady import steady_operands
 from chainrule.dtypes import BOOL, INT32, INT64
-from chainrule.llvm.contraction import Place, emit_contraction
+from chainrule.llvm.contraction import Place, emit_contraction, emit_pack
 from chainrule.llvm.emitter import I8, I64, PTR, Emitter, Val, integer
 from chainrule.llvm.frame import Evaluator, Frame, Part
 from chainrule.llvm.half import HALF
@@ -60,6 +61,21 @@ class _Unit:
     scratch: int = 0
     workers: int | None = None
     kernels: dict[Any, tuple[ir.Function, int]] = field(default_factory=dict)
+    packed: dict[Contract, _Packed] = field(default_factory=dict)
+
+    def keep(self, size: int) -> int:
+        """Where memory begins that no scratch memory of later statements overlaps."""
+        start = self.arena
+        self.arena += -(-size // ALIGN) * ALIGN
+        return start
+
+
+@dataclass
+class _Packed:
+    """Operands of a contraction that are packed before the loops around it, and where they lie in the arena."""
+
+    uses: tuple[int, int]
+    places: dict[int, int]
 
 
 class Emitted(NamedTuple):
@@ -200,6 +216,9 @@ class _Writer:
         start, stop = integer(0), integer(s.axis.extent)
         if self.part is not None and self.part.axis is s.axis:
             start, stop = self.part.begin.ir, self.part.end.ir
+        if self.part is None and not s.parallel:
+            for contract, uses, turns in steady_operands(s):
+                self.pack_before(contract, uses, turns)
         body, after = b.append_basic_block("repeat"), b.append_basic_block("done")
         before = b.block
         if s.holds is not None:
@@ -242,11 +261,26 @@ class _Writer:
 
     def planned(self, s: Contract) -> Plan:
         """How a contraction runs."""
-        axes, first = (*s.axes, *s.reduce_axes), s.stores[0].access
-        described = Contraction(
-            tuple(ContractAxis(a.extent, s.a.at.stride(a), s.b.at.stride(a), first.at.stride(a), a in s.reduce_axes)
-                  for a in axes), s.dtype, tuple(_strides(access, axes) for access in _accesses(s)))
-        return plan(described, self.unit.target, self.effort(s))
+        return plan(_described(s), self.unit.target, self.effort(s), self.ready(s).uses)
+
+    def ready(self, s: Contract) -> _Packed:
+        """Which operands are packed already."""
+        return self.unit.packed.get(s, _Packed((1, 1), {}))
+
+    def pack_before(self, s: Contract, uses: tuple[int, int], turns: int) -> None:
+        """Pack the operands of ``s`` that the loop which begins now leaves as they are."""
+        if s in self.unit.packed:
+            return
+        worth = effort(points(s), turns * prod(axis.extent for axis in self.axes))
+        chosen = plan(_described(s), self.unit.target, worth, uses)
+        early = [p for p in chosen.packs_before if uses[p.operand] > 1]
+        if len(early) < sum(uses[p.operand] > 1 for p in chosen.packs):  # one depends on loops of the contraction
+            return
+        ready = self.unit.packed[s] = _Packed(uses, {})
+        for pack in early:
+            ready.places[pack.operand] = self.unit.keep(chosen.pack_size(pack) * s.dtype.itemsize)
+            source = self.address(self.frame(), (s.a, s.b)[pack.operand])
+            emit_pack(self.e, chosen, pack, source, self.in_arena(ready.places[pack.operand]))
 
     def contract(self, s: Contract) -> None:
         frame, chosen = self.frame(), self.planned(s)
@@ -254,7 +288,7 @@ class _Writer:
         bases = {id(access): self.address(frame, access) for access in _accesses(s)}
         work = _Epilogue(frame, s, (*s.axes, *s.reduce_axes), bases)
         emit_contraction(self.e, chosen, self.address(frame, s.a), self.address(frame, s.b), scratch, work,
-                         self.part)
+                         self.part, {o: self.in_arena(place) for o, place in self.ready(s).places.items()})
 
     def address(self, frame: Frame, access: Access) -> ir.Value:
         """Where the access begins: at the point where the nest's own axes are 0."""
@@ -265,7 +299,10 @@ class _Writer:
             self.used = max(self.used, size)
             return self.function.args[2]
         self.unit.scratch = max(self.unit.scratch, size)
-        return self.e.b.gep(self.function.args[1], [integer(self.unit.arena)], source_etype=I8)
+        return self.in_arena(self.unit.arena)
+
+    def in_arena(self, offset: int) -> ir.Value:
+        return self.e.b.gep(self.function.args[1], [integer(offset)], source_etype=I8)
 
     def custom(self, s: Custom) -> None:
         frame = self.frame()
@@ -312,6 +349,14 @@ class _Epilogue:
             place.store(
                 work.value(store.value, acc.lanes), self.bases[id(store.access)], _strides(store.access, self.axes)
             )
+
+
+def _described(s: Contract) -> Contraction:
+    """What the planner must know of a contraction."""
+    axes, first = (*s.axes, *s.reduce_axes), s.stores[0].access
+    return Contraction(
+        tuple(ContractAxis(a.extent, s.a.at.stride(a), s.b.at.stride(a), first.at.stride(a), a in s.reduce_axes)
+              for a in axes), s.dtype, tuple(_strides(access, axes) for access in _accesses(s)))
 
 
 def _accesses(s: Contract) -> list[Access]:
