@@ -17,8 +17,9 @@ from chainrule.errors import ChainruleTypeError, ShapeError
 from chainrule.numpy.common import array, filled, reshaped, sliced, transposed
 from chainrule.numpy.products import labelled
 from chainrule.ops import elementwise as ew
-from chainrule.ops.declare import broadcast_shapes, common_dtype, convert, dtype_of, expand, shape_of
+from chainrule.ops.declare import common_dtype, convert, dtype_of, expand, shape_of
 from chainrule.ops.reduce import spread
+from chainrule.ops.structure import concatenate
 
 Activation = Callable[[Any], Any]
 
@@ -155,21 +156,24 @@ def gru(x: Any, kernel: Any, recurrent_kernel: Any, bias: Any = None, initial_st
     translation", EMNLP 2014.
     """
     cell = _Cell("gru", 3, x, kernel, recurrent_kernel, recurrent_scale, time_major)
+    units = cell.units
     inside = None
-    if bias is not None and len(shape_of(bias)) == 2 and reset_after:
-        both = cell.bias(bias, (2, 3 * cell.units))
-        bias = reshaped(sliced(both, 0, 0, 1), (3 * cell.units,))
-        inside = reshaped(sliced(both, 0, 1, 2), (3 * cell.units,))
-    inputs = cell.projected(cell.bias(bias, (3 * cell.units,)))
+    if bias is not None and len(shape_of(bias)) == 2 and reset_after:  # only the candidate's must be inside of the loop
+        both = cell.bias(bias, (2, 3 * units))
+        of_input, of_state = sliced(both, 0, 0, 1), sliced(both, 0, 1, 2)
+        inside = expand(reshaped(sliced(of_state, 1, 2 * units, 3 * units), (units,)), (cell.batch, units))
+        early = ew.add(sliced(of_input, 1, 0, 2 * units), sliced(of_state, 1, 0, 2 * units))
+        bias = reshaped(concatenate(early, sliced(of_input, 1, 2 * units, 3 * units), axis=1), (3 * units,))
+    inputs = cell.projected(cell.bias(bias, (3 * units,)))
     recurrent = cell.recurrent
-    first, last = (sliced(recurrent, 1, *cut) for cut in ((0, 2 * cell.units), (2 * cell.units, 3 * cell.units)))
+    first, last = sliced(recurrent, 1, 0, 2 * units), sliced(recurrent, 1, 2 * units, 3 * units)
 
     def step(state: tuple[Any, ...], x_t: Any) -> tuple[Any, ...]:
         h, = state
         x_z, x_r, x_n = cell.gates(x_t)
         if reset_after:
-            product = cell.product(h, recurrent)
-            h_z, h_r, h_n = cell.gates(product if inside is None else ew.add(product, expand(inside, product.shape)))
+            h_z, h_r, h_n = cell.gates(cell.product(h, recurrent))
+            h_n = h_n if inside is None else ew.add(h_n, inside)
         else:
             h_z, h_r = cell.gates(cell.product(h, first, 0))
         z, r = recurrent_activation(ew.add(x_z, h_z)), recurrent_activation(ew.add(x_r, h_r))
@@ -207,7 +211,8 @@ class _Cell:
 
     def fitting(self, what: str, x: Any, shape: tuple[int, ...]) -> Any:
         """``x``, which broadcasts to ``shape``, as an array of it."""
-        if len(x.shape) > len(shape) or broadcast_shapes(x.shape, shape) != shape:
+        lined_up = zip(x.shape[::-1], shape[::-1], strict=False)
+        if len(x.shape) > len(shape) or any(n not in (1, extent) for n, extent in lined_up):
             raise ShapeError.of(f"the function {self.name} got {what} of shape {x.shape}", f"one of shape {shape}",
                                 f"{what}=np.zeros({shape})")
         return expand(x, shape)
@@ -260,8 +265,7 @@ class _Cell:
 
     def gates(self, z: Any) -> list[Any]:
         """The parts of (batch, gates * units), each (batch, units)."""
-        units = self.units
-        return [sliced(z, 1, k, k + units) for k in range(0, z.shape[1], units)]
+        return [sliced(z, 1, k, k + self.units) for k in range(0, z.shape[1], self.units)]
 
     # -- around it
 
