@@ -67,7 +67,7 @@ def chainrule(kind: str) -> Callable[[], Any]:
         return (p - rate * m / (np.sqrt(v) + F4(1e-7)), m, v, t), value
     flat = np.concatenate([p.ravel() for p in parts])
     state = (flat, np.zeros_like(flat), np.zeros_like(flat), np.zeros((), F4))
-    return cr.jit(lambda state, x, y: cr.scan(step, state, (x, y)), donate=0).bind(state, *data())
+    return cr.jit(lambda state, x, y: cr.scan(step, state, (x, y)), donate=(0,)).bind(state, *data())
 
 
 def torch(kind: str) -> Callable[[], Any]:

@@ -1,4 +1,4 @@
-"""Recurrent networks: against steps written out, compiled, in both directions, with masks; and what the compiler does."""
+"""Recurrent networks: against steps written out, compiled, with masks; and what the compiler makes of them."""
 
 import numpy as np
 import pytest

@@ -263,8 +263,8 @@ class _Search:
         transposable = any(x.strides[operand] == 1 for x in self.axes)
         return 20 + vectors * (spread + 0.25 * width / self.quad if transposable else 1.5 * width)
 
-    # -- blocks: of the reduction where a panel outgrows half of the second-level cache, or where the operands outgrow it
-    #    and all outputs do not; of rows where those of one sweep do, of panels where all of them outgrow it by far
+    # -- blocks: of the reduction where a panel outgrows half of the second-level cache, or where the operands outgrow
+    #    it and all outputs do not; of rows where those of one sweep do, of panels where all of them outgrow it by far
 
     def block_steps(self, v: int | None, tile: dict[int, int]) -> int:
         """About how many steps of the reduction are done at a time."""

@@ -63,7 +63,8 @@ def _term(node: Node) -> _Term | None:
         if len(axes) == 1 and p["step"][axes[0]] == 1:
             return _Term(node, axes[0], ((p["start"][axes[0]], inner),))
     if node.op.name == "concatenate" and any(map(is_zero, node.inputs)):
-        axis, at, parts = node.params["axis"], 0, []
+        axis, at = node.params["axis"], 0
+        parts: list[tuple[int, Node]] = []
         for part in node.inputs:
             parts += [] if is_zero(part) else [(at, part)]
             at += part.shape[axis]

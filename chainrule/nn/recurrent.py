@@ -199,8 +199,9 @@ class _Cell:
                 kernel_shape[1] == recurrent_shape[1] == gates * units):
             wide = f"{gates} * units" if gates > 1 else "units"
             raise ShapeError.of(
-                f"the function {name} got x of shape {x_shape}, a kernel of shape {kernel_shape} and a recurrent kernel "
-                f"of shape {recurrent_shape}", f"(batch, time, features), (features, {wide}) and (units, {wide})",
+                f"the function {name} got x of shape {x_shape}, a kernel of shape {kernel_shape} and a recurrent "
+                f"kernel of shape {recurrent_shape}",
+                f"(batch, time, features), (features, {wide}) and (units, {wide})",
                 f"nn.{name}(x, np.zeros((x.shape[-1], {gates * 8})), np.zeros((8, {gates * 8})))")
         dtype = common_dtype((x, kernel, recurrent))
         self.x, self.kernel, self.recurrent = (array(convert(v, dtype)) for v in (x, kernel, recurrent))
