@@ -163,6 +163,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the LSTM only, few rounds")
     options = parser.parse_args()
+    cr.set_threads(1)
     limit = peak(host())
     for network in ["lstm"] if options.quick else GATES:
         Console().print(compare(network, 5 if options.quick else 30, limit))

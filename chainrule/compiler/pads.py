@@ -33,7 +33,8 @@ def joined_pads(node: Node) -> Node | None:
     operands = _operands(node)
     terms = [t for t in map(_term, operands) if t is not None]
     for axis in dict.fromkeys(t.axis for t in terms):
-        joined, parts = [], []
+        joined: list[Node] = []
+        parts: list[tuple[int, Node]] = []
         for term in terms:
             both = sorted([*parts, *term.parts], key=lambda part: part[0])
             if term.axis == axis and not _overlap(both, axis):
