@@ -66,16 +66,16 @@ class Machine(Protocol):
 
 
 @lru_cache(maxsize=1024)
-def plan(c: Contraction, machine: Machine, effort: Effort = FAST) -> Plan:
-    """The cheapest plan by the model."""
-    return _Search(c, machine, effort).best()
+def plan(c: Contraction, machine: Machine, effort: Effort = FAST, uses: tuple[int, int] = (1, 1)) -> Plan:
+    """The cheapest plan by the model. ``uses``: how often A, and B, are used before they change."""
+    return _Search(c, machine, effort, uses).best()
 
 
 class _Search:
     """Tries register tiles against a model of the machine's cycles."""
 
-    def __init__(self, c: Contraction, machine: Machine, effort: Effort) -> None:
-        self.c, self.machine, self.effort = c, machine, effort
+    def __init__(self, c: Contraction, machine: Machine, effort: Effort, uses: tuple[int, int]) -> None:
+        self.c, self.machine, self.effort, self.uses = c, machine, effort, uses
         self.axes = merge(c)
         if not all(x.extent for x in self.axes):  # nothing to add up, or nothing at all
             self.axes = tuple(x for x in self.axes if not x.reduce)
@@ -164,6 +164,7 @@ class _Search:
         for o in (A, B):
             options = [(self.pack_cycles(o, i, tile[i]), i) for i in self.packable(o, v, tile)]
             cost, axis = min(options, default=(inf, 0))
+            cost /= self.uses[o]
             cost += self.effort.price * PACK_CODE * (1 if self.stride(o, axis) == 1 else 2)
             cycles += min(cost, direct[o])
             packs += [Pack(o, axis)] if cost < direct[o] else []
@@ -262,14 +263,17 @@ class _Search:
         transposable = any(x.strides[operand] == 1 for x in self.axes)
         return 20 + vectors * (spread + 0.25 * width / self.quad if transposable else 1.5 * width)
 
-    # -- blocks: of the reduction where a panel outgrows half of the second-level cache, of rows where those of one
-    #    sweep do, of panels where all of them outgrow it by far
+    # -- blocks: of the reduction where a panel outgrows half of the second-level cache, or where the operands outgrow
+    #    it and all outputs do not; of rows where those of one sweep do, of panels where all of them outgrow it by far
 
     def block_steps(self, v: int | None, tile: dict[int, int]) -> int:
         """About how many steps of the reduction are done at a time."""
-        panel = tile[v] * self.item if v in tile else 1
-        whole = v not in tile or len(tile) < 2 or 2 * self.steps * panel <= self.machine.l2_bytes
-        return self.steps if whole else max(1, self.machine.l2_bytes // (8 * panel))
+        if v not in tile or len(tile) < 2:
+            return self.steps
+        l2, panel, read = self.machine.l2_bytes, tile[v] * self.item, self.sizes[A] + self.sizes[B]
+        if read > l2 and 4 * self.sizes[OUT] <= l2:  # a long sum of few outputs
+            return min(self.steps, max(64, l2 * self.steps // (4 * read)))
+        return self.steps if 2 * self.steps * panel <= l2 else max(1, l2 // (8 * panel))
 
     def cuts(self, steps: int, inner: Sequence[int]) -> dict[int, int]:
         """Blocks of reduced axes that make about so many steps."""

@@ -199,10 +199,28 @@ class _Fusion:
 
     def _welcome(self, group: Group, node: Node) -> bool:
         if group.lead is None:
-            return group.nodes[0].op.kind == "elementwise"
+            return group.nodes[0].op.kind == "elementwise" and not self._waits(group, node)
         if group.lead.op.kind not in ("contract", "reduce"):
             return False
         return (node.op.name not in COSTLY or node.size == 1) and all(self._plain(i) for i in node.inputs)
+
+    def _waits(self, group: Group, node: Node) -> bool:
+        """Whether ``node`` is costly and needs another costly one of the group, which has several already.
+
+        The processor looks ahead some 200 instructions. Where a turn of the loop is that long and one chain of waiting,
+        there is nothing to do beside it: two loops are faster, each over several turns at a time.
+        """
+        if node.op.name not in COSTLY or sum(n.op.name in COSTLY for n in group.nodes) < 2:
+            return False
+        rest, seen = [node], {node}
+        while rest:
+            for i in rest.pop().inputs:
+                if i not in seen and (self.group.get(i) is group or i.op.kind == "view"):
+                    if i.op.name in COSTLY:
+                        return True
+                    seen.add(i)
+                    rest.append(i)
+        return False
 
     def _plain(self, node: Node) -> bool:
         """Whether reading ``node`` is reading memory or registers: no positions, no indirect access."""

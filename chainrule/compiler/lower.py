@@ -92,6 +92,9 @@ class _Block:
 
     def run(self) -> list[Statement]:
         copies = self._place_outputs()
+        for node, target in copies:
+            if node in self.inputs:  # before what follows may be written over it
+                self._copy(node, target)
         self._place_parts()
         for group in self.plan.groups:
             for node in group.nodes:
@@ -100,7 +103,8 @@ class _Block:
         for group in self.plan.groups:
             self._emit(group)
         for node, target in copies:
-            self._copy(node, target)
+            if node not in self.inputs:
+                self._copy(node, target)
         return self.statements
 
     # -- destinations

@@ -7,7 +7,7 @@ the fused kernel needs. It is called as ``epilogue(e, place, sums)``, once for e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -27,17 +27,24 @@ Epilogue = Callable[[Emitter, Place, Val], None]
 
 def emit_contraction(
     e: Emitter, plan: Plan, a: ir.Value, b: ir.Value, scratch: ir.Value | None, epilogue: Epilogue,
-    part: Part | None = None,
+    part: Part | None = None, packed: Mapping[int, ir.Value] | None = None,
 ) -> None:
     """Emit the whole contraction at the end of the current block.
 
     ``a`` and ``b`` point to the operands' element of index zero; ``scratch`` to ``plan.scratch`` elements (best aligned
     to 64 bytes) that do not overlap anything else, or None if the plan needs none. The epilogue sees each output once.
-    ``part`` limits what is computed to some register tiles along an axis of the plan.
+    ``part`` limits what is computed to some register tiles along an axis of the plan. ``packed``: where operands lie
+    that :func:`emit_pack` has packed before.
     """
     if all(x.extent for x in plan.contraction.axes if not x.reduce):
-        nest = _Nest(e, plan, (a, b), scratch, epilogue)
+        nest = _Nest(e, plan, (a, b), scratch, epilogue, packed or {})
         nest.descend(0, {} if part is None else {part.axis: nest.tiles_of(part)})
+
+
+def emit_pack(e: Emitter, plan: Plan, pack: Pack, operand: ir.Value, target: ir.Value) -> None:
+    """Pack an operand (one of ``plan.packs_before``) to ``plan.pack_size(pack)`` elements, for later contractions."""
+    nest = _Nest(e, plan, (operand, operand), None, lambda *_: None, {p.operand: target for p in plan.packs})
+    nest.pack(pack, {})
 
 
 @dataclass(frozen=True)
@@ -95,12 +102,16 @@ Sums = list[list[Val | None]]  # for each register its chains; None is zero
 class _Nest:
     """Writes one contraction, from the outermost loop to the epilogue."""
 
-    def __init__(self, e: Emitter, plan: Plan, operands: tuple, scratch: ir.Value | None, epilogue: Epilogue) -> None:
-        self.e, self.plan, self.operands, self.epilogue = e, plan, operands, epilogue
+    def __init__(self, e: Emitter, plan: Plan, operands: tuple, scratch: ir.Value | None, epilogue: Epilogue,
+                 packed: Mapping[int, ir.Value]) -> None:
+        self.e, self.plan, self.operands, self.epilogue, self.done = e, plan, operands, epilogue, packed
         self.axes, self.dtype = plan.axes, plan.contraction.dtype
         self.packed: dict[int, tuple[Pack, ir.Value]] = {}
         used = 0
         for pack in plan.packs:
+            if pack.operand in packed:
+                self.packed[pack.operand] = pack, packed[pack.operand]
+                continue
             self.packed[pack.operand] = pack, e.at(scratch, used, self.dtype)
             used += plan.pack_size(pack)
         self.partial = e.at(scratch, used, self.dtype) if plan.partial_size else None
@@ -126,7 +137,8 @@ class _Nest:
             return self.tile(spans)
         step = self.plan.nest[depth]
         if isinstance(step, Pack):
-            self.pack(step, spans)
+            if step.operand not in self.done:
+                self.pack(step, spans)
             self.descend(depth + 1, spans)
         elif step.block:
             self.block(step, depth, spans)

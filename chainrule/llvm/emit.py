@@ -36,8 +36,9 @@ from chainrule.compiler.memory import ALIGN
 from chainrule.compiler.parallel import Cut, cut_contraction, cut_loop, cut_nest, own_buffers
 from chainrule.compiler.schedule import schedule
 from chainrule.compiler.shared import Shared, shared
+from chainrule.compiler.steady import steady_operands
 from chainrule.dtypes import BOOL, INT32, INT64
-from chainrule.llvm.contraction import Place, emit_contraction
+from chainrule.llvm.contraction import Place, emit_contraction, emit_pack
 from chainrule.llvm.emitter import I8, I64, PTR, Emitter, Val, integer
 from chainrule.llvm.frame import Evaluator, Frame, Part
 from chainrule.llvm.half import HALF
@@ -62,6 +63,21 @@ class _Unit:
     workers: int | None = None
     kernels: dict[Any, tuple[ir.Function, int]] = field(default_factory=dict)
     functions: dict[Any, tuple[ir.Function, Cut | None, int]] = field(default_factory=dict)
+    packed: dict[Statement, _Packed] = field(default_factory=dict)
+
+    def keep(self, size: int) -> int:
+        """Where memory begins that no scratch memory of later statements overlaps."""
+        start = self.arena
+        self.arena += -(-size // ALIGN) * ALIGN
+        return start
+
+
+@dataclass
+class _Packed:
+    """Operands of a contraction that are packed before the loops around it, and where they lie in the arena."""
+
+    uses: tuple[int, int]
+    places: dict[int, int]
 
 
 class Emitted(NamedTuple):
@@ -91,6 +107,7 @@ class _Writer:
     def __init__(self, unit: _Unit, function: ir.Function, turns: int = 1) -> None:
         self.unit, self.function, self.turns = unit, function, turns
         self.part: Part | None = None
+        self.packed: dict[int, ir.Value] = {}  # operands of the function's contraction
         self.used = 0
         self.entry = ir.IRBuilder(function.append_basic_block("entry"))  # only addresses
         self.e = Emitter(ir.IRBuilder(function.append_basic_block("body")), MATH | HALF, unit.target.native_half)
@@ -136,14 +153,16 @@ class _Writer:
         b, unit = self.e.b, self.unit
         form = shared(s, own_buffers(s) if isinstance(s, Loop) else ())
         turns = self.turns * prod(axis.extent for axis in self.axes)
-        key = (form.key, min(turns, OFTEN))
+        ready = self.ready(s)
+        key = (form.key, min(turns, OFTEN), ready.uses, tuple(ready.places))
         if key not in unit.functions:
-            unit.functions[key] = _function(unit, form, turns)
+            unit.functions[key] = _function(unit, form, turns, ready)
         function, cut, used = unit.functions[key]
-        words = self.entry.alloca(I64, max(1, len(form.bases) + len(form.positions)))
         frame = self.frame()
         passed = [b.ptrtoint(self.address(frame, access), I64) for _, access in form.bases]
         passed += [frame.index(at).ir for _, at in form.positions]
+        passed += [b.ptrtoint(self.in_arena(place), I64) for place in ready.places.values()]
+        words = self.entry.alloca(I64, max(1, len(passed)))
         for k, word in enumerate(passed):
             b.store(word, b.gep(words, [integer(k)], source_etype=I64))
         given = [*self.function.args[:2], self.scratch(used), words]
@@ -196,6 +215,9 @@ class _Writer:
         start, stop = integer(0), integer(s.axis.extent)
         if self.part is not None and self.part.axis is s.axis:
             start, stop = self.part.begin.ir, self.part.end.ir
+        if self.part is None and not s.parallel:
+            for contract, uses, turns in steady_operands(s):
+                self.pack_before(contract, uses, turns)
         body, after = b.append_basic_block("repeat"), b.append_basic_block("done")
         before = b.block
         if s.holds is not None:
@@ -238,19 +260,35 @@ class _Writer:
 
     def planned(self, s: Contract) -> Plan:
         """How a contraction runs."""
-        axes, first = (*s.axes, *s.reduce_axes), s.stores[0].access
-        described = Contraction(
-            tuple(ContractAxis(a.extent, s.a.at.stride(a), s.b.at.stride(a), first.at.stride(a), a in s.reduce_axes)
-                  for a in axes), s.dtype, tuple(_strides(access, axes) for access in _accesses(s)))
-        return plan(described, self.unit.target, self.effort(s))
+        return plan(_described(s), self.unit.target, self.effort(s), self.ready(s).uses)
+
+    def ready(self, s: Statement) -> _Packed:
+        """Which operands are packed already."""
+        return self.unit.packed.get(s, _Packed((1, 1), {}))
+
+    def pack_before(self, s: Contract, uses: tuple[int, int], turns: int) -> None:
+        """Pack the operands of ``s`` that the loop which begins now leaves as they are."""
+        if s in self.unit.packed:
+            return
+        worth = effort(points(s), turns * prod(axis.extent for axis in self.axes))
+        chosen = plan(_described(s), self.unit.target, worth, uses)
+        early = [p for p in chosen.packs_before if uses[p.operand] > 1]
+        if len(early) < sum(uses[p.operand] > 1 for p in chosen.packs):  # one depends on loops of the contraction
+            return
+        ready = self.unit.packed[s] = _Packed(uses, {})
+        for pack in early:
+            ready.places[pack.operand] = self.unit.keep(chosen.pack_size(pack) * s.dtype.itemsize)
+            source = self.address(self.frame(), (s.a, s.b)[pack.operand])
+            emit_pack(self.e, chosen, pack, source, self.in_arena(ready.places[pack.operand]))
 
     def contract(self, s: Contract) -> None:
         frame, chosen = self.frame(), self.planned(s)
         scratch = self.scratch(chosen.scratch * s.dtype.itemsize) if chosen.scratch else None
         bases = {id(access): self.address(frame, access) for access in _accesses(s)}
         work = _Epilogue(frame, s, (*s.axes, *s.reduce_axes), bases)
-        emit_contraction(self.e, chosen, self.address(frame, s.a), self.address(frame, s.b), scratch, work,
-                         self.part)
+        packed = self.packed or {o: self.in_arena(place) for o, place in self.ready(s).places.items()}
+        emit_contraction(self.e, chosen, self.address(frame, s.a), self.address(frame, s.b), scratch, work, self.part,
+                         packed)
 
     def address(self, frame: Frame, access: Access) -> ir.Value:
         """Where the access begins: at the point where the nest's own axes are 0."""
@@ -261,7 +299,10 @@ class _Writer:
             self.used = max(self.used, size)
             return self.function.args[2]
         self.unit.scratch = max(self.unit.scratch, size)
-        return self.e.b.gep(self.function.args[1], [integer(self.unit.arena)], source_etype=I8)
+        return self.in_arena(self.unit.arena)
+
+    def in_arena(self, offset: int) -> ir.Value:
+        return self.e.b.gep(self.function.args[1], [integer(offset)], source_etype=I8)
 
     def custom(self, s: Custom) -> None:
         frame = self.frame()
@@ -270,12 +311,14 @@ class _Writer:
         self.e.b.call(function, [*operands, self.scratch(scratch)])
 
 
-def _function(unit: _Unit, form: Shared, turns: int) -> tuple[ir.Function, Cut | None, int]:
+def _function(unit: _Unit, form: Shared, turns: int, ready: _Packed) -> tuple[ir.Function, Cut | None, int]:
     """The function of a statement, how it is cut for threads, and the scratch memory that it needs (bytes)."""
     function = ir.Function(unit.module, PART_TYPE, unit.module.get_unique_name("nest"))
     function.linkage = "internal"
     function.attributes.add("noinline")
     inside = _Writer(unit, function, turns)
+    if isinstance(form.statement, Contract):
+        unit.packed[form.statement] = ready
     cut = inside.cut(form.statement)
     if cut is not None:
         inside.part = Part(cut.axis, *(Val(x, INT64) for x in function.args[4:]))
@@ -284,6 +327,8 @@ def _function(unit: _Unit, form: Shared, turns: int) -> tuple[ir.Function, Cut |
         inside.known[base] = inside.word(k, PTR)
     for k, (axis, _) in enumerate(form.positions):
         inside.axes[axis] = Val(inside.word(len(form.bases) + k, I64), INT64)
+    for k, operand in enumerate(ready.places):
+        inside.packed[operand] = inside.word(len(form.bases) + len(form.positions) + k, PTR)
     inside.statement(form.statement)
     inside.close()
     return function, cut, inside.used
@@ -327,6 +372,14 @@ class _Epilogue:
             place.store(
                 work.value(store.value, acc.lanes), self.bases[id(store.access)], _strides(store.access, self.axes)
             )
+
+
+def _described(s: Contract) -> Contraction:
+    """What the planner must know of a contraction."""
+    axes, first = (*s.axes, *s.reduce_axes), s.stores[0].access
+    return Contraction(
+        tuple(ContractAxis(a.extent, s.a.at.stride(a), s.b.at.stride(a), first.at.stride(a), a in s.reduce_axes)
+              for a in axes), s.dtype, tuple(_strides(access, axes) for access in _accesses(s)))
 
 
 def _accesses(s: Contract) -> list[Access]:
