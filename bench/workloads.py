@@ -1,8 +1,8 @@
 """What is trained: networks, data and losses, each declared once for all peers.
 
-A network is a function ``net(o, x)``. ``o`` has the operations of one library (``dense``, ``conv``, …), which take their
-weights from a list, in the order in which the network asks for them. :class:`Declared` runs the same function on shapes:
-it finds which weights there are, and counts the arithmetic.
+A network is a function ``net(o, x)``. ``o`` has the operations of one library (``dense``, ``conv``, …), which take
+their weights from a list, in the order in which the network asks for them. :class:`Declared` runs the same function on
+shapes: it finds which weights there are, and counts the arithmetic.
 """
 
 from __future__ import annotations

@@ -238,9 +238,9 @@ def _contract_rows(node: Node) -> Node | None:
     p = node.params
     inputs, labels, out = list(node.inputs), [p["a_axes"], p["b_axes"]], p["out_axes"]
     for k, x in enumerate(node.inputs):
-        dims, own = x.params.get("dims"), labels[k]
-        kept = [i for i, label in enumerate(own) if x.op.name != "broadcast" or i in dims
-                or label in labels[1 - k] or label not in out]
+        own = labels[k]
+        dims: Sequence[int] = x.params["dims"] if x.op.name == "broadcast" else range(x.ndim)
+        kept = [i for i, label in enumerate(own) if i in dims or label in labels[1 - k] or label not in out]
         if len(kept) < len(own):
             shape = tuple(x.shape[i] for i in kept)
             row = x.inputs[0]
