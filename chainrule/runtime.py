@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import cache, dtypes, tree
+from chainrule.compiler.accounts import Memory, memory_of, traffic_of
 from chainrule.compiler.loops import Program
 from chainrule.compiler.pipeline import build
 from chainrule.errors import ArgumentError
@@ -337,7 +338,7 @@ class Jitted:
 
     @public
     def stage(self, stage: str, *args: Any, **options: Any) -> str:
-        """The text of one stage for arguments like these: ``graph``, ``loops``, ``llvm`` or ``asm``."""
+        """The text of one stage for arguments like these: see :meth:`show`."""
         request = self._signature.split(args, options)
         graph = record(request.function, request.args)[0]
         return _staged(stage, graph, _pairs(graph, request.args, self._donated(request)))
@@ -347,7 +348,8 @@ class Jitted:
         """Print one stage of compilation for arguments like these; without arguments, for those of the last call.
 
         Args:
-            stage: ``graph``, ``loops``, ``llvm`` or ``asm``.
+            stage: ``graph``, ``loops``, ``traffic`` (the bytes that the loops move, beside what the graph's operations
+                would move one by one), ``llvm`` or ``asm``.
             args: example arguments.
             options: example arguments by name.
         """
@@ -360,6 +362,31 @@ class Jitted:
             last = next(reversed(self._programs.values()))
             print(_staged(stage, last.graph, last.donated))
 
+    @public
+    def memory(self, *args: Any, **options: Any) -> Memory:
+        """The bytes that a call with arguments like these needs at its peak, and what for.
+
+        Args:
+            args: example arguments.
+            options: example arguments by name.
+
+        Raises:
+            ArgumentError: where NumPy evaluates the graph, which plans no memory.
+
+        Example:
+            >>> import chainrule as cr, numpy as np
+            >>> found = cr.jit(lambda x: np.exp(x) / np.sum(np.exp(x))).memory(np.ones(1000))
+            >>> found.arguments, found.results, found.arena
+            (8000, 8000, 8064)
+        """
+        compiled = self.compile(*args, **options)
+        executable = compiled.executable
+        if isinstance(executable, Evaluated):
+            raise ArgumentError.of(f"{self.__name__} has no plan of its memory: {executable.reason} have no native "
+                                   "code, NumPy evaluates the graph", "a function with native code",
+                                   "cr.jit(f).graph(x).cost()")
+        return memory_of(build(compiled.graph, compiled.donated), executable.arena_bytes)
+
     def __repr__(self) -> str:
         by_numpy = sorted({p.executable.reason for p in self._programs.values() if isinstance(p.executable, Evaluated)})
         count = len(self._programs)
@@ -368,8 +395,8 @@ class Jitted:
 
 
 def _staged(stage: str, graph: Graph, donated: Sequence[tuple[int, int]]) -> str:
-    if stage not in ("graph", "loops", "llvm", "asm"):
-        raise ArgumentError.of(f"unknown stage {stage!r}", "graph, loops, llvm or asm", "f.show('loops', x)")
+    if stage not in ("graph", "loops", "traffic", "llvm", "asm"):
+        raise ArgumentError.of(f"unknown stage {stage!r}", "graph, loops, traffic, llvm or asm", "f.show('loops', x)")
     if stage == "graph":
         return graph.text(sources=True)
     why = reason(graph)
@@ -379,6 +406,8 @@ def _staged(stage: str, graph: Graph, donated: Sequence[tuple[int, int]]) -> str
     program: Program = build(graph, donated)
     if stage == "loops":
         return str(program)
+    if stage == "traffic":
+        return str(traffic_of(program, graph.cost()))
     parsed = optimize(emit_program(program, host()).module, host())
     return str(parsed) if stage == "llvm" else assembly(parsed, host())
 

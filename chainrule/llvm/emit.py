@@ -84,7 +84,8 @@ def _call_on_objects(module: ir.Module, run: ir.Function, count: int) -> None:
     """``call(table, arena)``: after its first entry the table begins with ``count`` of NumPy's array objects.
 
     The rest is as for ``run``. The pointer to its elements is the first field of an array after Python's own
-    (``PyArrayObject_fields`` of NumPy's C interface); the first entry says how many bytes these take. To ask for it from Python takes longer than a small program.
+    (``PyArrayObject_fields`` of NumPy's C interface); the first entry says how many bytes these take. To ask for it
+    from Python takes longer than a small program.
     """
     call = ir.Function(module, run.function_type, "call")
     e = Emitter(ir.IRBuilder(call.append_basic_block()))
