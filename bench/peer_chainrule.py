@@ -1,4 +1,4 @@
-"""Chainrule: from functions, whole epochs compiled; and `fit`, as the Keras script has it."""
+"""Chainrule from functions: a whole epoch is compiled."""
 
 from __future__ import annotations
 
@@ -132,8 +132,10 @@ def epoch_of(work: Workload) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     return epoch, (state, x, y, random.key(0))
 
 
-def functions(work: Workload) -> Callable[[int], list[float]]:
-    """Chainrule, from functions: an epoch is one native call."""
+def functions(work: Workload, threads: int = 1) -> Callable[[int], list[float]]:
+    """An epoch is one native call."""
+    if hasattr(cr, "set_threads"):
+        cr.set_threads(threads)
     epoch, arguments = epoch_of(work)
     run = cr.jit(epoch, donate=(0,)).bind(*arguments)
     key, rng = arguments[-1], np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Keras: a model of layers, compiled with the defaults or tuned (one compiled program for many steps)."""
+"""Keras: a model of layers, compiled with the defaults, or tuned: one program for many steps, and XLA where that helps."""
 
 from __future__ import annotations
 
@@ -82,7 +82,8 @@ def build(work: Workload, threads: int, tuned: bool = False) -> Callable[[int], 
         "binary": keras.losses.BinaryCrossentropy(from_logits=True),
         "softmax": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     }
-    how = {"jit_compile": True, "steps_per_execution": min(work.steps, 50)} if tuned else {}
+    images = any(weight.kind == "kernel" for weight in work.declared.weights)  # XLA's convolutions are slower
+    how = {"jit_compile": not images, "steps_per_execution": min(work.steps, 50)} if tuned else {}
     model.compile(loss=losses.get(work.loss, "mse"), optimizer=optimizer,
                   metrics=["accuracy"] if work.classes else None, **how)
 

@@ -92,10 +92,10 @@ def loss_of(work: Workload, stats: list[Any], jets: Callable[..., Any]) -> Calla
     def loss(weights: list[Any], x: Any, y: Any) -> Any:
         if work.loss == "burgers":
             u, *rest = jets(lambda x: work.net(Operations(weights, stats), x), x)
-            return burgers(u, *rest).square().mean() + (u - y).square().mean(), 0
+            return burgers(u, *rest).square().mean() + (u - y).square().mean(), torch.zeros(())
         z = work.net(Operations(weights, stats), x)
         if work.loss == "mse":
-            return functional.mse_loss(z, y), 0
+            return functional.mse_loss(z, y), torch.zeros(())
         if work.loss == "binary":
             return functional.binary_cross_entropy_with_logits(z, y), ((z > 0) == y).sum()
         return functional.cross_entropy(z, y), (z.argmax(1) == y).sum()
@@ -116,7 +116,7 @@ def epochs_of(work: Workload, step: Callable[..., None]) -> Callable[[int], list
     def train(epochs: int) -> list[float]:
         losses = []
         for _ in range(epochs):
-            loss_sum, right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+            loss_sum, right = torch.zeros(()), torch.zeros(())
             for rows in torch.randperm(work.rows).split(work.batch):
                 step(x[rows], y[rows], loss_sum, right)
             losses.append(loss_sum.item() / work.steps)
