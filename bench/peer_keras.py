@@ -1,4 +1,4 @@
-"""Keras: a model of layers, compiled with the defaults, or tuned: one program for many steps, and XLA where that helps."""
+"""Keras: a model of layers, compiled with the defaults; or tuned: one program for many steps, XLA where it helps."""
 
 from __future__ import annotations
 

@@ -37,6 +37,11 @@ def classifier(work: Workload) -> bool:
     return len(work.sizes) > 2 and work.optimizer == "adam"
 
 
+def without_loops(work: Workload) -> bool:
+    """PyTorch's fused LSTM is one operation, which cannot be traced into."""
+    return work != WORKLOADS["lstm"]
+
+
 def without_images(work: Workload) -> bool:
     """XLA's convolutions are ten times slower inside a loop: there, a step at a time is JAX at its best."""
     return all(weight.kind != "kernel" for weight in work.declared.weights)
@@ -90,7 +95,8 @@ PEERS = {
                      takes=without_images),
     "jax_step": Peer("JAX, jit per step", ("jax",), partial(from_module, "peer_jax", "train", scanned=False)),
     "torch": Peer("PyTorch, eager", ("torch",), partial(threaded, "peer_torch", "eager")),
-    "torch_compile": Peer("PyTorch, compiled", ("torch",), partial(threaded, "peer_torch", "compiled")),
+    "torch_compile": Peer("PyTorch, compiled", ("torch",), partial(threaded, "peer_torch", "compiled"),
+                          takes=without_loops),
     "sklearn": Peer("scikit-learn", ("scikit-learn",), partial(from_module, "peer_others", "sklearn"),
                     takes=classifier),
     "keras": Peer("Keras, TensorFlow", ("keras", "tensorflow-cpu"), partial(threaded, "peer_keras", "build"),
