@@ -120,11 +120,11 @@ class Node:
     result when the node was recorded with concrete data; ``grad`` the derivative of some result with respect to
     this node, once it was computed; ``name`` what the user calls it; ``order`` grows with every node that is made;
     ``weak`` says, while a program is recorded, that the node stands for a plain Python number, whose dtype gives way to
-    that of arrays (``ops/declare.py``).
+    that of arrays (``ops/declare.py``); ``open`` says that a transformation is by this node, and still being recorded.
     """
 
     __slots__ = ("op", "inputs", "params", "shape", "dtype", "source", "value", "grad", "name", "order", "weak",
-                 "__weakref__")
+                 "open", "__weakref__")
 
     def __init__(self, op: Any, inputs: tuple[Node, ...], params: dict[str, Any], shape: tuple[Any, ...],
                  dtype: Any, value: Any = None, source: Source | None = None) -> None:
@@ -133,7 +133,7 @@ class Node:
         self.grad: Any = None
         self.name: str | None = None
         self.order = next(ORDER)
-        self.weak = False
+        self.weak = self.open = False
 
     @property
     def size(self) -> int:
@@ -145,6 +145,12 @@ class Node:
     @property
     def ndim(self) -> int:
         return len(self.shape)
+
+    def over(self, inputs: tuple[Node, ...]) -> Node:
+        """The same node on other inputs that have the same meaning."""
+        new = Node(self.op, inputs, self.params, self.shape, self.dtype, self.value, self.source)
+        new.name, new.order, new.weak = self.name, self.order, self.weak
+        return new
 
     @property
     def bodies(self) -> list[tuple[str, Graph]]:
