@@ -5,6 +5,8 @@ The public names: differentiation (:func:`grad`, …), compilation (:func:`jit`)
 :mod:`chainrule.models`, :mod:`chainrule.layers`, :mod:`chainrule.optimizers`.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from chainrule import (
     activations,
     initializers,
@@ -36,7 +38,8 @@ from chainrule.autodiff import (
 )
 from chainrule.check import check_grads
 from chainrule.control import associative_scan, cond, fori_loop, map, scan, switch, while_loop
-from chainrule.graph import Graph
+from chainrule.graph import INSPECT, Graph
+from chainrule.lazy import lazy
 from chainrule.minimize import minimize
 from chainrule.models import Sequential
 from chainrule.nans import debug_nans
@@ -47,6 +50,18 @@ from chainrule.threads import get_threads, set_threads
 from chainrule.trace import trace
 from chainrule.tracebacks import set_tracebacks
 from chainrule.variables import variables
+
+if TYPE_CHECKING:
+    from chainrule.inspect import explain
+inspect, plot = lazy("chainrule.inspect"), lazy("chainrule.plot")  # what few programs need: loaded when first used
+INSPECT[:] = [inspect]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "explain":
+        return inspect.explain
+    raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
+
 
 __all__ = [
     "Graph",
@@ -61,6 +76,7 @@ __all__ = [
     "custom_jvp",
     "custom_vjp",
     "debug_nans",
+    "explain",
     "finite_difference",
     "fori_loop",
     "get_threads",
@@ -68,6 +84,7 @@ __all__ = [
     "hessian",
     "hvp",
     "initializers",
+    "inspect",
     "jacobian",
     "jit",
     "jvp",
@@ -81,6 +98,7 @@ __all__ = [
     "nn",
     "numpy",
     "optimizers",
+    "plot",
     "random",
     "scan",
     "set_seed",

@@ -79,8 +79,9 @@ def _targets(file: str, text: str) -> dict[int, tuple[str, int]]:
             to = statement.target
         else:
             continue
-        # one that holds other statements' lines (a lambda) names what its own line records only
-        if isinstance(to, ast.Name) and not isinstance(statement.value, ast.Lambda):
+        if statement.value is None or any(isinstance(part, ast.Lambda) for part in ast.walk(statement.value)):
+            continue  # the lines of a function are not what is assigned
+        if isinstance(to, ast.Name):
             for line in range(statement.lineno, (statement.end_lineno or statement.lineno) + 1):
                 found[line] = (to.id, statement.lineno)
     return found

@@ -110,7 +110,7 @@ class Flat:
 
     def _loop(self, node: Node, steps: int, path: Path) -> Path:
         self._loops += 1
-        name = node.op.name if node.source is None else f"{node.op.name} ({node.source})"
+        name = f"{node.op.name} ({node.source})" if node.source is not None and node.source.file else node.op.name
         return (*path, Place("loop", name, self._loops, steps))
 
     def _scan(self, node: Node, inputs: list[Node], path: Path) -> list[Node] | None:
