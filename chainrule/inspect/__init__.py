@@ -8,7 +8,7 @@ models reach it through ``chainrule.graph.INSPECT``.
 from chainrule.inspect.explain import explain
 from chainrule.inspect.explanation import Explanation
 from chainrule.inspect.models import explain_weight, loss_graph
-from chainrule.inspect.show import backward, notebook, notebook_svg, save, show
+from chainrule.inspect.showing import backward, notebook, notebook_svg, save, show
 
 __all__ = ["Explanation", "backward", "explain", "explain_weight", "loss_graph", "notebook", "notebook_svg", "save",
            "show"]

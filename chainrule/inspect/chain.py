@@ -116,7 +116,7 @@ class Chain:
                 continue
             for v, column in self.column(u, i).items():
                 weights = np.abs(column * self.passes.grad[v]) * abs(way.value) if v in self.passes.grad else column * 0
-                cut |= np.count_nonzero(column) > most
+                cut = cut or bool(np.count_nonzero(column) > most)
                 for j in _largest(column, weights, most):
                     step = Step(u, i, v, j, float(column[j]), None)
                     longer = Way([*way.steps, step], way.value * step.value)

@@ -12,7 +12,6 @@ from importlib.resources import files
 from typing import Any
 
 from chainrule.errors import MissingExtra
-from chainrule.inspect.words import WORDS
 from chainrule.lazy import lazy
 
 _STACK = 256 << 20  # bytes that the layout of a deep graph may need: it recurses along the longest path
@@ -27,6 +26,12 @@ def asset(name: str) -> str:
     return (files("chainrule.inspect") / "assets" / name).read_text(encoding="utf-8")
 
 
+@cache
+def words() -> dict[str, dict[str, str]]:
+    """The words of the page by language: ``en`` and ``es``."""
+    return json.loads(asset("words.json"))
+
+
 def svg(data: dict[str, Any], unfold: bool = False, lang: str = "en") -> str:
     """The picture as an SVG file.
 
@@ -39,7 +44,8 @@ def svg(data: dict[str, Any], unfold: bool = False, lang: str = "en") -> str:
         context.eval(text)
     context.eval("globalThis.file = (data, options) => "
                  "JSON.stringify(Picture.file(JSON.parse(data), JSON.parse(options)));")
-    return str(json.loads(context.get("file")(json.dumps(data), json.dumps({"unfold": unfold, "words": WORDS[lang]}))))
+    options = {"unfold": unfold, "words": words()[lang]}
+    return str(json.loads(context.get("file")(json.dumps(data), json.dumps(options))))
 
 
 def png(data: dict[str, Any], unfold: bool = False, lang: str = "en") -> bytes:
@@ -88,4 +94,4 @@ def _needed(module: str, package: str = "") -> Any:
                               "pip install 'chainrule[pictures]'") from None
 
 
-__all__ = ["asset", "dot", "png", "svg"]
+__all__ = ["asset", "dot", "png", "svg", "words"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import Any
@@ -78,8 +79,8 @@ def explain(f: Callable[..., Any], args: Sequence[Any], wrt: str | int = 0, *, p
           ∂C/∂x = -3   (finite differences, float64)
         <BLANKLINE>
     """
-    graph, _ = record(f, tuple(args))
-    flat = Flat(graph, tree.flatten(tuple(args))[0])
+    graph, _ = record(f, tuple(args), values=True)
+    flat = Flat(graph)
     return explained(flat, _wanted(flat, args, wrt), paths, names)
 
 
@@ -111,7 +112,7 @@ class _Story:
         self.passes, self.wrt, self.output = passes, wrt, passes.output
         self.needed = _needed(passes)
         found = found_names(passes.flat, names)
-        found = {n: t for n, t in found.items() if n in self.needed}
+        found = {n: t for n, t in found.items() if n in self.needed or n is wrt}
         found.setdefault(self.output, names.get("C", "C"))
         self.kept = self._kept(found)
         self.terms = terms_of(found)
@@ -194,15 +195,19 @@ class _Story:
     def paths(self, element: Index, ways: Sequence[Way], rest: float, complete: bool) -> Section:
         """The sum over paths."""
         left = partial(self.cost, indexed(self.terms[self.wrt], element))
-        rows = []
+        rows: list[Row] = []
         for way in ways:
-            symbols, formulas, numbers = [], [], []
+            symbols: list[Term] = []
+            formulas: list[Term] = []
+            numbers: list[Term] = []
             for step in reversed(way.steps):
                 symbol = partial(indexed(self.terms[step.target], step.to), indexed(self.terms[step.source], step.at))
                 symbols.append(symbol)
                 formulas.append(step.formula or symbol)
                 numbers.append(Term("number", figure(step.value)))
-            steps = [_product(symbols), *([_product(formulas)] if formulas != symbols else [])]
+            steps = [_product(parts) for parts in (symbols, formulas) if parts]
+            if formulas == symbols:
+                steps = steps[:1]
             if len(numbers) > 1:
                 steps.append(_product(numbers))
             rows.append(Row(left if len(ways) == 1 and complete else name(f"path {len(rows) + 1}"), tuple(steps),
@@ -214,9 +219,9 @@ class _Story:
             summed = sum(w.value for w in ways) + rest
             split = self.chain.by_node(self.wrt, element)
             if len(split) > 1:
-                steps = tuple(Term("number", figure(v)) for _, v in split)
-                rows.append(Row(name("by the node it goes to first: " + ", ".join(str(self.terms[n]) for n, _ in split)),
-                                (_sum(steps),), summed))
+                over = ", ".join(str(self.terms[n]) for n, _ in split)
+                parts = [Term("number", figure(v)) for _, v in split]
+                rows.append(Row(name(f"by where they go first: {over}"), (_sum(parts),), summed))
             rows.append(Row(left, (), summed, "the sum over all paths"))
             text = "There is no path." if len(rows) == 1 else ""
         return Section("The chain rule", tuple(rows), text)
@@ -230,8 +235,8 @@ class _Story:
 
 def _local(term: Term) -> str:
     """``δ³`` for z³."""
-    text = str(term)
-    return f"the local gradient δ{text[1:]}" if text[0] == "z" and text[1:] and text[1] in "⁰¹²³⁴⁵⁶⁷⁸⁹0123456789" else ""
+    match = re.fullmatch(r"z([⁰¹²³⁴-⁹\d]+)", str(term))
+    return f"the local gradient δ{match[1]}" if match else ""
 
 
 def _product(factors: Sequence[Term]) -> Term:
@@ -269,7 +274,7 @@ def named_element(label: Mapping[str, Node], wrt: str) -> tuple[Node, Index | No
     """The node of a name such as ``w``, or with an index of one of its elements: ``w[1, 2]``."""
     if wrt in label:
         return _checked(label[wrt], None)
-    start = max((text for text in label if wrt.startswith(text + "[") or wrt.startswith(text + " [")), key=len, default="")
+    start = max((text for text in label if wrt.startswith(text + "[")), key=len, default="")
     if not start:
         raise unknown_name("input", wrt, label, "wrt")
     try:

@@ -44,7 +44,7 @@ class Section:
 class Explanation:
     """A derivative by the chain rule, with every factor and its number.
 
-    ``print`` it, or let a notebook show it. ``save("f.md")``, ``"f.tex"``, ``"f.html"``, ``"f.txt"`` write it to a file.
+    ``print`` it, or let a notebook show it; ``save("f.md")``, ``"f.tex"``, ``"f.html"`` or ``"f.txt"`` writes a file.
 
     Attributes:
         value: the value of the function, C.

@@ -17,9 +17,9 @@ from chainrule.ops.declare import INPUT
 @dataclass(eq=False)
 class Group:
     """Attributes:
-        number: from 0, parents before children.
-        parent: the group around it.
-        place: what it stands for.
+    number: from 0, parents before children.
+    parent: the group around it.
+    place: what it stands for.
     """
 
     number: int

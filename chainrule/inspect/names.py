@@ -46,6 +46,7 @@ def assigned(flat: Flat) -> dict[Node, str]:
     """The last node of each run of a statement ``name = …``, with that name."""
     names: dict[Node, str] = {}
     running: tuple[object, ...] | None = None
+    last: Node | None = None
     for node in flat.nodes:
         source = node.source
         if node.op is INPUT or source is None or source.of or not node.inputs:
@@ -53,7 +54,7 @@ def assigned(flat: Flat) -> dict[Node, str]:
         found = target(source)
         here = None if found is None else (source.file, *found, flat.path[node])
         if found is not None:
-            if here == running:
+            if here == running and last is not None:
                 names.pop(last, None)
             names[node] = found[0]
         running, last = here, node

@@ -28,7 +28,8 @@ _LONGEST = 4  # parts of a concatenation that are written out
 @dataclass(frozen=True)
 class Term:
     """``kind`` is ``name``, ``number``, ``infix``, ``neg``, ``power``, ``root``, ``T``, ``at``, ``call``, ``select``,
-    ``list`` or ``partial``; ``text`` a name, number, operator or function."""
+    ``list`` or ``partial``; ``text`` a name, number, operator or function.
+    """
 
     kind: str
     text: str
@@ -49,15 +50,15 @@ def partial(of: Term, by: Term) -> Term:
 
 
 def indexed(term: Term, at: Index | None) -> Term:
-    """One element of a term."""
-    return Term("at", ", ".join(map(str, at)), (term,)) if at else term
+    """One element of a term; a number is the same everywhere."""
+    return Term("at", ", ".join(map(str, at)), (term,)) if at and term.kind != "number" else term
 
 
 ONE = Term("number", "1")
 
 
 def product(a: Term, b: Term, sign: str = "·") -> Term:
-    """a times b: a factor 1 is left out, numbers are multiplied and come first."""
+    """A times b: a factor 1 is left out, numbers are multiplied and come first."""
     if a == ONE:
         return b
     if b == ONE:
@@ -73,7 +74,7 @@ def product(a: Term, b: Term, sign: str = "·") -> Term:
 
 
 def total(a: Term | None, b: Term) -> Term:
-    """a plus b; twice the same is written as such."""
+    """The sum of both; twice the same is written as such."""
     if a is None:
         return b
     return product(Term("number", "2"), a) if a == b else Term("infix", "+", (a, b))
@@ -117,7 +118,7 @@ class Terms:
         op, parts = node.op.name, [self.of(i, at) for i in node.inputs]
         if op == "mul":
             arrays = all(i.ndim and i.op.name != "broadcast" for i in node.inputs) and at is None
-            return product(*parts, "⊙" if arrays else "·")
+            return product(parts[0], parts[1], "⊙" if arrays else "·")
         if op == "add":
             return total(*parts)
         if op == "div" and parts[0].kind == parts[1].kind == "number":
@@ -270,7 +271,6 @@ _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _GREEK = frozenset("alpha beta gamma delta epsilon zeta eta theta iota kappa mu nu xi pi rho sigma tau phi chi psi "
                    "omega".split())
-_SPECIAL = {*_GREEK, "δ", "∂"}
 _KNOWN = frozenset("exp log sin cos tan tanh sinh cosh max min arcsin arccos arctan".split())
 
 
@@ -281,11 +281,14 @@ def escaped(text: str) -> str:
 
 def _latex_name(kind: str, *_: str) -> str:
     """``z²`` as z^{2}, ``w_1`` and ``w1`` as w_{1}; other long names upright."""
-    match = re.fullmatch(r"([^\W\d_]+|δ|∂)_?(\d*)([₀-₉₍₎]*)([⁰¹²³⁴-⁹]*)", kind)
+    match = re.fullmatch(r"([^\W\d_⁰¹²³⁴-⁹₀-₉]+)_?(\d*)([₀-₉₍₎]*)([⁰¹²³⁴-⁹]*)", kind)
     if match is None:
         return rf"\mathtt{{{escaped(kind)}}}"
     stem, digits, low, high = match.groups()
-    stem = {"δ": r"\delta", "∂": r"\partial"}.get(stem) or "\\" + stem if stem in _SPECIAL else stem if len(stem) == 1 else rf"\mathit{{{stem}}}"
+    if stem == "δ" or stem in _GREEK:
+        stem = "\\" + stem.replace("δ", "delta")
+    elif len(stem) > 1:
+        stem = rf"\mathit{{{stem}}}"
     low = digits + low.translate(_LOWERED).replace("₍", "(").replace("₎", ")")
     return stem + (f"_{{{low}}}" if low else "") + (f"^{{{high.translate(_RAISED)}}}" if high else "")
 

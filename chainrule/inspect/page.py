@@ -7,8 +7,7 @@ import json
 from string import Template
 from typing import Any
 
-from chainrule.inspect.drawing import asset
-from chainrule.inspect.words import WORDS
+from chainrule.inspect.drawing import asset, words
 
 
 def page(data: dict[str, Any], lang: str = "") -> str:
@@ -21,7 +20,7 @@ def page(data: dict[str, Any], lang: str = "") -> str:
     return Template(asset("page.html")).substitute(
         lang=lang, title=html.escape(data["title"]), css=asset("page.css"), dagre=asset("dagre.min.js"),
         licence=asset("dagre.LICENSE.txt").strip(), picture=asset("picture.js"), page=asset("page.js"),
-        data=_embedded(data), words=_embedded(WORDS))
+        data=_embedded(data), words=_embedded(words()))
 
 
 def frame(data: dict[str, Any], height: int = 480) -> str:

@@ -1,7 +1,8 @@
 """The two passes over a flat graph, kept: the value of every node, the derivative along every edge.
 
 Backward the rules of each operation are applied at its own node: its derivative is linearized at its operands and
-transposed (``Op.linearize``, ``Op.transpose``), so what is shown here is what ``grad`` computes. Each rule is recorded, and with it the formula of the derivative.
+transposed (``Op.linearize``, ``Op.transpose``), so what is shown here is what ``grad`` computes. Each rule is recorded,
+and with it the formula of the derivative.
 """
 
 from __future__ import annotations

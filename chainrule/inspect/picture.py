@@ -22,8 +22,8 @@ from chainrule.ops.declare import CONSTANT, INPUT
 
 _WHOLE = 36  # elements of an array that is written out
 _BINS = 16
-_SYMBOLS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "neg": "−", "pow": "xʸ", "sqrt": "√", "sum": "Σ", "prod": "Π",
-            "contract": "@", "exp": "eˣ", "eq": "=", "ne": "≠", "lt": "<", "le": "≤", "gt": ">", "ge": "≥",
+_SYMBOLS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "neg": "−", "pow": "xʸ", "sqrt": "√", "sum": "Σ",
+            "prod": "Π", "contract": "@", "exp": "eˣ", "eq": "=", "ne": "≠", "lt": "<", "le": "≤", "gt": ">", "ge": "≥",
             "maximum": "max", "minimum": "min", "select": "if", "concatenate": "[ , ]", "slice": "[ : ]",
             "transpose": "ᵀ", "take": "[ i ]"}
 

@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from chainrule import dtypes
 from chainrule.autodiff import gradients
 from chainrule.errors import ArgumentError, MissingExtra, ShapeError
 from chainrule.graph import Graph, type_name
-from chainrule.inspect.drawing import dot, png, svg
+from chainrule.inspect.drawing import dot, png, svg, words
 from chainrule.inspect.page import frame, page
 from chainrule.inspect.picture import picture
-from chainrule.inspect.words import WORDS
-from chainrule.ops.declare import Traced, constant_node
+from chainrule.ops.transform import node_of
 from chainrule.tracebacks import public
 
 _ENDINGS = (".html", ".svg", ".png", ".dot")
@@ -68,8 +69,8 @@ def backward(graph: Graph) -> Graph:
                             "one floating-point number", "cr.trace(lambda x: np.sum(f(x)), x).backward()")
     wrt = [i for i in graph.inputs if dtypes.is_float(i.dtype)]
     found = gradients(graph.outputs[0], wrt)
-    nodes = [found[i] for i in wrt if i in found]
-    return Graph(graph.inputs, [graph.outputs[0], *(n.node if isinstance(n, Traced) else constant_node(n) for n in nodes)])
+    results = [found.get(i, np.zeros(i.shape, i.dtype)) for i in wrt]
+    return Graph(graph.inputs, [*graph.outputs, *map(node_of, results)])
 
 
 def notebook(graph: Graph) -> str:
@@ -86,8 +87,8 @@ def notebook_svg(graph: Graph) -> str | None:
 
 
 def _known(lang: str) -> None:
-    if lang not in WORDS:
-        raise ArgumentError.of(f"lang={lang!r}", f"one of {', '.join(map(repr, WORDS))}", "lang='en'")
+    if lang not in words():
+        raise ArgumentError.of(f"lang={lang!r}", f"one of {', '.join(map(repr, words()))}", "lang='en'")
 
 
 __all__ = ["backward", "notebook", "notebook_svg", "save", "show"]
