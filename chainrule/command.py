@@ -27,9 +27,10 @@ from rich.table import Table
 from chainrule import cache
 from chainrule._version import __version__
 from chainrule.errors import ArgumentError, ChainruleError, unknown_name
-from chainrule.graph import Graph
-from chainrule.inspect.explain import explain
+from chainrule.graph import Graph, user_source
+from chainrule.inspect.explaining import explain
 from chainrule.inspect.expression import Expression, value_of
+from chainrule.inspect.names import forget_line
 from chainrule.inspect.picture import picture
 from chainrule.inspect.showing import save, show
 from chainrule.llvm.jit import host
@@ -95,6 +96,7 @@ def _recorded(options: argparse.Namespace) -> tuple[Expression, dict[str, Any]]:
 def _graph(options: argparse.Namespace) -> None:
     formula, values = _recorded(options)
     graph, _ = record(lambda v: formula(**v), (values,), values=True)
+    forget_line(graph, user_source())
     for node, name in zip(graph.inputs, sorted(values), strict=True):
         node.name = name
     graph = Graph([next(i for i in graph.inputs if i.name == name) for name in values], graph.outputs)

@@ -16,7 +16,7 @@ import chainrule as cr
 from chainrule import inspect
 from chainrule.errors import ArgumentError, MissingExtra, ShapeError, UsageError
 from chainrule.inspect import write
-from chainrule.inspect.explain import finite_difference
+from chainrule.inspect.explaining import finite_difference
 from chainrule.inspect.notation import Term, latex, name, plain
 from chainrule.inspect.unfold import Flat
 from chainrule.layers import Dense

@@ -52,8 +52,8 @@ class Expression:
         try:
             self.tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-            raise ArgumentError.of(f"{text!r} is no formula: {getattr(error, 'msg', error)}", "such as (x + y) * z",
-                                   'chainrule graph "(x + y) * z" x=1 y=3 z=-3') from None
+            raise ArgumentError.of(f"{text.strip()!r} is no formula: {getattr(error, 'msg', error)}",
+                                   "such as (x + y) * z", 'chainrule graph "(x + y) * z" x=1 y=3 z=-3') from None
         self.names: list[str] = []
         self._check(self.tree, 0)
 
@@ -76,6 +76,10 @@ class Expression:
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
                 if name not in FUNCTIONS:
                     raise unknown_name("function", name, FUNCTIONS)
+                wanted = getattr(FUNCTIONS[name], "nin", len(args))
+                if len(args) != wanted:
+                    raise ArgumentError.of(f"the function {name} got {len(args)} arguments", f"{wanted} of them",
+                                           f"{name}({', '.join('xy'[:wanted])})")
                 for a in args:
                     self._check(a, depth + 1)
             case ast.List(elts=parts):

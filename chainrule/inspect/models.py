@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from chainrule.errors import unknown_name
-from chainrule.graph import Graph, Node, Source, scope, user_source
-from chainrule.inspect.explain import explained, named_element
+from chainrule.graph import Graph, Node, scope, user_source
+from chainrule.inspect.explaining import explained, named_element
 from chainrule.inspect.explanation import Explanation
+from chainrule.inspect.names import forget_line
 from chainrule.inspect.unfold import Flat
 from chainrule.layers.base import Layer, Weight, apply
 from chainrule.trace import record
@@ -68,7 +69,7 @@ def loss_graph(model: Any, x: Any, y: Any) -> Graph:
         node.name = names[weight]
     for node, name in zip(graph.inputs[len(weights):], ("x", "y"), strict=False):
         node.name = name
-    _placed_by_scope(graph, user_source())
+    forget_line(graph, user_source())
     name_layers(graph)
     return graph
 
@@ -106,16 +107,6 @@ def name_layers(graph: Graph) -> None:
         weighted[-1].name = f"z{level}"
         if out is not weighted[-1]:
             out.name = f"a{level}"
-
-
-def _placed_by_scope(graph: Graph, here: Source | None) -> None:
-    """Take the line that asked for the graph from its nodes: they are the model's, not that line's."""
-    for node in graph.nodes:
-        s = node.source
-        if s is not None and here is not None and (s.file, s.line) == (here.file, here.line):
-            node.source = s._replace(file="", line=0)
-        for _, body in node.bodies:
-            _placed_by_scope(body, here)
 
 
 def _seen(node: Node) -> list[Node]:

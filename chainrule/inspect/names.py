@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 
-from chainrule.graph import Node, Source
+from chainrule.graph import Graph, Node, Source
 from chainrule.inspect.notation import Term, name
 from chainrule.inspect.unfold import Flat
 from chainrule.ops.declare import INPUT
@@ -88,9 +88,19 @@ def _targets(file: str, text: str) -> dict[int, tuple[str, int]]:
     return found
 
 
+def forget_line(graph: Graph, here: Source | None) -> None:
+    """Take the line that asked for a graph from its nodes: what it assigns is no part of the program."""
+    for node in graph.nodes:
+        s = node.source
+        if s is not None and here is not None and (s.file, s.line) == (here.file, here.line):
+            node.source = s._replace(file="", line=0)
+        for _, body in node.bodies:
+            forget_line(body, here)
+
+
 def terms_of(names: Mapping[Node, str]) -> dict[Node, Term]:
     """Names as terms."""
     return {node: name(text) for node, text in names.items()}
 
 
-__all__ = ["assigned", "found_names", "target", "terms_of"]
+__all__ = ["assigned", "forget_line", "found_names", "target", "terms_of"]

@@ -248,21 +248,26 @@ def latex(term: Term) -> str:
 
 def _written(term: Term, style: Mapping[str, Callable[..., str]]) -> str:
     """The term in a style; brackets where an operand binds less than its operator."""
-    strength = _strength(term)
-    parts = []
+    bare = term.kind in ("call", "select", "list", "partial", "root") or (style is _LATEX and term.text == "/")
+    if bare or not term.parts:
+        return style[term.kind](term.text, *[_written(part, style) for part in term.parts])
+    strength, parts = _strength(term), []
     for k, part in enumerate(term.parts):
-        text = _written(part, style)
-        loose = _strength(part) < strength or (_strength(part) == strength and (k == 1 and term.text in "-/"))
-        bare = term.kind in ("call", "select", "list", "partial", "root") or (style is _LATEX and term.text == "/")
-        parts.append(style["brackets"](text) if loose and not bare else text)
+        text, binds = _written(part, style), _strength(part)
+        loose = binds < strength or (binds == strength and k == 1 and term.text in "-/")
+        parts.append(style["brackets"](text) if loose else text)
     return style[term.kind](term.text, *parts)
+
+
+_BINDS = {"select": -1, "neg": 2, "power": 5, "T": 5, "at": 6}
 
 
 def _strength(term: Term) -> int:
     if term.kind == "infix":
         return _STRENGTH[term.text]
-    return {"select": -1, "neg": 2, "power": 5, "T": 5, "at": 6, "number": 1 if term.text.startswith("-") else 9}.get(
-        term.kind, 9)
+    if term.kind == "number":
+        return 1 if term.text.startswith("-") else 9
+    return _BINDS.get(term.kind, 9)
 
 
 _SIGNS = {"·": r"\cdot", "⊙": r"\odot", "@": r"\,", "⊗": r"\otimes", "≠": r"\neq", "≤": r"\leq", "≥": r"\geq",

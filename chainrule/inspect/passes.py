@@ -21,6 +21,8 @@ from chainrule.ops.declare import INPUT, Traced, input_node
 from chainrule.ops.transform import pull_back, push_forward
 from chainrule.trace import Tracer
 
+_SMALL = 64  # elements of arrays whose local derivatives are computed: of larger ones nobody reads the numbers
+
 
 @dataclass(eq=False)
 class Edge:
@@ -28,7 +30,8 @@ class Edge:
 
     Attributes:
         outgoing: what the cotangent of ``target`` contributes to that of ``source``; None where there is no derivative.
-        local: ∂target/∂source, where it is a number for every element; else None.
+        factor: whether there is a local derivative, one number for every element.
+        local: ∂target/∂source, where it is such a factor and the arrays are small; else None.
         rule: the recorded contribution, for formulas: see :class:`Rule`.
     """
 
@@ -36,6 +39,7 @@ class Edge:
     target: Node
     slot: int
     outgoing: Any = None
+    factor: bool = False
     local: Any = None
     rule: Rule | None = None
 
@@ -95,14 +99,15 @@ class Passes:
                 self.backward += edges
                 continue
             rules = contributions(node, ct, [e.slot for e in edges])
-            plain = node.op.kind == "elementwise" or node.shape == ()
-            seeds = np.ones(node.shape, node.dtype) if plain and not isinstance(ct, list) else None
-            locals_ = contributions(node, seeds, [e.slot for e in edges]) if seeds is not None else {}
+            plain = not isinstance(ct, list) and (node.op.kind == "elementwise" or node.shape == ())
+            small = plain and all(e.source.size <= _SMALL for e in edges)
+            locals_ = contributions(node, np.ones(node.shape, node.dtype), [e.slot for e in edges]) if small else {}
             for edge in edges:
                 found = rules.get(edge.slot)
                 if found is None:
                     continue
                 edge.outgoing, edge.rule = found
+                edge.factor = plain
                 edge.local = locals_[edge.slot][0] if edge.slot in locals_ else None
                 before = cotangent.get(edge.source)
                 cotangent[edge.source] = edge.outgoing if before is None else before + edge.outgoing

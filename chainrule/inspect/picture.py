@@ -5,14 +5,13 @@ The page, SVG and PNG are drawn from this by one program (``assets/picture.js``)
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from chainrule import dtypes
-from chainrule.graph import Graph, Node, short, type_name
+from chainrule.graph import Graph, Node, type_name
 from chainrule.inspect.groups import grouped
 from chainrule.inspect.names import found_names, terms_of
 from chainrule.inspect.notation import Term, Terms, name, partial, plain
@@ -20,7 +19,7 @@ from chainrule.inspect.passes import Edge, Passes, result_of
 from chainrule.inspect.unfold import Flat
 from chainrule.ops.declare import CONSTANT, INPUT
 
-_WHOLE = 36  # elements of an array that is written out
+_FEW, _WHOLE = 6, 36  # elements of an array that is written out beside a line, and in the details
 _BINS = 16
 _SYMBOLS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "neg": "−", "pow": "xʸ", "sqrt": "√", "sum": "Σ",
             "prod": "Π", "contract": "@", "exp": "eˣ", "eq": "=", "ne": "≠", "lt": "<", "le": "≤", "gt": ">", "ge": "≥",
@@ -84,7 +83,8 @@ class _Drawing:
         if kind in ("op", "output"):
             found |= {"formula": plain(self._short(node)), "doc": node.op.doc}
             if self.flat.valued and node.shape == () and all(i.shape == () for i in node.inputs):
-                numbers = {i: name(_number(i.value) if i.value >= 0 else f"({_number(i.value)})") for i in node.inputs}
+                numbers = {i: name(_number(i.value.item())) for i in node.inputs}
+                numbers = {i: name(f"({t.text})") if t.text.startswith("−") else t for i, t in numbers.items()}
                 found["filled"] = plain(Terms(numbers).of(node, apply=True))
         if node.source is not None:
             found["source"] = node.source.described()
@@ -107,12 +107,12 @@ class _Drawing:
             return found
         found["out"] = figure_of(edge.outgoing)
         found["in"] = figure_of(self.passes.grad[edge.target]) if edge.target in self.passes.grad else ""
-        if edge.local is not None:
-            found["local"] = figure_of(edge.local)
+        if edge.factor:
+            found["local"] = type_name(edge.target) if edge.local is None else figure_of(edge.local)
         if edge.rule is not None:
             rule, cost = edge.rule, name(self.names.get(self.passes.output, "f"))  # type: ignore[arg-type]
             operands = {n: self.terms.get(n) or name(_symbol(n)) for n in (*edge.target.inputs, edge.target)}
-            if edge.local is not None:
+            if edge.factor:
                 found["rule"] = plain(Terms(operands, rule.names, rule.seed).of(rule.result))
             else:
                 ct = partial(cost, operands[edge.target])
@@ -151,15 +151,22 @@ def _symbol(node: Node) -> str:
 def figure_of(value: Any) -> str:
     """A number, or an array in a few characters."""
     array = np.asarray(value)
-    return _number(array) if array.ndim == 0 else short(array) if array.size <= 6 else \
-        f"{array.dtype.name}{list(array.shape)}"
+    return _written(array, _FEW) or f"{array.dtype.name}{list(array.shape)}"
+
+
+def _written(array: np.ndarray, most: int, apart: str = ", ") -> str:
+    """Numbers in brackets, axis by axis, without NumPy's printing, which is slow; nothing if they are too many."""
+    if array.size > most:
+        return ""
+    if not array.ndim:
+        return _number(array.item())
+    return "[" + apart.join(_written(row, most) for row in array) + "]"
 
 
 def _number(value: Any) -> str:
-    if np.asarray(value).dtype.kind == "b":
-        return str(bool(value))
-    text = f"{float(value):.6g}" if np.asarray(value).dtype.kind != "c" else str(complex(value))
-    return text.replace("-", "−")
+    if isinstance(value, float):
+        return f"{value:.6g}".replace("-", "−")
+    return str(value).replace("-", "−")
 
 
 def statistics(value: Any) -> Data:
@@ -168,19 +175,19 @@ def statistics(value: Any) -> Data:
     found: Data = {"text": figure_of(array), "shape": list(array.shape)}
     if array.ndim == 0 or not array.size or array.dtype.kind not in "fiub" and not dtypes.is_float(array.dtype):
         return found
-    numbers = array.astype(np.float64)
-    finite = numbers[np.isfinite(numbers)]
-    if array.size <= _WHOLE:
-        found["all"] = np.array2string(array, precision=5, separator=", ", threshold=_WHOLE + 1)
+    if _FEW < array.size <= _WHOLE:
+        found["all"] = _written(array, _WHOLE, ",\n " if array.ndim > 1 else ", ")
+    numbers = array.astype(np.float64).reshape(-1)
+    finite = numbers if np.isfinite(numbers).all() else numbers[np.isfinite(numbers)]
     if finite.size < numbers.size:
-        found["odd"] = int(numbers.size - finite.size)
+        found["odd"] = numbers.size - finite.size
     if finite.size:
-        low, high = float(finite.min()), float(finite.max())
         with np.errstate(over="ignore"):
-            found |= {"mean": _number(finite.mean()), "std": _number(finite.std()), "min": _number(low),
-                      "max": _number(high)}
-        if finite.size > 1 and math.isfinite(high - low) and high > low:
-            found["bins"] = np.histogram(finite, _BINS, (low, high))[0].tolist()
+            found |= {name: _number(float(getattr(finite, name)())) for name in ("mean", "std", "min", "max")}
+            low, extent = float(finite.min()), float(finite.max()) - float(finite.min())
+        if 0 < extent < np.inf:
+            places = np.minimum((finite - low) * (_BINS / extent), _BINS - 1).astype(np.int64)
+            found["bins"] = np.bincount(places, minlength=_BINS).tolist()
     return found
 
 

@@ -13,10 +13,10 @@ import numpy as np
 from chainrule import dtypes, tree
 from chainrule.arguments import whole
 from chainrule.errors import ArgumentError, unknown_name
-from chainrule.graph import Node
+from chainrule.graph import Node, user_source
 from chainrule.inspect.chain import Chain, Way
 from chainrule.inspect.explanation import Explanation, Row, Section
-from chainrule.inspect.names import found_names, terms_of
+from chainrule.inspect.names import forget_line, found_names, terms_of
 from chainrule.inspect.notation import ONE, Index, Term, Terms, figure, indexed, name, partial, total
 from chainrule.inspect.passes import Passes, result_of
 from chainrule.inspect.unfold import Flat
@@ -80,6 +80,7 @@ def explain(f: Callable[..., Any], args: Sequence[Any], wrt: str | int = 0, *, p
         <BLANKLINE>
     """
     graph, _ = record(f, tuple(args), values=True)
+    forget_line(graph, user_source())
     flat = Flat(graph)
     return explained(flat, _wanted(flat, args, wrt), paths, names)
 
