@@ -349,12 +349,11 @@ class Graph:
             >>> import chainrule as cr, numpy as np
             >>> print(cr.trace(lambda x: np.sum(np.sin(x)), np.ones(2)).backward())
             graph(x: float64[2])
-              %1 = sin(x)                           float64[2]
-              %2 = sum(%1) axes=(0,)                float64[]
-              %3 = cos(x)                           float64[2]
-              %4 = broadcast(1.0) shape=(2,) dims=()  float64[2]
-              %5 = mul(%3, %4)                      float64[2]
-              return %2, %5
+              %1 = sin(x)             float64[2]
+              %2 = sum(%1) axes=(0,)  float64[]
+              %3 = cos(x)             float64[2]
+              %4 = mul(%3, 1.0)       float64[2]
+              return %2, %4
         """
         return INSPECT[0].backward(self)
 

@@ -71,7 +71,7 @@ def explain(f: Callable[..., Any], args: Sequence[Any], wrt: str | int = 0, *, p
         <BLANKLINE>
         The chain rule
         --------------
-          ∂C/∂x = ∂C/∂v₁ · ∂v₁/∂x = z · 1 = -3 · 1 = -3
+          ∂C/∂x = ∂C/∂v₁ · ∂v₁/∂x = z · 1 = (-3) · 1 = -3
         <BLANKLINE>
         Check
         -----

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ArgumentError
-from chainrule.inspect.notation import Index, Term, plain
-from chainrule.inspect.write import as_html, as_latex, as_markdown, as_text, shown
+from chainrule.inspect.notation import Index, Term, figure, plain
+from chainrule.inspect.write import as_html, as_latex, as_markdown, as_text
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Explanation:
                 yield section.text
             for row in section.rows:
                 steps = " [dim]=[/dim] ".join(_escaped(plain(s)) for s in row.steps)
-                value = "" if row.value is None else f" [dim]=[/dim] [cyan]{_escaped(shown(row.value))}[/cyan]"
+                value = "" if row.value is None else f" [dim]=[/dim] [cyan]{_escaped(figure(row.value))}[/cyan]"
                 middle = f" [dim]=[/dim] {steps}" if steps else ""
                 remark = f"  [dim]{_escaped(row.remark)}[/dim]" if row.remark else ""
                 yield f"  {_escaped(plain(row.left))}{middle}{value}{remark}"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import dtypes
 from chainrule.graph import Node, short
 
 Index = tuple[int, ...]
@@ -22,6 +23,7 @@ _INFIX = {"add": "+", "sub": "-", "mul": "·", "div": "/", "eq": "=", "ne": "≠
 _STRENGTH = {"=": 0, "≠": 0, "<": 0, "≤": 0, ">": 0, "≥": 0, "∧": 0, "∨": 0, "+": 1, "-": 1, "·": 2, "⊙": 2, "/": 2,
              "@": 3, "⊗": 3}
 _FUNCTIONS = {"sum": "Σ", "prod": "Π", "maximum": "max", "minimum": "min", "integer_power": "power"}
+_WHOLE = 36  # elements of an array that is written out
 _LONGEST = 4  # parts of a concatenation that are written out
 
 
@@ -332,11 +334,17 @@ def _latex_number(number: str) -> str:
 
 
 def figure(value: Any) -> str:
-    """A number in six significant digits, as formulas write it; an array shortened."""
+    """A number in six significant digits, as formulas write it; an array in five, a large one shortened."""
     array = np.asarray(value)
-    if array.ndim == 0 and array.dtype.kind == "f":
-        return f"{float(array):.6g}"
-    return short(array)
+    if array.ndim == 0:
+        return f"{float(array):.6g}" if dtypes.is_float(array.dtype) else str(array)
+    if array.size > _WHOLE:
+        return short(array)
+    return "[" + ", ".join(figure(row) if array.ndim > 1 else _element(row) for row in array) + "]"
+
+
+def _element(x: Any) -> str:
+    return f"{float(x):.5g}" if dtypes.is_float(x.dtype) else str(x)
 
 
 __all__ = ["ONE", "Index", "Term", "Terms", "escaped", "figure", "indexed", "latex", "name", "partial", "plain",

@@ -16,13 +16,6 @@ _WIDEST = 6  # rows and columns of a matrix that is written out
 _LONGEST = 110  # characters of a line of plain text
 
 
-def shown(value: Any) -> str:
-    """A number, or an array as its rows."""
-    array = np.asarray(value)
-    return figure(array) if array.ndim < 2 or array.size > _WIDEST**2 else \
-        "[" + ", ".join(figure(row) for row in array) + "]"
-
-
 def as_text(sections: Sequence[Any]) -> str:
     """Plain text, equations aligned by their first equals sign."""
     lines = []
@@ -30,7 +23,7 @@ def as_text(sections: Sequence[Any]) -> str:
         lines += [section.title, "-" * len(section.title), *filter(None, [section.text])]
         wide = max((len(plain(r.left)) for r in section.rows), default=0)
         for row in section.rows:
-            parts = [*(plain(s) for s in row.steps), *([] if row.value is None else [shown(row.value)])]
+            parts = [*(plain(s) for s in row.steps), *([] if row.value is None else [figure(row.value)])]
             remark = f"   ({row.remark})" if row.remark else ""
             line = f"  {plain(row.left):<{wide}} = " + " = ".join(parts)
             if len(line) > _LONGEST:  # a line for each equals sign
@@ -129,4 +122,4 @@ def _converter() -> Callable[[str], str]:
                               "the extra 'pictures'", "pip install 'chainrule[pictures]'") from None
 
 
-__all__ = ["as_html", "as_latex", "as_markdown", "as_text", "shown"]
+__all__ = ["as_html", "as_latex", "as_markdown", "as_text"]
