@@ -225,6 +225,17 @@ def test_groups_have_no_way_out_and_back():
         assert not any(outside & set(n.inputs) for n in members)
 
 
+def test_large_programs_without_groups_fold_by_lines():
+    def iterated(x):
+        for _ in range(200):
+            x = np.sin(x) * 2.0
+        return np.sum(x)
+    data = picture(cr.trace(iterated, np.ones(3)), [np.ones(3)])
+    line = iterated.__code__.co_firstlineno + 2
+    assert [(g["kind"], g["name"]) for g in data["groups"][:2]] == [("lines", f"test_inspect.py:{line}")] * 2
+    assert len(data["groups"]) == 11 and drawing.svg(data).count('class="item') == 12
+
+
 # ---------------------------------------------------------------- files
 
 

@@ -95,11 +95,12 @@ class Terms:
         names: what has a name: formulas end there.
         same: nodes that stand for other nodes.
         unit: a node that stands for 1: factors of it are left out.
+        deepest: how many operations within each other are written; what is deeper is "…".
     """
 
     def __init__(self, names: Mapping[Node, Term], same: Mapping[Node, Node] | None = None,
-                 unit: Node | None = None) -> None:
-        self.names, self.same, self.unit = names, same or {}, unit
+                 unit: Node | None = None, deepest: int = 100) -> None:
+        self.names, self.same, self.unit, self.deepest = names, same or {}, unit, deepest
 
     def of(self, node: Node, at: Index | None = None, apply: bool = False) -> Term:
         """The term of ``node``, or of its element ``at``; with ``apply`` what it does even if it has a name."""
@@ -108,6 +109,15 @@ class Terms:
             return ONE
         if node in self.names and not apply:
             return indexed(self.names[node], at)
+        if self.deepest == 0:
+            return name("…")
+        self.deepest -= 1
+        try:
+            return self._applied(node, at)
+        finally:
+            self.deepest += 1
+
+    def _applied(self, node: Node, at: Index | None) -> Term:
         op = node.op.name
         if op in _SEEN_THROUGH:
             return self.of(node.inputs[0], None if at is None else _seen(node, at))

@@ -20,6 +20,7 @@ from chainrule.inspect.unfold import Flat
 from chainrule.ops.declare import CONSTANT, INPUT
 
 _FEW, _WHOLE = 6, 36  # elements of an array that is written out beside a line, and in the details
+_LONG = 24  # characters of an operand's formula
 _BINS = 16
 _SYMBOLS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "neg": "−", "pow": "xʸ", "sqrt": "√", "sum": "Σ",
             "prod": "Π", "contract": "@", "exp": "eˣ", "eq": "=", "ne": "≠", "lt": "<", "le": "≤", "gt": ">", "ge": "≥",
@@ -97,8 +98,9 @@ class _Drawing:
 
     def _short(self, node: Node) -> Term:
         """The operation on its operands, those without a name by their symbols."""
-        names = {i: self.terms.get(i) or Terms(self.terms).of(i) for i in node.inputs}
-        long = {i: name(f"({_symbol(i)})") for i, t in names.items() if len(plain(t)) > 24 and i not in self.terms}
+        names = {i: self.terms.get(i) or Terms(self.terms, deepest=6).of(i) for i in node.inputs}
+        long = {i: name(f"({_symbol(i)})") for i, t in names.items()
+                if i not in self.terms and (len(plain(t)) > _LONG or "…" in plain(t))}
         return Terms({**names, **long}).of(node, apply=True)
 
     def _edge(self, edge: Edge) -> Data:

@@ -241,7 +241,7 @@
   press("smaller", () => zoom(0.8));
   press("turn", () => { state.dir = (state.dir || (drawn.width > drawn.height ? "LR" : "TB")) === "LR" ? "TB" : "LR"; draw(false); });
   press("unfold", () => { data.groups.forEach((_, g) => state.open.add(g)); draw(false); });
-  press("fold", () => { data.groups.forEach((group, g) => { if (group.kind === "scope") state.open.delete(g); }); state.unrolled.clear(); draw(false); });
+  press("fold", () => { data.groups.forEach((group, g) => { if (Picture.folds(group)) state.open.delete(g); }); state.unrolled.clear(); draw(false); });
   press("language", () => { lang = lang === "en" ? "es" : "en"; label(); draw(true); tell(); });
   press("theme", () => {
     const root = document.documentElement;
@@ -255,7 +255,7 @@
   stage.addEventListener("dblclick", event => {
     const g = event.target.closest(".item"), box = event.target.closest(".box");
     if (g && Picture.isGroup(g.dataset.id)) toggle(Picture.index(g.dataset.id));
-    else if (box && data.groups[box.dataset.group].kind === "scope") toggle(Number(box.dataset.group));
+    else if (box && Picture.folds(data.groups[box.dataset.group])) toggle(Number(box.dataset.group));
   });
   $("details").addEventListener("click", event => {
     const {fold, roll} = event.target.dataset;

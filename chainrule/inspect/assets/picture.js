@@ -28,11 +28,14 @@ const Picture = (() => {
     return {above, members, steps, twin, uses};
   }
 
+  // What begins folded: layers and other scopes, and stretches of lines.
+  const folds = group => group.kind === "scope" || group.kind === "lines";
+
   // How a picture begins: layers closed; loops that show one step; few nodes open at once.
   function begin(data) {
     const open = new Set();
     data.groups.forEach((group, g) => {
-      if (group.kind !== "scope" || data.nodes.length <= 12) open.add(g);
+      if (!folds(group) || (group.kind === "scope" && data.nodes.length <= 12)) open.add(g);
     });
     return {open, unrolled: new Set(), step: {}, dir: ""};
   }
@@ -260,5 +263,5 @@ const Picture = (() => {
       `<rect width="100%" height="100%" fill="#fff"/>${drawn.svg}</svg>`;
   }
 
-  return {prepare, begin, project, draw, file, spoken, label, escape, isGroup, index, STYLE};
+  return {prepare, begin, folds, project, draw, file, spoken, label, escape, isGroup, index, STYLE};
 })();
