@@ -174,6 +174,7 @@ def test_models_fold_by_layer():
     model = model_of(Dense(4, input_dim=4, activation="relu"), Block(), Dense(1))
     graph = model.graph(*BATCH)
     data = picture(graph)
+    assert data["title"] == "C(x, y)"
     assert [g["name"] for g in data["groups"]] == ["dense", "block", "dense_1", "loss mean_squared_error"]
     place = {n["name"]: data["groups"][n["group"]]["name"] if n["group"] >= 0 else "" for n in data["nodes"]}
     assert (place["x"], place["dense/kernel"], place["block/w"]) == ("", "dense", "block")

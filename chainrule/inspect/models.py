@@ -71,6 +71,8 @@ def loss_graph(model: Any, x: Any, y: Any) -> Graph:
         node.name = name
     forget_line(graph, user_source())
     name_layers(graph)
+    if loss is not None:
+        graph.outputs[0].name = "C"
     return graph
 
 

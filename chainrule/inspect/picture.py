@@ -12,7 +12,7 @@ import numpy as np
 
 from chainrule import dtypes
 from chainrule.graph import Graph, Node, type_name
-from chainrule.inspect.groups import grouped
+from chainrule.inspect.groups import grouped, is_weight
 from chainrule.inspect.names import found_names, terms_of
 from chainrule.inspect.notation import Term, Terms, name, partial, plain
 from chainrule.inspect.passes import Edge, Passes, result_of
@@ -22,6 +22,7 @@ from chainrule.ops.declare import CONSTANT, INPUT
 _FEW, _WHOLE = 6, 36  # elements of an array that is written out beside a line, and in the details
 _LONG = 24  # characters of an operand's formula
 _BINS = 16
+_WHOLE_FORMULA, _GIVEN = 12, 5  # in a title: nodes of a formula that is written out, else inputs that are listed
 _SYMBOLS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "neg": "−", "pow": "xʸ", "sqrt": "√", "sum": "Σ",
             "prod": "Π", "contract": "@", "exp": "eˣ", "eq": "=", "ne": "≠", "lt": "<", "le": "≤", "gt": ">", "ge": "≥",
             "maximum": "max", "minimum": "min", "select": "if", "concatenate": "[ , ]", "slice": "[ : ]",
@@ -61,15 +62,22 @@ class _Drawing:
         edges = [e for e in self.passes.edges if e.source in self.number]
         at = {e: k for k, e in enumerate(edges)}
         output = self.passes.output
-        title = title or ", ".join(f"{self.names[o]} = {plain(self._formula(o))}"
-                                   for o in self.flat.outputs if o in self.names and len(self.shown) <= 12)
-        return {"title": title or "Graph", "nodes": [self._node(n) for n in self.shown],
+        return {"title": title or self._title(), "nodes": [self._node(n) for n in self.shown],
                 "edges": [self._edge(e) for e in edges],
                 "groups": [{"p": -1 if g.parent is None else self.place[g.parent.number], "kind": g.place.kind,
                             "name": _title(g.place.name), "n": g.place.number} for g in self.groups],
                 "backward": [at[e] for e in self.passes.backward if e in at],
                 "output": -1 if output is None else self.number[output],
                 "outputs": [self.number[o] for o in self.flat.outputs if o in self.number]}
+
+    def _title(self) -> str:
+        """The results with their formulas, or, of larger graphs, with their inputs."""
+        results = [o for o in self.flat.outputs if o in self.names]
+        if len(self.shown) <= _WHOLE_FORMULA:
+            return ", ".join(f"{self.names[o]} = {plain(self._formula(o))}" for o in results)
+        given = [self.names[i] for i in self.flat.inputs if i in self.names and not is_weight(i)]
+        given = [*given[:_GIVEN], "…"] if len(given) > _GIVEN else given
+        return ", ".join(f"{self.names[o]}({', '.join(given)})" for o in results)
 
     def _formula(self, node: Node) -> Term:
         return Terms(_without(self.terms, node)).of(node, apply=True)

@@ -28,8 +28,7 @@
   function fit() {
     const box = stage.getBoundingClientRect();
     const whole = Math.min(box.width / drawn.width, box.height / drawn.height);
-    // so small that nobody could read it: begin at the top instead
-    const k = Math.min(1.6, whole < 0.45 ? Math.min(0.8, Math.max(0.45, box.width / drawn.width)) : whole);
+    const k = Math.min(1.6, whole < 0.7 ? 0.8 : whole); // so small that nobody could read it: show the beginning instead
     view = {k, x: Math.max(8, (box.width - drawn.width * k) / 2), y: Math.max(8, (box.height - drawn.height * k) / 2)};
   }
 
