@@ -306,7 +306,8 @@ class Graph:
         The page steps through both passes, unfolds layers and loops, and needs no network; :meth:`save` writes it.
 
         Args:
-            values: of the inputs, one each; by default those that the graph was recorded with.
+            values: the arguments, as they were given to :func:`~chainrule.trace`; by default those that the graph was
+                recorded with.
             title: of the page.
             lang: ``"en"`` or ``"es"``; by default what the browser prefers.
 

@@ -69,7 +69,7 @@ def path(f: Callable[..., Any], result: MinimizeResult | Mapping[str, MinimizeRe
     axes = pyplot.subplots(figsize=(7, 5.5), layout="constrained")[1] if ax is None else ax
     low = float(np.nanmin(heights))
     steps = np.unique(low + np.geomspace(1e-4, 1, levels) * max(1e-12, float(np.nanmax(heights)) - low))
-    axes.contour(xs, ys, heights, levels=steps, cmap="Greys_r", linewidths=0.7, alpha=0.8)
+    axes.contour(xs, ys, heights, levels=steps, cmap="Greys_r", linewidths=0.7, alpha=0.45)
     for name, way in ways.items():
         label = ": ".join(filter(None, [name, f"{results[name].steps:,} step{'s' * (results[name].steps != 1)}"]))
         line, = axes.plot(way[:, 0], way[:, 1], ".-", markersize=3, linewidth=1.3, label=label)

@@ -125,6 +125,13 @@ def test_custom_rules_are_kept():
     assert passes.grad[passes.flat.inputs[0]] == 7.0
 
 
+def test_values_come_in_the_containers_of_the_arguments():
+    graph = cr.trace(lambda p, x: np.sum(p["w"] * x + p["b"]), {"w": XS, "b": 1.0}, XS)
+    data = picture(graph, [{"w": XS, "b": 2.0}, XS])
+    assert {n["name"]: n["value"]["text"] for n in data["nodes"] if n["type"] == "float64[]"} == {
+        "p['b']": "2", "f": f"{np.sum(XS * XS) + 12:.6g}"}
+
+
 def test_without_values_and_with_several_results():
     graph = cr.trace(lambda x: (np.sin(x), np.cos(x)), np.ones(3))
     data = picture(graph)

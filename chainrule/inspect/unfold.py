@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import tree
 from chainrule.errors import ShapeError
 from chainrule.graph import Graph, Node, derived, type_name
 from chainrule.ops.declare import CONSTANT, INPUT, constant_node, input_node, make
@@ -205,7 +206,7 @@ def _values(graph: Graph, arguments: Sequence[Any]) -> list[Any]:
     """The concrete inputs: those given, or those that the graph was recorded with."""
     if not arguments:
         return [i.value for i in graph.inputs]
-    label = graph.label
+    label, arguments = graph.label, tree.flatten(tuple(arguments))[0]
     if len(arguments) != len(graph.inputs):
         raise ShapeError.of(f"{len(arguments)} values for a graph of {len(graph.inputs)} inputs",
                             "one for each of " + ", ".join(label[i] for i in graph.inputs), "graph.show(*arrays)")
