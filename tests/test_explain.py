@@ -129,6 +129,12 @@ def test_uses_are_grouped_by_where_they_go():
     assert "path 2" in text and "(the sum over all paths)" in text
 
 
+def test_choices_and_powers():
+    text = " ".join(str(cr.explain(lambda x: np.sum(np.where(x > 1, x**2.5, 0.0)), (np.array([1.0, 2.0]),))).split())
+    assert "∂C/∂v₁ = ∂C/∂v₂ if x > 1 else 0" in text and "∂C/∂x = 2.5 · x^1.5 ⊙ ∂C/∂v₁" in text
+    assert "= 1 · (1 if x[1] > 1 else 0) · 2.5 · x[1]^1.5 = 1 · 1 · 7.07107 = 7.07107" in text
+
+
 def test_no_way():
     found = cr.explain(lambda x, y: x * 1.0, (2.0, 3.0), "y")
     assert found.gradient == 0.0 and found.paths == () and "There is no path" in str(found)

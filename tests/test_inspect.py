@@ -148,6 +148,12 @@ def test_wrong_values(values, words):
         picture(cr.trace(lambda x, y: x * y, np.ones(3), np.ones(3)), values)
 
 
+@pytest.mark.parametrize(("function", "title"), [(lambda x: x, "x"), (lambda x: 3.0, "f = 3"), (np.sin, "f = sin(x)")])
+def test_the_smallest_graphs(function, title):
+    data = picture(cr.trace(function, 2.0), [2.0])
+    assert data["title"] == title and len(data["outputs"]) == 1 and drawing.svg(data).startswith("<svg")
+
+
 def test_statistics():
     found = statistics(np.array([0.0, 1.0, 2.0, np.nan, np.inf]))
     assert (found["mean"], found["min"], found["max"], found["odd"], sum(found["bins"])) == ("1", "0", "2", 2, 3)

@@ -140,14 +140,14 @@ class Chain:
     def _between(self, source: Node, target: Node) -> list[list[Edge]]:
         """The ways of operations from ``source`` to ``target`` without a kept node between; at most a few."""
         ways: list[list[Edge]] = []
-        stack: list[list[Edge]] = [[e] for e in self.passes.into[target]]
+        stack: list[list[Edge]] = [[e] for e in self.passes.into[target] if e.outgoing is not None]
         while stack and len(ways) < 4 and len(stack) < 100:
             way = stack.pop()
             first = way[0].source
             if first is source:
                 ways.append(way)
             elif first not in self.kept:
-                stack += [[e, *way] for e in self.passes.into[first]]
+                stack += [[e, *way] for e in self.passes.into[first] if e.outgoing is not None]
         return ways
 
     def _factors(self, edges: list[Edge], step: Step) -> Term | None:

@@ -6,6 +6,7 @@ array (broadcast, reshape, casts, copies) are left out: the formula has the valu
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ _INFIX = {"add": "+", "sub": "-", "mul": "·", "div": "/", "eq": "=", "ne": "≠
           "ge": "≥", "bit_and": "∧", "bit_or": "∨"}
 _STRENGTH = {"=": 0, "≠": 0, "<": 0, "≤": 0, ">": 0, "≥": 0, "∧": 0, "∨": 0, "+": 1, "-": 1, "·": 2, "⊙": 2, "/": 2,
              "@": 3, "⊗": 3}
-_FUNCTIONS = {"sum": "Σ", "prod": "Π", "maximum": "max", "minimum": "min", "integer_power": "power"}
+_FUNCTIONS = {"sum": "Σ", "prod": "Π", "maximum": "max", "minimum": "min", "integer_power": "power", "bit_not": "not"}
 _WHOLE = 36  # elements of an array that is written out
 _LONGEST = 4  # parts of a concatenation that are written out
 
@@ -66,7 +67,9 @@ def product(a: Term, b: Term, sign: str = "·") -> Term:
     if b == ONE:
         return a
     if b.kind == "number" and a.kind != "number":
-        a, b, sign = b, a, "·"
+        a, b = b, a
+    if a.kind == "number":
+        sign = "·"
     if a.kind == "number" and b.kind == "infix" and b.text in "·⊙" and b.parts[0].kind == "number":
         a, b = _folded("·", a, b.parts[0]), b.parts[1]
         return product(a, b)
@@ -82,10 +85,20 @@ def total(a: Term | None, b: Term) -> Term:
     return product(Term("number", "2"), a) if a == b else Term("infix", "+", (a, b))
 
 
+_FOLDS: dict[str, Callable[[float, float], Any]] = {
+    "·": operator.mul, "/": lambda x, y: x / y if y else np.nan, "+": operator.add, "-": operator.sub, "=": operator.eq,
+    "≠": operator.ne, "<": operator.lt, "≤": operator.le, ">": operator.gt, "≥": operator.ge}
+_TRUE, _FALSE = Term("number", "True"), Term("number", "False")
+
+
 def _folded(sign: str, a: Term, b: Term) -> Term:
-    x, y = float(a.text), float(b.text)
-    value = x * y if sign == "·" else x / y if y else np.nan
-    return Term("number", figure(np.float64(value)))
+    """What an operation makes of two numbers."""
+    value = _FOLDS[sign](float(a.text), float(b.text))
+    return (_TRUE if value else _FALSE) if isinstance(value, bool) else Term("number", figure(np.float64(value)))
+
+
+def _is_number(term: Term) -> bool:
+    return term.kind == "number" and term not in (_TRUE, _FALSE)
 
 
 class Terms:
@@ -133,11 +146,15 @@ class Terms:
             return product(parts[0], parts[1], "⊙" if arrays else "·")
         if op == "add":
             return total(*parts)
-        if op == "div" and parts[0].kind == parts[1].kind == "number":
-            return _folded("/", *parts)
-        if op == "div" and parts[1].kind == "number" and parts[0].kind == "infix" and parts[0].text in "·⊙" and \
-                parts[0].parts[0].kind == "number":
+        if op in _INFIX and _INFIX[op] in _FOLDS and all(_is_number(p) for p in parts):
+            return _folded(_INFIX[op], *parts)
+        if op == "div" and _is_number(parts[1]) and parts[0].kind == "infix" and parts[0].text in "·⊙" and \
+                _is_number(parts[0].parts[0]):
             return product(_folded("/", parts[0].parts[0], parts[1]), parts[0].parts[1])
+        if op == "bit_and" and _FALSE in parts:
+            return _FALSE
+        if op == "select" and parts[0] in (_TRUE, _FALSE):
+            return parts[1] if parts[0] == _TRUE else parts[2]
         if op in _INFIX:
             return Term("infix", _INFIX[op], tuple(parts))
         if op == "neg":
@@ -322,7 +339,7 @@ _PLAIN: dict[str, Callable[..., str]] = {
     "infix": lambda t, x, y: f"{x} {t} {y}", "neg": lambda t, x: f"-{x}",
     "power": lambda t, x, y: f"{x}²" if y == "2" and not x.endswith("²") else f"{x}^{y}",
     "root": lambda t, x: f"√({x})", "T": lambda t, x: f"{x}ᵀ", "at": lambda t, x: f"{x}[{t}]",
-    "call": lambda t, *x: f"{t}({', '.join(x)})", "select": lambda t, c, x, y: f"({x} if {c} else {y})",
+    "call": lambda t, *x: f"{t}({', '.join(x)})", "select": lambda t, c, x, y: f"{x} if {c} else {y}",
     "list": lambda t, *x: f"[{', '.join(x)}]", "partial": lambda t, x, y: f"∂{x}/∂{y}"}
 _LATEX: dict[str, Callable[..., str]] = {
     "brackets": lambda x: rf"\left({x}\right)", "name": _latex_name, "number": lambda t: _latex_number(t),

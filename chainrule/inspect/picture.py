@@ -53,7 +53,7 @@ class _Drawing:
     def __init__(self, flat: Flat, passes: Passes, names: dict[Node, str]) -> None:
         self.flat, self.passes, self.names = flat, passes, names
         self.terms: dict[Node, Term] = terms_of(names)
-        self.shown = [n for n in flat.nodes if not _inlined(n)]
+        self.shown = [n for n in flat.nodes if n in flat.outputs or not _inlined(n)]
         self.number = {n: k for k, n in enumerate(self.shown)}
         self.groups, self.of = grouped(flat, self.shown)
         self.place = {g.number: k for k, g in enumerate(self.groups)}
@@ -74,7 +74,8 @@ class _Drawing:
         """The results with their formulas, or, of larger graphs, with their inputs."""
         results = [o for o in self.flat.outputs if o in self.names]
         if len(self.shown) <= _WHOLE_FORMULA:
-            return ", ".join(f"{self.names[o]} = {plain(self._formula(o))}" for o in results)
+            return ", ".join(self.names[o] if o.op is INPUT else f"{self.names[o]} = {plain(self._formula(o))}"
+                             for o in results)
         given = [self.names[i] for i in self.flat.inputs if i in self.names and not is_weight(i)]
         given = [*given[:_GIVEN], "…"] if len(given) > _GIVEN else given
         return ", ".join(f"{self.names[o]}({', '.join(given)})" for o in results)
