@@ -16,6 +16,7 @@ from chainrule.inspect.notation import Term, name
 from chainrule.inspect.unfold import Flat
 from chainrule.ops.declare import INPUT
 
+_RECORDS = frozenset(("trace", "explain", "graph"))  # functions that return a whole program, or tell of it
 _LOW = str.maketrans("0123456789()", "₀₁₂₃₄₅₆₇₈₉₍₎")
 
 
@@ -80,12 +81,20 @@ def _targets(file: str, text: str) -> dict[int, tuple[str, int]]:
             to = statement.target
         else:
             continue
-        if statement.value is None or any(isinstance(part, ast.Lambda) for part in ast.walk(statement.value)):
-            continue  # the lines of a function are not what is assigned
+        if statement.value is None or any(map(_holds_a_program, ast.walk(statement.value))):
+            continue
         if isinstance(to, ast.Name):
             for line in range(statement.lineno, (statement.end_lineno or statement.lineno) + 1):
                 found[line] = (to.id, statement.lineno)
     return found
+
+
+def _holds_a_program(part: ast.AST) -> bool:
+    """Whether what is recorded in a line with this part is something else than what the line assigns."""
+    if isinstance(part, ast.Call):
+        called = part.func.attr if isinstance(part.func, ast.Attribute) else getattr(part.func, "id", "")
+        return called in _RECORDS
+    return isinstance(part, ast.Lambda)
 
 
 def forget_line(graph: Graph, here: Source | None) -> None:
