@@ -171,7 +171,7 @@ def test_models():
 
 
 def test_shared_layers_of_models():
-    shared = Block()
+    shared = Block(name="block")
     found = model_of(Dense(4, input_dim=4), shared, shared, Dense(1)).explain(*BATCH, weight="block/w[2, 3]", paths=4)
     assert found.error < 1e-4
 

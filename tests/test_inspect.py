@@ -197,7 +197,7 @@ def test_models_fold_by_layer():
 
 
 def test_shared_weights_are_one_node_with_the_sum():
-    shared = Block()
+    shared = Block(name="block")
     model = model_of(Dense(4, input_dim=4), shared, Dense(4), shared, Dense(1))
     graph = model.graph(*BATCH)
     data = picture(graph)
@@ -226,7 +226,7 @@ def test_steps_of_a_loop_correspond():
 
 
 def test_groups_have_no_way_out_and_back():
-    shared = Block()
+    shared = Block(name="block")
     graph = model_of(Dense(4, input_dim=4), shared, shared, Dense(4), shared, Dense(1)).graph(*BATCH)
     flat = Flat(graph)
     _, of = grouped(flat, flat.nodes)
