@@ -58,7 +58,7 @@ def test_the_equations_of_the_four_layer_network():
     for line in ("z² = x @ W¹ + b¹ =", "a² = tanh(z²) =", "z³ = a² @ W² + b² =", "a³ = tanh(z³) =",
                  "s = a³ @ W³ + b³ =", "C = Σ((s - y)²) / 2 / 2 = ", "∂C/∂s = 0.5 · (s - y) =",
                  "∂C/∂a³ = ∂C/∂s @ W³ᵀ =",
-                 "∂C/∂z³ = (1 - a³²) ⊙ ∂C/∂a³ =", "(the local gradient δ³)", "∂C/∂W² = a²ᵀ @ ∂C/∂z³"):
+                 "∂C/∂z³ = (1 - (a³)²) ⊙ ∂C/∂a³ =", "(the local gradient δ³)", "∂C/∂W² = a²ᵀ @ ∂C/∂z³"):
         assert line in text, line
 
 
@@ -207,7 +207,7 @@ def test_wrong_arguments(args, error, words):
 
 def test_formats(tmp_path, monkeypatch):
     found = explained()[0]
-    right = r"\left(1 - {a^{3}}^{2}\right) \odot \frac{\partial C}{\partial a^{3}}"
+    right = r"\left(1 - {\left(a^{3}\right)}^{2}\right) \odot \frac{\partial C}{\partial a^{3}}"
     assert rf"\frac{{\partial C}}{{\partial z^{{3}}}} &= {right}" in found.latex()
     assert found.markdown().count("$$") % 2 == 0 and found._repr_markdown_() == found.markdown()
     html = found.save(tmp_path / "e.html").read_text(encoding="utf-8")

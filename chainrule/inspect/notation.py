@@ -283,6 +283,8 @@ def _written(term: Term, style: Mapping[str, Callable[..., str]]) -> str:
     strength, parts = _strength(term), []
     for k, part in enumerate(term.parts):
         text, binds = _written(part, style), _strength(part)
+        if term.kind == "power" and k == 0 and part.kind == "name" and part.text[-1] in _RAISABLE:
+            binds = 0  # the square of a³ is (a³)²
         loose = binds < strength or (binds == strength and k == 1 and term.text in "-/")
         parts.append(style["brackets"](text) if loose else text)
     return style[term.kind](term.text, *parts)
@@ -301,7 +303,8 @@ def _strength(term: Term) -> int:
 
 _SIGNS = {"·": r"\cdot", "⊙": r"\odot", "@": r"\,", "⊗": r"\otimes", "≠": r"\neq", "≤": r"\leq", "≥": r"\geq",
           "∧": r"\wedge", "∨": r"\vee"}
-_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+_RAISABLE = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+_RAISED = str.maketrans(_RAISABLE, "0123456789")
 _LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _GREEK = frozenset("alpha beta gamma delta epsilon zeta eta theta iota kappa mu nu xi pi rho sigma tau phi chi psi "
                    "omega".split())
@@ -316,6 +319,8 @@ def escaped(text: str) -> str:
 def _latex_name(kind: str, *_: str) -> str:
     """``z²`` as z^{2}, ``w_1`` and ``w1`` as w_{1}; other long names upright."""
     match = re.fullmatch(r"([^\W\d_⁰¹²³⁴-⁹₀-₉]+)_?(\d*)([₀-₉₍₎]*)([⁰¹²³⁴-⁹]*)", kind)
+    if " " in kind:
+        return rf"\text{{{escaped(kind)}}}"
     if match is None:
         return rf"\mathtt{{{escaped(kind)}}}"
     stem, digits, low, high = match.groups()

@@ -89,7 +89,7 @@ _PAGE = """<!doctype html>
 :root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }}
 body {{ max-width: 70rem; margin: 2rem auto; padding: 0 1rem }}
 table {{ border-collapse: collapse }} td {{ padding: .3rem .6rem; vertical-align: middle }}
-.rows {{ overflow-x: auto }} math {{ font-size: 1.05rem }}
+.rows {{ overflow-x: auto }} math {{ font-size: 1.05rem; math-style: normal }}
 </style></head><body><main><h1>{title}</h1>
 {body}
 </main></body></html>
