@@ -5,6 +5,7 @@ The public names: differentiation (:func:`grad`, …), compilation (:func:`jit`)
 :mod:`chainrule.models`, :mod:`chainrule.layers`, :mod:`chainrule.optimizers`.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from chainrule import (
@@ -52,14 +53,17 @@ from chainrule.tracebacks import set_tracebacks
 from chainrule.variables import variables
 
 if TYPE_CHECKING:
+    from chainrule import plot
     from chainrule.inspect import explain
-inspect, plot = lazy("chainrule.inspect"), lazy("chainrule.plot")  # what few programs need: loaded when first used
+inspect = lazy("chainrule.inspect")  # what few programs need is loaded when it is first used, as are the two below
 INSPECT[:] = [inspect]
 
 
 def __getattr__(name: str) -> Any:
     if name == "explain":
         return inspect.explain
+    if name == "plot":
+        return import_module("chainrule.plot")  # or an error, each time, that says what is not installed
     raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
 
 

@@ -1,13 +1,14 @@
 """The ways of optimizers over contours."""
 
 import re
+import sys
 
 import matplotlib
 import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.errors import ArgumentError
+from chainrule.errors import ArgumentError, MissingExtra
 
 matplotlib.use("Agg")
 
@@ -55,6 +56,17 @@ def test_arguments_of_the_function_and_points_outside_its_domain():
         return np.sum(scale * x**2) - np.log(x[0])
     result = descend(f, np.array([1.0, 1.0]), cr.optimizers.SGD(0.1), args=(np.array([1.0, 2.0]),))
     cr.plot.path(f, result, args=(np.array([1.0, 2.0]),), points=10, limits=((-1, 2), (-1, 2)))
+
+
+def test_without_matplotlib(monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "chainrule.plot", raising=False)
+    monkeypatch.delattr(cr, "plot", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for _ in range(2):
+        with pytest.raises(MissingExtra, match=re.escape("pip install 'chainrule[pictures]'")):
+            _ = cr.plot
 
 
 def test_wrong_results():
