@@ -247,3 +247,15 @@ def test_finite_differences_follow_loops():
     flat = Flat(cr.trace(recurrent, W, XS), (W, XS))
     wanted = cr.grad(recurrent)(W, XS)
     assert finite_difference(flat, flat.inputs[0], (0, 1)) == pytest.approx(wanted[0, 1], rel=1e-6)
+
+
+def test_elements_are_followed_through_what_only_moves_them():
+    def f(x, k):
+        y = np.pad(cr.nn.conv(x, k), ((0, 0), (1, 0), (0, 0)))
+        z = y[:, ::-1].T
+        return np.sum(z[0, 1:] ** 3)
+    args = np.arange(1.0, 6.0).reshape(1, 5, 1), np.array([0.5, -1.0, 2.0]).reshape(3, 1, 1)
+    found = assert_explains(f, args, 1)
+    assert found.error < 1e-6
+    formulas = {plain(s.formula) for way in found.paths for s in way.steps if s.formula is not None}
+    assert any(re.fullmatch(r"x\[0, \d, 0\]", text) for text in formulas), formulas

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.graph import Node
-from chainrule.inspect.notation import ONE, Index, Term, Terms, product, total
+from chainrule.inspect.notation import ONE, Index, Term, Terms, product, seen, total
 from chainrule.inspect.passes import Edge, Passes, pushed
 
 _EXPANSIONS = 2000  # steps of the search for paths
 _MOVED = frozenset(("broadcast", "reshape", "transpose", "slice", "sum", "copy", "cast", "concatenate", "pad", "take",
-                    "flip", "after", "project"))
+                    "flip", "after", "project", "windows", "fold"))
 
 
 @dataclass(frozen=True)
@@ -194,19 +194,7 @@ def _largest(column: np.ndarray, weights: np.ndarray, most: int) -> list[Index]:
 
 def _before(edge: Edge, at: Index) -> Index | None:
     """The element of the operand that an element of the result is made of, if it is one."""
-    node, x = edge.target, edge.source
-    if node.op.kind == "elementwise":
-        return at
-    if node.op.name == "broadcast":
-        return tuple(at[d] for d in node.params["dims"])
-    if node.op.name == "reshape":
-        return _at(int(np.ravel_multi_index(at, node.shape)) if at else 0, x.shape)
-    if node.op.name == "transpose":
-        places = dict(zip(node.params["axes"], at, strict=True))
-        return tuple(places[k] for k in range(x.ndim))
-    if node.op.name == "slice":
-        return tuple(a + s * k for a, s, k in zip(node.params["start"], node.params["step"], at, strict=True))
-    return None
+    return at if edge.target.op.kind == "elementwise" else seen(edge.target, at)
 
 
 def _after(edge: Edge, at: Index | None) -> Index | None:

@@ -133,7 +133,10 @@ class Terms:
     def _applied(self, node: Node, at: Index | None) -> Term:
         op = node.op.name
         if op in _SEEN_THROUGH:
-            return self.of(node.inputs[0], None if at is None else _seen(node, at))
+            return self.of(node.inputs[0], None if at is None else seen(node, at))
+        if at is not None and (node.op.kind == "view" or op == "pad"):
+            place = seen(node, at)
+            return Term("number", "0") if place is None else self.of(node.inputs[0], place)
         if node.op.kind == "elementwise":
             return self._elementwise(node, at)
         rule: Callable[[Node], Term] | None = getattr(self, f"_{op}", None)
@@ -251,15 +254,22 @@ def _untransposed(term: Term) -> Term:
     return inner.parts[0] if term.kind == "T" and inner.kind == "T" else term
 
 
-def _seen(node: Node, at: Index) -> Index:
-    """The element of its operand that a view shows at ``at``."""
+def seen(node: Node, at: Index) -> Index | None:
+    """The element of its operand that an operation that only moves elements has at ``at``; None for another one."""
+    if node.op.name == "pad":
+        places = [divmod(k - a, s) for k, a, s in zip(at, node.params["start"], node.params["step"], strict=True)]
+        inside = all(rest == 0 and 0 <= k < n for (k, rest), n in zip(places, node.inputs[0].shape, strict=True))
+        return tuple(k for k, _ in places) if inside else None
+    if node.op.kind not in ("view", "reshape") and node.op.name not in _SEEN_THROUGH:
+        return None
     x = node.inputs[0]
-    if node.op.name == "broadcast":
-        return tuple(at[d] for d in node.params["dims"])
-    if node.op.name == "reshape":
-        flat = int(np.ravel_multi_index(at, node.shape)) if at else 0
-        return tuple(int(i) for i in np.unravel_index(flat, x.shape)) if x.shape else ()
-    return at
+    numbers = np.arange(x.size).reshape(x.shape)
+    flat = int(node.op.evaluate(numbers, *(i.value for i in node.inputs[1:]), **_moving(node))[at])
+    return tuple(int(k) for k in np.unravel_index(flat, x.shape)) if x.shape else ()
+
+
+def _moving(node: Node) -> dict[str, Any]:
+    return {k: v for k, v in node.params.items() if k != "dtype"} if node.op.name != "cast" else {"dtype": np.int64}
 
 
 # ---------------------------------------------------------------- as plain text
@@ -380,4 +390,4 @@ def _element(x: Any) -> str:
 
 
 __all__ = ["ONE", "Index", "Term", "Terms", "escaped", "figure", "indexed", "latex", "name", "partial", "plain",
-           "product", "total"]
+           "product", "seen", "total"]
