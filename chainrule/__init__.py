@@ -5,6 +5,9 @@ The public names: differentiation (:func:`grad`, …), compilation (:func:`jit`)
 :mod:`chainrule.models`, :mod:`chainrule.layers`, :mod:`chainrule.optimizers`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from chainrule import (
     activations,
     initializers,
@@ -36,7 +39,8 @@ from chainrule.autodiff import (
 )
 from chainrule.check import check_grads
 from chainrule.control import associative_scan, cond, fori_loop, map, scan, switch, while_loop
-from chainrule.graph import Graph
+from chainrule.graph import INSPECT, Graph
+from chainrule.lazy import lazy
 from chainrule.minimize import minimize
 from chainrule.models import Sequential
 from chainrule.nans import debug_nans
@@ -47,6 +51,21 @@ from chainrule.threads import get_threads, set_threads
 from chainrule.trace import trace
 from chainrule.tracebacks import set_tracebacks
 from chainrule.variables import variables
+
+if TYPE_CHECKING:
+    from chainrule import plot
+    from chainrule.inspect import explain
+inspect = lazy("chainrule.inspect")  # what few programs need is loaded when it is first used, as are the two below
+INSPECT[:] = [inspect]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "explain":
+        return inspect.explain
+    if name == "plot":
+        return import_module("chainrule.plot")  # or an error, each time, that says what is not installed
+    raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
+
 
 __all__ = [
     "Graph",
@@ -61,6 +80,7 @@ __all__ = [
     "custom_jvp",
     "custom_vjp",
     "debug_nans",
+    "explain",
     "finite_difference",
     "fori_loop",
     "get_threads",
@@ -68,6 +88,7 @@ __all__ = [
     "hessian",
     "hvp",
     "initializers",
+    "inspect",
     "jacobian",
     "jit",
     "jvp",
@@ -81,6 +102,7 @@ __all__ = [
     "nn",
     "numpy",
     "optimizers",
+    "plot",
     "random",
     "scan",
     "set_seed",

@@ -16,6 +16,7 @@ from chainrule.graph import Graph, scope
 from chainrule.layers.base import FLOAT, Layer, Shape, Weight, assign
 from chainrule.layers.core import Input
 from chainrule.layers.summary import table
+from chainrule.looked_into import LookedInto
 from chainrule.losses import Loss
 from chainrule.optimizers.base import Optimizer
 from chainrule.runtime import aligned
@@ -32,7 +33,7 @@ BATCH = 32
 _BLOCK = 64  # batches that one native call of predict takes where there are as many
 
 
-class Sequential(Layer):
+class Sequential(LookedInto, Layer):
     """Layers one after the other.
 
     Args:

@@ -27,3 +27,14 @@ def test_heat_equation():
     u = lambda x, t: float(example.network(params, x, t))
     numeric = (u(x, t + h) - u(x, t - h)) / (2 * h) - (u(x + h, t) - 2 * u(x, t) + u(x - h, t)) / h**2
     np.testing.assert_allclose(example.residual(params, x, t), numeric, atol=1e-6)
+
+
+def test_descent_paths(tmp_path):
+    example = load("descent_paths")
+    results = list(example.ways(steps=40))
+    assert [name for name, _, _ in results] == ["Rosenbrock", "Beale", "Noisy bowl"]
+    for _, f, found in results:
+        assert all(f(r.x) < f(r.path[0]) for r in found.values())
+    figure = example.draw(results)
+    assert [len(ax.get_lines()) for ax in figure.axes] == [4, 4, 4]
+    example.plt.close(figure)
