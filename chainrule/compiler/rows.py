@@ -18,26 +18,21 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 from chainrule.compiler.loops import (
     Access,
     Affine,
-    Apply,
     Axis,
     Branch,
     Buffer,
-    Clamp,
-    Load,
     Loop,
     Nest,
-    Position,
     Program,
     Statement,
-    Store,
     reads,
     writes,
 )
+from chainrule.compiler.rewrite import Rewrite
 
 SHORTEST, LONGEST = 16, 8192  # elements of a row: enough for vectors, few enough for the first cache
 WORTH = 16_384  # elements that a loop must save from being read or written in memory
@@ -110,7 +105,7 @@ class _Run:
             if buffer.kind == "temp" and accesses and len(accesses) == uses[buffer] and any(w for _, w in accesses):
                 first, last = _range(accesses, self.axes)
                 low[buffer], buffer.size = first, last - first + 1
-        body: list[Statement] = [_Rewrite({a: None for a in self.axes}, low).nest(s, s.axes) for s in self.body]
+        body: list[Statement] = [Rewrite({a: Affine(0, ((a, 1),)) for a in self.axes}, low).nest(s, s.axes) for s in self.body]
         for axis in reversed(self.axes):
             body = [Loop(axis, body, label="rows", parallel=True)]
         return body[0]
@@ -125,9 +120,9 @@ def _collect(first: Nest, axes: tuple[Axis, ...], rest: Sequence[Statement]) -> 
     passed: list[Statement] = []
     for s in rest[:AHEAD]:
         joined = _joined(run, s) if isinstance(s, Nest) and _fits(s) else None
-        if joined is not None and not _conflict(joined.body[-1], passed):
+        if joined is not None and not conflict(joined.body[-1], passed):
             run = joined
-        elif _conflict(s, [*run.body, *passed]):
+        elif conflict(s, [*run.body, *passed]):
             passed.append(s)
         else:
             run.before.append(s)
@@ -171,7 +166,7 @@ def _matched(run: _Run, s: Nest) -> dict[Axis, Axis] | None:
     return found
 
 
-def _conflict(s: Statement, passed: Sequence[Statement]) -> bool:
+def conflict(s: Statement, passed: Sequence[Statement]) -> bool:
     """Whether ``s`` may not come before one of the statements that it would pass."""
     mine = list(_accesses(s))
     for other in passed:
@@ -211,42 +206,5 @@ def _range(accesses: Sequence[tuple[Access, bool]], axes: Sequence[Axis]) -> tup
 
 def _inside(s: Nest, places: dict[Axis, Axis]) -> Nest:
     """``s`` without the axes that the loop has instead of it."""
-    return _Rewrite(dict(places), {}).nest(s, tuple(a for a in s.axes if a not in places))
-
-
-class _Rewrite:
-    """Nests with other axes. An axis that becomes None is left out of accesses to the buffers in ``low``."""
-
-    def __init__(self, axes: dict[Axis, Axis | None], low: dict[Buffer, int]) -> None:
-        self.axes, self.low = axes, low
-        self.known: dict[int, Any] = {}
-
-    def nest(self, s: Nest, axes: tuple[Axis, ...]) -> Nest:
-        stores = [Store(self.access(store.access), self.value(store.value), store.accumulate) for store in s.stores]
-        body = None if s.body is None else self.value(s.body)
-        return Nest(axes, stores, s.reduce_axes, s.combine, body, s.label)
-
-    def access(self, access: Access) -> Access:
-        low = self.low.get(access.buffer)
-        if low is None:
-            return Access(access.buffer, self.affine(access.at))
-        terms = tuple((a, c) for a, c in access.at.terms if a not in self.axes)
-        return Access(access.buffer, Affine(access.at.offset - low, terms))
-
-    def affine(self, at: Affine) -> Affine:
-        return Affine(at.offset, tuple((self.axes.get(a) or a, c) for a, c in at.terms),
-                      tuple((c, self.value(e)) for c, e in at.dynamic))
-
-    def value(self, e: Any) -> Any:
-        if id(e) not in self.known:
-            self.known[id(e)] = self._value(e)
-        return self.known[id(e)]
-
-    def _value(self, e: Any) -> Any:
-        if isinstance(e, Load):
-            return Load(self.access(e.access), e.dtype)
-        if isinstance(e, Position):
-            return Position(self.affine(e.at), e.dtype)
-        if isinstance(e, Apply):
-            return Apply(e.op, tuple(map(self.value, e.args)), e.params, e.dtype)
-        return Clamp(tuple(map(self.value, e.args)), e.extent, e.dtype) if isinstance(e, Clamp) else e
+    index = {a: Affine(0, ((b, 1),)) for a, b in places.items()}
+    return Rewrite(index).nest(s, tuple(a for a in s.axes if a not in places))

@@ -1,0 +1,193 @@
+"""Sums down columns go over the rows block by block, as they lie in memory, and add to one row of totals.
+
+Needs: a lowered program. Gives: the program with reductions over leading axes as loops over blocks of rows; those that
+read the same rows share the loop, so that a block is in the cache for the second one. Before and after::
+
+    for j < 768:                                 for j < 768: t[j] = 0
+      acc = add over i < 4096 of x[768·i + j]    repeat b < 512:  # columns
+      s[j] = acc                                   for j < 768:
+                                                     acc = add over k < 8 of x[6144·b + 768·k + j]
+                                                     t[j] = t[j] + acc
+                                                 for j < 768: s[j] = t[j]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from chainrule.compiler.loops import (
+    Access,
+    Affine,
+    Apply,
+    Axis,
+    Branch,
+    Buffer,
+    Const,
+    Load,
+    Loop,
+    Nest,
+    Program,
+    Reduced,
+    Statement,
+    Store,
+    expressions,
+)
+from chainrule.compiler.rewrite import Rewrite
+from chainrule.compiler.rows import AHEAD, conflict
+from chainrule.ops.declare import REGISTRY
+from chainrule.ops.scatter import neutral
+
+LEAST = 16_384  # elements from which on it is worth the code
+NARROW = 512  # columns up to which one pass over all rows is as fast, if nothing else reads them
+BLOCK, SHORTEST = 32_768, 8  # elements of a block that the second cache holds; rows of a block at least
+OPERATION = {"add": "add", "mul": "mul", "max": "maximum", "min": "minimum"}
+
+
+def block_columns(program: Program) -> Program:
+    """Form the loops, in the program and inside of its loops and branches."""
+    program.statements = _blocked(program.statements, program)
+    return program
+
+
+def _blocked(statements: Sequence[Statement], program: Program) -> list[Statement]:
+    rest, out = list(statements), list[Statement]()
+    while rest:
+        s = rest.pop(0)
+        if isinstance(s, Loop) and not s.parallel:
+            s.body = _blocked(s.body, program)
+        elif isinstance(s, Branch):
+            s.bodies = [_blocked(body, program) for body in s.bodies]
+        first = _columns(s)
+        if first is None:
+            out.append(s)
+            continue
+        group, passed = [first], list[Statement]()
+        for other in rest[:AHEAD]:
+            found = _columns(other)
+            if found is not None and found.extents == first.extents and found.shares(first) and not conflict(
+                    other, [first.nest, *passed]):
+                group.append(found)
+            else:
+                passed.append(other)
+        taken = [c.nest for c in group]
+        rest = [r for r in rest if r not in taken]
+        out += _loops(group, program) if len(group) > 1 or first.width > NARROW else [s]
+    return out
+
+
+@dataclass(eq=False)
+class _Columns:
+    """A reduction down columns: the totals lie along ``across``; ``around`` are axes outside of the rows."""
+
+    nest: Nest
+    around: tuple[Axis, ...]
+    across: tuple[Axis, ...]
+
+    @property
+    def down(self) -> tuple[Axis, ...]:
+        return self.nest.reduce_axes
+
+    @property
+    def width(self) -> int:
+        return prod(a.extent for a in self.across)
+
+    @property
+    def extents(self) -> tuple[list[int], ...]:
+        return tuple([a.extent for a in axes] for axes in (self.around, self.down, self.across))
+
+    def reads(self) -> set[Buffer]:
+        """The large arrays that the rows are rows of."""
+        return {x.access.buffer for x in expressions([self.nest.body]) if isinstance(x, Load)
+                and x.access.at.stride(self.down[-1]) and x.access.at.stride(self.across[-1])}
+
+    def shares(self, other: _Columns) -> bool:
+        return bool(self.reads() & other.reads())
+
+
+def _columns(s: Statement) -> _Columns | None:
+    """``s`` as a reduction down columns, if it is a large one."""
+    if not (isinstance(s, Nest) and s.combine in OPERATION and s.axes and s.reduce_axes and s.body.dtype.kind == "f"):
+        return None
+    if prod(a.extent for a in (*s.axes, *s.reduce_axes)) < LEAST or any(store.accumulate for store in s.stores):
+        return None
+    last, across = s.axes[-1], list[Axis]()
+    loads = [x.access.at for x in expressions([s.body]) if isinstance(x, Load)]
+    wide = [at for at in loads if at.stride(last) == 1 and at.stride(s.reduce_axes[-1])]
+    if not wide or any(at.stride(a) == 1 for at in loads for a in s.reduce_axes) or any(at.dynamic for at in loads):
+        return None
+    step = min(abs(at.stride(s.reduce_axes[-1])) for at in wide)
+    for axis in reversed(s.axes):  # what lies inside of a row
+        if not all(abs(at.stride(axis)) < step for at in wide):
+            break
+        across.insert(0, axis)
+    if s.reduce_axes[-1].extent < 2 * SHORTEST:
+        return None
+    return _Columns(s, s.axes[:len(s.axes) - len(across)], tuple(across))
+
+
+def _loops(group: Sequence[_Columns], program: Program) -> list[Statement]:
+    """The loops over ``around``, the rows' outer axes and blocks of the innermost one."""
+    lead = group[0]
+    rows = lead.down[-1].extent
+    size = min(rows, max(SHORTEST, BLOCK // lead.width))
+    totals = [_Totals(c, program) for c in group]
+    around, outer = ({a: Axis(f"{a.name}c", a.extent) for a in axes} for axes in (lead.around, lead.down[:-1]))
+    block, inner = Axis(f"{lead.down[-1].name}b", rows // size), Axis(f"{lead.down[-1].name}k", size)
+    at = Affine(0, ((block, size), (inner, 1)))
+    body: list[Statement] = [Loop(block, [t.part(around, outer, at, inner) for t in totals], label="columns")]
+    if rows % size:
+        rest = Axis(f"{lead.down[-1].name}r", rows % size)
+        body += [t.part(around, outer, Affine(rows - rest.extent, ((rest, 1),)), rest) for t in totals]
+    for axis in reversed(outer.values()):
+        body = [Loop(axis, body, label="columns")]
+    body = [*(t.start() for t in totals), *body, *(t.end(around) for t in totals)]
+    for axis in reversed(around.values()):
+        body = [Loop(axis, body, label="columns", parallel=True)]
+    return body
+
+
+class _Totals:
+    """One reduction of a group, and its row of totals."""
+
+    def __init__(self, columns: _Columns, program: Program) -> None:
+        self.c, self.nest = columns, columns.nest
+        self.buffer = Buffer(f"sum{len(program.temps)}", columns.width, self.nest.body.dtype, "temp")
+        program.temps.append(self.buffer)
+        at, step = Affine(), 1
+        for axis in reversed(columns.across):
+            at = at.plus(Affine(0, ((axis, step),)))
+            step *= axis.extent
+        self.access = Access(self.buffer, at)
+        self.load = Load(self.access, self.buffer.dtype)
+
+    def start(self) -> Nest:
+        combine = self.nest.combine
+        assert combine is not None
+        dtype = self.buffer.dtype
+        zero = np.zeros((), dtype) if combine == "add" else neutral(combine, dtype)
+        return Nest(self.c.across, [Store(self.access, Const(zero[()], dtype))], label="zeros")
+
+    def part(self, around: dict[Axis, Axis], outer: dict[Axis, Axis], at: Affine, inner: Axis) -> Nest:
+        """The rows of one block combined, and with the totals."""
+        index = {a: Affine(0, ((b, 1),)) for a, b in self._in_order(around, outer)}
+        index[self.c.down[-1]] = at
+        assert self.nest.combine is not None
+        total = Apply(REGISTRY[OPERATION[self.nest.combine]], (self.load, Reduced(self.buffer.dtype)), {},
+                      self.buffer.dtype)
+        body = Rewrite(index).value(self.nest.body)
+        return Nest(self.c.across, [Store(self.access, total)], (inner,), self.nest.combine, body, self.nest.label)
+
+    def end(self, around: dict[Axis, Axis]) -> Nest:
+        """What becomes of the totals."""
+        index = {a: Affine(0, ((b, 1),)) for a, b in self._in_order(around, {})}
+        done = Rewrite(index, total=self.load).nest(
+            Nest(self.c.across, self.nest.stores, label=self.nest.label), self.c.across)
+        return done
+
+    def _in_order(self, around: dict[Axis, Axis], outer: dict[Axis, Axis]) -> list[tuple[Axis, Axis]]:
+        return [*zip(self.c.around, around.values(), strict=True),
+                *(zip(self.c.down[:-1], outer.values(), strict=True) if outer else ())]
