@@ -30,6 +30,7 @@ from chainrule.compiler.loops import (
     Load,
     Loop,
     Nest,
+    Position,
     Program,
     Reduced,
     Statement,
@@ -65,25 +66,36 @@ def _blocked(statements: Sequence[Statement], program: Program) -> list[Statemen
         if first is None:
             out.append(s)
             continue
-        group, passed = [first], list[Statement]()
-        for other in rest[:AHEAD]:
-            found = _columns(other)
-            if found is not None and found.extents == first.extents and found.shares(first) and not conflict(
-                    other, [first.nest, *passed]):
-                group.append(found)
-            else:
-                passed.append(other)
-        taken = [c.nest for c in group]
+        group = [first]
+        while (found := _another(group, rest)) is not None:
+            group.append(found)
+        taken = [c.statement for c in group]
         rest = [r for r in rest if r not in taken]
         out += _loops(group, program) if len(group) > 1 or first.width > NARROW else [s]
     return out
+
+
+def _another(group: Sequence[_Columns], rest: Sequence[Statement]) -> _Columns | None:
+    """A further reduction down the same rows that may be done together with those of the group."""
+    taken = [c.statement for c in group]
+    passed: list[Statement] = [taken[0]]
+    for s in rest[:AHEAD]:
+        if s in taken:
+            continue
+        found = _columns(s)
+        if found is not None and found.extents == group[0].extents and any(map(found.shares, group)) and not conflict(
+                s, passed):
+            return found
+        passed.append(s)
+    return None
 
 
 @dataclass(eq=False)
 class _Columns:
     """A reduction down columns: the totals lie along ``across``; ``around`` are axes outside of the rows."""
 
-    nest: Nest
+    statement: Nest
+    nest: Nest  # the same with as few axes down as may be
     around: tuple[Axis, ...]
     across: tuple[Axis, ...]
 
@@ -108,16 +120,33 @@ class _Columns:
         return bool(self.reads() & other.reads())
 
 
+def _joined(s: Nest) -> Nest:
+    """``s`` with one axis for neighbours of its reduction that every array sees as one."""
+    axes = list(s.reduce_axes)
+    while len(axes) > 1:
+        outer, inner = axes[-2:]
+        found = [x.access.at if isinstance(x, Load) else x.at for x in expressions([s.body])
+                 if isinstance(x, Load | Position)]
+        if any(at.stride(outer) != at.stride(inner) * inner.extent for at in found):
+            break
+        whole = Axis(inner.name, outer.extent * inner.extent)
+        axes[-2:] = [whole]
+        s = Rewrite({outer: Affine(), inner: Affine(0, ((whole, 1),))}).nest(s, s.axes, tuple(axes))
+    return s
+
+
 def _columns(s: Statement) -> _Columns | None:
     """``s`` as a reduction down columns, if it is a large one."""
     if not (isinstance(s, Nest) and s.combine in OPERATION and s.axes and s.reduce_axes and s.body.dtype.kind == "f"):
         return None
     if prod(a.extent for a in (*s.axes, *s.reduce_axes)) < LEAST or any(store.accumulate for store in s.stores):
         return None
+    whole = s
+    s = _joined(s)
     last, across = s.axes[-1], list[Axis]()
     loads = [x.access.at for x in expressions([s.body]) if isinstance(x, Load)]
     wide = [at for at in loads if at.stride(last) == 1 and at.stride(s.reduce_axes[-1])]
-    if not wide or any(at.stride(a) == 1 for at in loads for a in s.reduce_axes) or any(at.dynamic for at in loads):
+    if not wide or any(at.stride(a) == 1 and at.stride(last) for at in loads for a in s.reduce_axes) or any(at.dynamic for at in loads):
         return None
     step = min(abs(at.stride(s.reduce_axes[-1])) for at in wide)
     for axis in reversed(s.axes):  # what lies inside of a row
@@ -126,7 +155,7 @@ def _columns(s: Statement) -> _Columns | None:
         across.insert(0, axis)
     if s.reduce_axes[-1].extent < 2 * SHORTEST:
         return None
-    return _Columns(s, s.axes[:len(s.axes) - len(across)], tuple(across))
+    return _Columns(whole, s, s.axes[:len(s.axes) - len(across)], tuple(across))
 
 
 def _loops(group: Sequence[_Columns], program: Program) -> list[Statement]:
