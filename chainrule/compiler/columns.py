@@ -162,7 +162,7 @@ def _loops(group: Sequence[_Columns], program: Program) -> list[Statement]:
     """The loops over ``around``, the rows' outer axes and blocks of the innermost one."""
     lead = group[0]
     rows = lead.down[-1].extent
-    size = min(rows, max(SHORTEST, BLOCK // lead.width))
+    size = min(rows, SHORTEST if lead.width >= NARROW else BLOCK // lead.width)
     totals = [_Totals(c, program) for c in group]
     around, outer = ({a: Axis(f"{a.name}c", a.extent) for a in axes} for axes in (lead.around, lead.down[:-1]))
     block, inner = Axis(f"{lead.down[-1].name}b", rows // size), Axis(f"{lead.down[-1].name}k", size)

@@ -126,6 +126,10 @@ def _collect(first: Nest, axes: tuple[Axis, ...], rest: Sequence[Statement]) -> 
             passed.append(s)
         else:
             run.before.append(s)
+    for s in reversed(run.before):  # what the run had nothing in common with when it came by
+        joined = _joined(run, s, 0) if isinstance(s, Nest) and _fits(s) else None
+        if joined is not None and not conflict(s, run.before[run.before.index(s) + 1:]):
+            run = joined
     longest = max(_row(s) for s in run.body)
     return run if len(run.body) > 1 and SHORTEST <= longest <= LONGEST else None
 
@@ -143,14 +147,16 @@ def _keeps_order(s: Nest, axes: Sequence[Axis]) -> bool:
     return True
 
 
-def _joined(run: _Run, s: Nest) -> _Run | None:
-    """The run with ``s``, if the axes of the loop are found in it and no row needs another one."""
+def _joined(run: _Run, s: Nest, at: int | None = None) -> _Run | None:
+    """The run with ``s`` last (or ``at`` a place), if it has the loop's axes and no row needs another one."""
     places = _matched(run, s)
     if places is None:
         return None
-    new = _Run(run.axes, [*run.taken, s], [*run.body, _inside(s, places)], run.before)
+    body, nest = list(run.body), _inside(s, places)
+    body.insert(len(body) if at is None else at, nest)
+    new = _Run(run.axes, [*run.taken, s], body, [b for b in run.before if b is not s])
     ours = {a.buffer for a, _ in _accesses(s)}
-    return new if _keeps_order(new.body[-1], run.axes) and _apart((v for b, v in new.touched().items() if b in ours), run.axes) else None
+    return new if _keeps_order(nest, run.axes) and _apart((v for b, v in new.touched().items() if b in ours), run.axes) else None
 
 
 def _matched(run: _Run, s: Nest) -> dict[Axis, Axis] | None:
