@@ -99,7 +99,8 @@ def measure(case: Case, torch: Any) -> list[tuple[str, float, float | None, floa
     peers: list[float | None] = [None, None]
     if torch is not None:
         def tensor(a: Any) -> Any:
-            return torch.from_numpy(a).permute(0, 3, 1, 2) if case.channels_last and a.ndim == 4 else torch.from_numpy(a)
+            x = torch.from_numpy(a)
+            return x.permute(0, 3, 1, 2) if case.channels_last and a.ndim == 4 else x
         given = [tensor(a) for a in (*whole, *arrays)]
         wanted = [x.requires_grad_() for x in given[len(whole):]]
         with torch.no_grad():

@@ -67,7 +67,8 @@ def test_rows_inside_of_a_scan():
 # ---------------------------------------------------------------- columns
 
 
-@pytest.mark.parametrize(("shape", "axes"), [((33, 1000), 0), ((20, 30, 70), (0, 1)), ((3, 100, 530), 1), ((300, 70), 0)])
+@pytest.mark.parametrize(("shape", "axes"), [
+    ((33, 1000), 0), ((20, 30, 70), (0, 1)), ((3, 100, 530), 1), ((300, 70), 0)])
 def test_reductions_down_columns(shape, axes):
     def f(x):
         ends = np.max(x, axis=axes), np.min(x * x, axis=axes), np.sum(np.sin(x), axis=axes) + 1.0

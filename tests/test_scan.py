@@ -139,6 +139,6 @@ def test_rows_of_a_transposed_array_may_be_reshaped_and_sorted():
 
     def f(x):
         return scan(lambda c, row: (c, np.sort(np.reshape(row, (2, 4)).sum(axis=1))), (), np.transpose(x, (1, 0, 2)))[1]
-    np.testing.assert_array_equal(jit(f)(x), f(x))
+    np.testing.assert_array_equal(runtime.jit(f)(x), f(x))
     g = lambda x: scan(lambda c, row: (c, np.sort(row)), (), np.transpose(x, (1, 2, 0)))[1]
-    np.testing.assert_array_equal(jit(g)(-x), g(-x))
+    np.testing.assert_array_equal(runtime.jit(g)(-x), g(-x))

@@ -146,7 +146,8 @@ def _columns(s: Statement) -> _Columns | None:
     last, across = s.axes[-1], list[Axis]()
     loads = [x.access.at for x in expressions([s.body]) if isinstance(x, Load)]
     wide = [at for at in loads if at.stride(last) == 1 and at.stride(s.reduce_axes[-1])]
-    if not wide or any(at.stride(a) == 1 and at.stride(last) for at in loads for a in s.reduce_axes) or any(at.dynamic for at in loads):
+    along = any(at.stride(a) == 1 and at.stride(last) for at in loads for a in s.reduce_axes)
+    if not wide or along or any(at.dynamic for at in loads):
         return None
     step = min(abs(at.stride(s.reduce_axes[-1])) for at in wide)
     for axis in reversed(s.axes):  # what lies inside of a row

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import TypeGuard
 
 from chainrule.compiler.loops import (
     Access,
@@ -65,8 +66,8 @@ def _fused(statements: Sequence[Statement], uses: Counter[Buffer]) -> list[State
     return out
 
 
-def _fits(s: Statement) -> bool:
-    """Whether a statement may stand in a loop over rows: it writes every element once, from memory that stands still."""
+def _fits(s: Statement) -> TypeGuard[Nest]:
+    """Whether a statement may stand in a loop over rows: every element written once, from memory that stands still."""
     return isinstance(s, Nest) and not any(store.accumulate for store in s.stores) and not any(
         a.buffer.volatile for a in reads(s))
 
@@ -105,7 +106,8 @@ class _Run:
             if buffer.kind == "temp" and accesses and len(accesses) == uses[buffer] and any(w for _, w in accesses):
                 first, last = _range(accesses, self.axes)
                 low[buffer], buffer.size = first, last - first + 1
-        body: list[Statement] = [Rewrite({a: Affine(0, ((a, 1),)) for a in self.axes}, low).nest(s, s.axes) for s in self.body]
+        same = {a: Affine(0, ((a, 1),)) for a in self.axes}
+        body: list[Statement] = [Rewrite(same, low).nest(s, s.axes) for s in self.body]
         for axis in reversed(self.axes):
             body = [Loop(axis, body, label="rows", parallel=True)]
         return body[0]
@@ -119,7 +121,7 @@ def _collect(first: Nest, axes: tuple[Axis, ...], rest: Sequence[Statement]) -> 
         return None
     passed: list[Statement] = []
     for s in rest[:AHEAD]:
-        joined = _joined(run, s) if isinstance(s, Nest) and _fits(s) else None
+        joined = _joined(run, s) if _fits(s) else None
         if joined is not None and not conflict(joined.body[-1], passed):
             run = joined
         elif conflict(s, [*run.body, *passed]):
@@ -127,7 +129,7 @@ def _collect(first: Nest, axes: tuple[Axis, ...], rest: Sequence[Statement]) -> 
         else:
             run.before.append(s)
     for s in reversed(run.before):  # what the run had nothing in common with when it came by
-        joined = _joined(run, s, 0) if isinstance(s, Nest) and _fits(s) else None
+        joined = _joined(run, s, 0) if _fits(s) else None
         if joined is not None and not conflict(s, run.before[run.before.index(s) + 1:]):
             run = joined
     longest = max(_row(s) for s in run.body)
@@ -156,7 +158,8 @@ def _joined(run: _Run, s: Nest, at: int | None = None) -> _Run | None:
     body.insert(len(body) if at is None else at, nest)
     new = _Run(run.axes, [*run.taken, s], body, [b for b in run.before if b is not s])
     ours = {a.buffer for a, _ in _accesses(s)}
-    return new if _keeps_order(nest, run.axes) and _apart((v for b, v in new.touched().items() if b in ours), run.axes) else None
+    touched = (accesses for buffer, accesses in new.touched().items() if buffer in ours)
+    return new if _keeps_order(nest, run.axes) and _apart(touched, run.axes) else None
 
 
 def _matched(run: _Run, s: Nest) -> dict[Axis, Axis] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -127,12 +128,27 @@ def _by_blocks(query: Any, key: Any, value: Any, mask: Any, causal: bool, factor
     Reverse mode computes a block's scores again, so that those of one block are all that is ever kept. Where the mask
     is causal, the queries of a part of the sequence meet the keys up to its end only.
     """
-    batch, queries, heads, d = query.shape
+    batch, queries, heads, _ = query.shape
     keys = key.shape[1]
     rows = min(128, max(16, BLOCK // keys))
     parts = _parts(queries, keys, rows) if causal else [(0, queries, keys)]
     masks = None if mask is None else np.reshape(mask, (1,) * (4 - len(shape_of(mask))) + tuple(shape_of(mask)))
+    block = _block(causal, factor)
 
+    def head(carry: Any, taken: Any) -> Any:
+        (q, k, v), number = taken
+        allowed = None if masks is None else _of_head(masks, number, heads)
+        found = [_part(block, q[start:stop], k[:seen], v[:seen], _seen(allowed, start, stop, seen), start, rows)
+                 for start, stop, seen in parts]
+        return carry, found[0] if len(found) == 1 else np.concatenate(found)
+    apart = tuple(np.reshape(np.transpose(x, (0, 2, 1, 3)), (batch * heads, *x.shape[1::2]))
+                  for x in (query, key, value))
+    out = scan(head, (), (apart, np.arange(batch * heads)))[1]
+    return np.transpose(np.reshape(out, (batch, heads, queries, -1)), (0, 2, 1, 3))
+
+
+def _block(causal: bool, factor: float) -> Callable[..., Any]:
+    """Attention of a block of queries, the first of which has the number ``first``, to keys of one head."""
     @checkpoint
     def block(q: Any, k: Any, v: Any, allowed: Any, first: Any) -> Any:
         logits = labelled(ew.mul(q, factor), k, (_QUERY, _D), (_KEY, _D), (_QUERY, _KEY))
@@ -143,27 +159,26 @@ def _by_blocks(query: Any, key: Any, value: Any, mask: Any, causal: bool, factor
             return softmax(logits) @ v
         weights = softmax(ew.select(allowed, logits, _far_below(logits.dtype)))
         return ew.select(allowed, weights, 0.0) @ v
+    return block
 
-    def head(carry: Any, taken: Any) -> Any:
-        (q, k, v), number = taken
-        allowed = None if masks is None else _of_head(masks, number, heads)
-        found = []
-        for start, stop, seen in parts:
-            count = -(-(stop - start) // rows)
-            blocks = _in_blocks(q[start:stop], count, rows)
-            mine = None if allowed is None else allowed[:, :seen]
-            each = mine is not None and mine.shape[0] > 1
-            given = _in_blocks(mine[start:stop], count, rows) if each else None
-            first = np.arange(start, start + count * rows, rows)
 
-            def one(carry: Any, x: Any, k: Any = k[:seen], v: Any = v[:seen], mine: Any = mine, each: bool = each) -> Any:
-                return carry, block(x["q"], k, v, x["allowed"] if each else mine, x["first"])
-            out = scan(one, (), {"q": blocks, "allowed": given, "first": first})[1]
-            found.append(np.reshape(out, (count * rows, -1))[:stop - start])
-        return carry, found[0] if len(found) == 1 else np.concatenate(found)
-    apart = tuple(np.reshape(np.transpose(x, (0, 2, 1, 3)), (batch * heads, *x.shape[1::2])) for x in (query, key, value))
-    out = scan(head, (), (apart, np.arange(batch * heads)))[1]
-    return np.transpose(np.reshape(out, (batch, heads, queries, -1)), (0, 2, 1, 3))
+def _part(block: Callable[..., Any], q: Any, k: Any, v: Any, allowed: Any, start: int, rows: int) -> Any:
+    """Some queries, of which the first has the number ``start``, block after block."""
+    queries = q.shape[0]
+    count = -(-queries // rows)
+    each = allowed is not None and allowed.shape[0] > 1
+    given = {"q": _in_blocks(q, count, rows), "first": np.arange(start, start + count * rows, rows),
+             "allowed": _in_blocks(allowed, count, rows) if each else None}
+    out = scan(lambda carry, x: (carry, block(x["q"], k, v, x["allowed"] if each else allowed, x["first"])), (), given)
+    return np.reshape(out[1], (count * rows, -1))[:queries]
+
+
+def _seen(allowed: Any, start: int, stop: int, keys: int) -> Any:
+    """The part of a mask that belongs to some queries and the first keys."""
+    if allowed is None:
+        return None
+    allowed = allowed[:, :keys]
+    return allowed[start:stop] if allowed.shape[0] > 1 else allowed
 
 
 def _parts(queries: int, keys: int, rows: int) -> list[tuple[int, int, int]]:
