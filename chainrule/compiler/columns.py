@@ -45,6 +45,7 @@ from chainrule.ops.scatter import neutral
 LEAST = 16_384  # elements from which on it is worth the code
 NARROW = 512  # columns up to which one pass over all rows is as fast, if nothing else reads them
 BLOCK, SHORTEST = 32_768, 8  # elements of a block that the second cache holds; rows of a block at least
+PARTS = range(4, 17)
 OPERATION = {"add": "add", "mul": "mul", "max": "maximum", "min": "minimum"}
 
 
@@ -160,64 +161,75 @@ def _columns(s: Statement) -> _Columns | None:
 
 
 def _loops(group: Sequence[_Columns], program: Program) -> list[Statement]:
-    """The loops over ``around``, the rows' outer axes and blocks of the innermost one."""
+    """The loops over ``around`` or over parts, the rows' outer axes and blocks of the innermost one."""
     lead = group[0]
-    rows = lead.down[-1].extent
-    size = min(rows, SHORTEST if lead.width >= NARROW else BLOCK // lead.width)
-    totals = [_Totals(c, program) for c in group]
     around, outer = ({a: Axis(f"{a.name}c", a.extent) for a in axes} for axes in (lead.around, lead.down[:-1]))
-    block, inner = Axis(f"{lead.down[-1].name}b", rows // size), Axis(f"{lead.down[-1].name}k", size)
-    at = Affine(0, ((block, size), (inner, 1)))
-    body: list[Statement] = [Loop(block, [t.part(around, outer, at, inner) for t in totals], label="columns")]
+    parts = Axis("part", 1 if around else _parts(lead))
+    index = {a: Affine(0, ((b, 1),)) for a, b in (*around.items(), *outer.items())}
+    rows = lead.down[-1].extent // (1 if outer else parts.extent)
+    if outer and parts.extent > 1:
+        first = lead.down[0]
+        outer[first] = Axis(f"{first.name}c", first.extent // parts.extent)
+        index[first] = Affine(0, ((parts, outer[first].extent), (outer[first], 1)))
+    totals = [_Totals(c, lead, parts, program) for c in group]
+    size = min(rows, SHORTEST if lead.width >= NARROW else BLOCK // lead.width)
+    block, inner = (Axis(f"{lead.down[-1].name}{x}", n) for x, n in (("b", rows // size), ("k", size)))
+    shift = Affine() if outer or parts.extent == 1 else Affine(0, ((parts, rows),))
+    at = shift.plus(Affine(0, ((block, size), (inner, 1))))
+    turn = [t.part({**index, lead.down[-1]: at}, inner) for t in totals]
+    body: list[Statement] = [Loop(block, [*turn], label="columns")]
     if rows % size:
         rest = Axis(f"{lead.down[-1].name}r", rows % size)
-        body += [t.part(around, outer, Affine(rows - rest.extent, ((rest, 1),)), rest) for t in totals]
+        at = shift.plus(Affine(rows - rest.extent, ((rest, 1),)))
+        body += [t.part({**index, lead.down[-1]: at}, rest) for t in totals]
     for axis in reversed(outer.values()):
         body = [Loop(axis, body, label="columns")]
-    body = [*(t.start() for t in totals), *body, *(t.end(around) for t in totals)]
+    body = [*(t.start() for t in totals), *body]
+    if parts.extent > 1:
+        return [Loop(parts, body, label="columns", parallel=True), *(t.end(index) for t in totals)]
+    body += [t.end(index) for t in totals]
     for axis in reversed(around.values()):
         body = [Loop(axis, body, label="columns", parallel=True)]
     return body
 
 
-class _Totals:
-    """One reduction of a group, and its row of totals."""
+def _parts(c: _Columns) -> int:
+    """How many parts with totals of their own, for threads to share out; they follow from the shape alone."""
+    extent = c.down[0].extent
+    return max((n for n in PARTS if extent % n == 0 and prod(a.extent for a in c.down) >= n * 4 * SHORTEST), default=1)
 
-    def __init__(self, columns: _Columns, program: Program) -> None:
-        self.c, self.nest = columns, columns.nest
-        self.buffer = Buffer(f"sum{len(program.temps)}", columns.width, self.nest.body.dtype, "temp")
+
+class _Totals:
+    """One reduction of a group, and its rows of totals."""
+
+    def __init__(self, columns: _Columns, lead: _Columns, parts: Axis, program: Program) -> None:
+        assert columns.nest.combine is not None
+        self.c, self.nest, self.combine, self.parts = columns, columns.nest, columns.nest.combine, parts
+        self.dtype = self.nest.body.dtype
+        self.own = dict(zip((*lead.around, *lead.down), (*columns.around, *columns.down), strict=True))
+        self.buffer = Buffer(f"sum{len(program.temps)}", columns.width * parts.extent, self.dtype, "temp")
         program.temps.append(self.buffer)
         at, step = Affine(), 1
-        for axis in reversed(columns.across):
-            at = at.plus(Affine(0, ((axis, step),)))
+        for axis in (*reversed(columns.across), parts):
+            at = at.plus(Affine(0, ((axis, step),))) if axis.extent > 1 else at
             step *= axis.extent
         self.access = Access(self.buffer, at)
-        self.load = Load(self.access, self.buffer.dtype)
+        self.load = Load(self.access, self.dtype)
 
     def start(self) -> Nest:
-        combine = self.nest.combine
-        assert combine is not None
-        dtype = self.buffer.dtype
-        zero = np.zeros((), dtype) if combine == "add" else neutral(combine, dtype)
-        return Nest(self.c.across, [Store(self.access, Const(zero[()], dtype))], label="zeros")
+        """Totals of nothing."""
+        zero = np.zeros((), self.dtype) if self.combine == "add" else neutral(self.combine, self.dtype)
+        return Nest(self.c.across, [Store(self.access, Const(zero[()], self.dtype))], label="zeros")
 
-    def part(self, around: dict[Axis, Axis], outer: dict[Axis, Axis], at: Affine, inner: Axis) -> Nest:
+    def part(self, index: dict[Axis, Affine], inner: Axis) -> Nest:
         """The rows of one block combined, and with the totals."""
-        index = {a: Affine(0, ((b, 1),)) for a, b in self._in_order(around, outer)}
-        index[self.c.down[-1]] = at
-        assert self.nest.combine is not None
-        total = Apply(REGISTRY[OPERATION[self.nest.combine]], (self.load, Reduced(self.buffer.dtype)), {},
-                      self.buffer.dtype)
-        body = Rewrite(index).value(self.nest.body)
-        return Nest(self.c.across, [Store(self.access, total)], (inner,), self.nest.combine, body, self.nest.label)
+        total = Apply(REGISTRY[OPERATION[self.combine]], (self.load, Reduced(self.dtype)), {}, self.dtype)
+        body = Rewrite({self.own[a]: at for a, at in index.items()}).value(self.nest.body)
+        return Nest(self.c.across, [Store(self.access, total)], (inner,), self.combine, body, self.nest.label)
 
-    def end(self, around: dict[Axis, Axis]) -> Nest:
+    def end(self, index: dict[Axis, Affine]) -> Nest:
         """What becomes of the totals."""
-        index = {a: Affine(0, ((b, 1),)) for a, b in self._in_order(around, {})}
-        done = Rewrite(index, total=self.load).nest(
-            Nest(self.c.across, self.nest.stores, label=self.nest.label), self.c.across)
-        return done
-
-    def _in_order(self, around: dict[Axis, Axis], outer: dict[Axis, Axis]) -> list[tuple[Axis, Axis]]:
-        return [*zip(self.c.around, around.values(), strict=True),
-                *(zip(self.c.down[:-1], outer.values(), strict=True) if outer else ())]
+        if self.parts.extent > 1:
+            return Nest(self.c.across, self.nest.stores, (self.parts,), self.combine, self.load, self.nest.label)
+        plain = Nest(self.c.across, self.nest.stores, label=self.nest.label)
+        return Rewrite({self.own[a]: at for a, at in index.items()}, total=self.load).nest(plain, self.c.across)
