@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("startup.py", "compile_time.py", "hessian.py", "keras_script.py", "mlp.py")
+SCRIPTS = ("startup.py", "compile_time.py", "hessian.py", "keras_script.py", "mlp.py", "transformer.py")
 
 if __name__ == "__main__":
     options = sys.argv[1:]

@@ -14,6 +14,7 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
+import statements
 from harness import CONSOLE, SGEMM, attempt, parser, run_python, show, step_table, use_one_processor
 from peers import time_steps
 
@@ -228,12 +229,21 @@ BUILD = {"chainrule": chainrule, "jax_scan": jax_scan, "torch": torch,
          "torch_compile": lambda work: torch(work, compiled=True)}
 
 
+def profile(work: Work) -> None:
+    """The time of each statement of our step, where it stands."""
+    function, *args = chainrule(work).program
+    statements.show(statements.timed(function, *args, donate=(0,), rounds=25), work.steps, CONSOLE)
+
+
 def main() -> None:
     add = parser(__doc__)
     add.set_defaults(peers=list(NAMES))
+    add.add_argument("--profile", action="store_true", help="the time of each statement of our step instead")
     options = add.parse_args()
     use_one_processor(options.cpu)
     work, notes = Work(), []
+    if options.profile:
+        return profile(work)
     arguments = ["0.3", "3"] if options.quick else ["1", "7"]
 
     def run(name: str):
