@@ -167,6 +167,8 @@ class _Block:
         """Whether ``operand`` may lie there: in dense memory, or in rows apart where all who read it can."""
         if is_dense(operand.shape, part.strides):
             return True
+        if operand.op.kind in ("custom", "project"):  # kernels write dense arrays, and so do loops
+            return False
         steps = [abs(s) for n, s in zip(operand.shape, part.strides, strict=True) if n > 1]
         return min(steps) == steps[-1] == 1 and self._takes_strides(operand)
 

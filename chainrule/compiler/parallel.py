@@ -3,8 +3,8 @@
 A unit is what one turn of a loop computes (a register tile, a few vectors, a row), whole and in one order. So the
 results are the same for any number of threads: only who computes a unit differs. Sums are never split.
 
-Needs: a scheduled nest, a planned contraction, or a loop whose turns are independent. Gives: a :class:`Cut`, or None
-where one thread does best.
+Needs: a scheduled nest, a planned contraction, a loop whose turns are independent, or a kernel over a batch. Gives: a
+:class:`Cut`, or None where one thread does best.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from chainrule.compiler.loops import (
     Apply,
     Axis,
     Buffer,
+    Custom,
     Load,
     Loop,
     Nest,
@@ -35,7 +36,7 @@ GRAIN = 4  # chunks for each thread: enough that one that comes late is no loss
 ENOUGH = 16  # units, so that threads get about equal shares
 _COSTLY_CYCLES = 12  # of a vector of exp, tanh, …
 _COPY_CYCLES = 0.5  # of an element that is packed
-_THREADS = 4  # a usual number, by which cuts are compared
+_THREADS = (2, 3, 4, 8)  # usual numbers, by whose mean cuts are compared
 _REPEATED = 0.01  # part of the work that packing once more for each chunk may come to
 
 
@@ -43,7 +44,7 @@ _REPEATED = 0.01  # part of the work that packing once more for each chunk may c
 class Cut:
     """Which axis is cut, how many units it has, and how many chunks each thread gets at most.
 
-    ``axis`` is a band of a schedule, the number of an axis of a contraction's plan, or the axis of a loop.
+    ``axis`` is a band of a schedule, the number of an axis of a contraction's plan, a loop's axis, or 0 for a batch.
     """
 
     axis: Band | int | Axis
@@ -86,6 +87,12 @@ def _cycles(body: Sequence[Statement], machine: Machine) -> float:
                for s in body if isinstance(s, Nest | Loop))
 
 
+def cut_batch(batches: int, s: Custom) -> Cut | None:
+    """How to cut a kernel over a batch of matrices, whose work grows faster than their size."""
+    size = max((prod(whole.shape) for whole in s.inputs), default=0) / max(batches, 1)
+    return Cut(0, batches) if batches > 1 and batches * size**1.5 >= WORTH else None
+
+
 def own_buffers(loop: Loop) -> list[Buffer]:
     """Temporary values of one turn of a loop with independent turns: every thread needs memory of its own for them."""
     around, inner = [loop.axis], loop
@@ -117,7 +124,7 @@ def cut_contraction(plan: Plan) -> Cut | None:
             continue
         again = sum(_COPY_CYCLES * prod(x.extent for x in plan.axes if x.strides[pack.operand])
                     for pack in plan.packs if plan.dot or not axis.strides[pack.operand])
-        share = plan.cycles * ceil(units / _THREADS) / units
+        share = plan.cycles * sum(ceil(units / n) / units for n in _THREADS) / len(_THREADS)
         grain = max(1, min(GRAIN, int(_REPEATED * plan.cycles / again))) if again else GRAIN
         elsewhere = bool(plan.packs) and plan.packs[0].axis != i
         found.append((share + again, elsewhere, Cut(i, units, grain)))
