@@ -134,8 +134,7 @@ def epoch_of(work: Workload) -> tuple[Callable[..., Any], tuple[Any, ...]]:
 
 def functions(work: Workload, threads: int = 1) -> Callable[[int], list[float]]:
     """An epoch is one native call."""
-    if hasattr(cr, "set_threads"):
-        cr.set_threads(threads)
+    cr.set_threads(threads)
     epoch, arguments = epoch_of(work)
     run = cr.jit(epoch, donate=(0,)).bind(*arguments)
     key, rng = arguments[-1], np.random.default_rng(0)
