@@ -32,15 +32,7 @@ class Operations:
 
     def lstm(self, x: Any, units: int) -> Any:
         kernel, recurrent, bias = (next(self._weights) for _ in range(3))
-        projected = np.swapaxes(x @ kernel + bias, 0, 1)
-
-        def step(carry: Any, row: Any) -> Any:
-            h, c = carry
-            i, f, g, o = np.split(row + h @ recurrent, 4, axis=-1)
-            c = nn.sigmoid(f) * c + nn.sigmoid(i) * np.tanh(g)
-            return (nn.sigmoid(o) * np.tanh(c), c), None
-        zeros = np.zeros((x.shape[0], units), np.float32)
-        return cr.scan(step, (zeros, zeros), projected)[0][0]
+        return nn.lstm(x, kernel, recurrent, bias)[1][0]
 
     def batch_norm(self, x: Any) -> Any:
         mean, variance = nn.moments(x, tuple(range(x.ndim - 1)))
@@ -134,8 +126,7 @@ def epoch_of(work: Workload) -> tuple[Callable[..., Any], tuple[Any, ...]]:
 
 def functions(work: Workload, threads: int = 1) -> Callable[[int], list[float]]:
     """An epoch is one native call."""
-    if hasattr(cr, "set_threads"):
-        cr.set_threads(threads)
+    cr.set_threads(threads)
     epoch, arguments = epoch_of(work)
     run = cr.jit(epoch, donate=(0,)).bind(*arguments)
     key, rng = arguments[-1], np.random.default_rng(0)
