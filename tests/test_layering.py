@@ -27,7 +27,7 @@ LEVELS = [
     ["llvm"],
     ["runtime"],
     ["random"],
-    ["nn", "losses", "metrics", "initializers", "regularizers", "activations"],
+    ["nn", "losses", "metrics", "initializers", "regularizers", "constraints", "activations"],
     ["layers"],
     ["optimizers"],
     ["training"],

@@ -3,35 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from chainrule import activations
-from chainrule.errors import ArgumentError
 from chainrule.layers.base import Layer
 from chainrule.ops.structure import reshape
-
-
-class Input(Layer):
-    """The shape of one sample, as the first entry of a model.
-
-    Example:
-        >>> Input((28, 28))
-        Input(shape=(28, 28))
-    """
-
-    def __init__(self, shape: Sequence[int] | None = None, name: str | None = None) -> None:
-        if shape is None:
-            raise ArgumentError.of("Input without a shape", "the extents of one sample", "Input(shape=(10,))")
-        super().__init__(name, input_shape=shape)
-
-    def call(self, x: Any, training: bool = False) -> Any:
-        """The batch as it is."""
-        return x
-
-    def describe(self) -> str:
-        """The shape."""
-        return f"shape={self.given_shape}"
 
 
 class Activation(Layer):
@@ -51,7 +27,7 @@ class Activation(Layer):
         super().__init__(name, **options)
         self.activation = activations.get(activation)
 
-    def call(self, x: Any, training: bool = False) -> Any:
+    def call(self, x: Any) -> Any:
         """The function of every element (softmax: of every row)."""
         return self.activation(x)
 
@@ -68,6 +44,6 @@ class Flatten(Layer):
         (5, 6)
     """
 
-    def call(self, x: Any, training: bool = False) -> Any:
+    def call(self, x: Any) -> Any:
         """The batch as a matrix."""
         return reshape(x, shape=(x.shape[0], math.prod(x.shape[1:])))

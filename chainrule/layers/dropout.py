@@ -34,16 +34,11 @@ class Dropout(Layer):
         super().__init__(name, **options)
         self.rate, self.seed = share("rate", rate), seed
 
-    @property
-    def random_layers(self) -> list[Layer]:
-        """This layer itself, if it drops anything."""
-        return [self] if self.rate else []
-
     def call(self, x: Any, training: bool = False) -> Any:
         """The batch, thinned out while training."""
         if not (training and self.rate):
             return x
-        return dropout(self.key, x, self.rate)
+        return dropout(self.next_key(self.seed), x, self.rate)
 
     def describe(self) -> str:
         """The rate."""
