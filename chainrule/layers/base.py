@@ -118,7 +118,7 @@ class Layer:
 
     # -- what a subclass defines
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, *shapes: Any) -> None:
         """Make the weights for inputs of this shape, its first extent (the batch) None."""
 
     def call(self, *args: Any, **options: Any) -> Any:
@@ -133,7 +133,7 @@ class Layer:
 
     def add_weight(self, shape: Sequence[int] | int = (), initializer: str | Callable[..., Any] | None = None,
                    dtype: Any = None, trainable: bool = True, regularizer: Any = None, constraint: Any = None,
-                   name: str | None = None) -> Weight:
+                   name: str | None = None) -> Any:
         """A new weight; store it as an attribute: ``self.kernel = self.add_weight(...)``.
 
         Args:
@@ -257,8 +257,9 @@ class Layer:
             outer.training = before
 
     def _called(self, call: Call, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        args = tuple(self.converted(a) for a in args)
         signature, depth = signature_of(self), call.depth
+        args, options = signature.positional(args, options)
+        args = tuple(self.converted(a) for a in args)
         shapes = [shapes_of(a) for a in args]
         try:
             self.ensure_built(*shapes)
@@ -401,7 +402,7 @@ class Layer:
 
         Example:
             >>> Dropout(0.5, name="drop").get_config()
-            {'rate': 0.5, 'seed': None, 'name': 'drop', 'trainable': True}
+            {'rate': 0.5, 'noise_shape': None, 'seed': None, 'name': 'drop', 'trainable': True}
         """
         return config.arguments_of(self, *self._given)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule import activations, constraints, initializers, regularizers
-from chainrule.layers.base import FLOAT, Layer, Weight
+from chainrule.layers.base import FLOAT, Layer
 
 Initializer = str | Callable[..., Any]
 Function = str | Callable[[Any], Any] | None  # a regularizer or constraint
@@ -45,12 +45,12 @@ class KernelLayer(Layer):
         self.kernel_constraint = constraints.get(kernel_constraint)
         self.bias_constraint = constraints.get(bias_constraint)
 
-    def add_kernel(self, shape: Sequence[int], name: str = "kernel") -> Weight:
+    def add_kernel(self, shape: Sequence[Any], name: str = "kernel") -> Any:
         """A kernel with the layer's initializer, regularizer and constraint."""
         return self.add_weight(shape, self.kernel_initializer, regularizer=self.kernel_regularizer,
                                constraint=self.kernel_constraint, name=name)
 
-    def add_bias(self, shape: Sequence[int], name: str = "bias") -> Weight:
+    def add_bias(self, shape: Sequence[Any], name: str = "bias") -> Any:
         """A bias, likewise."""
         return self.add_weight(shape, self.bias_initializer, regularizer=self.bias_regularizer,
                                constraint=self.bias_constraint, name=name)
