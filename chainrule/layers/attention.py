@@ -96,7 +96,8 @@ class MultiHeadAttention(KernelLayer):
             out = nn.dot_product_attention(q, k, v, mask=allowed, causal=use_causal_mask, dropout_rate=drop,
                                            dropout_key=noise)
         batch, steps, heads, dim = out.shape
-        out = reshaped(out, (batch, steps, heads * dim)) @ reshaped(self.output_kernel, (heads * dim, self.output_kernel.shape[-1]))
+        kernel = self.output_kernel
+        out = reshaped(out, (batch, steps, heads * dim)) @ reshaped(kernel, (heads * dim, kernel.shape[-1]))
         if self.use_bias:
             out = out + self.output_bias
         return (out, scores) if return_attention_scores else out
