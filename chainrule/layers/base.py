@@ -73,6 +73,7 @@ class Layer:
 
     input_dtype: np.dtype | None = None  # what inputs are converted to; None: floats to float32, others stay
     fixed_axes: tuple[int, ...] = ()  # axes of the input whose extents are those that the layer was built for
+    shared_arguments: tuple[str, ...] = ()  # of the base class, for get_config: attributes of the same names
     scoped = True  # whether what is recorded is booked under the layer even if no other layer calls it
     supports_masking = False  # whether the mask of an input, unchanged, holds for the output
 

@@ -30,6 +30,8 @@ class KernelLayer(Layer):
 
     input_dtype = FLOAT
     fixed_axes: tuple[int, ...] = (-1,)
+    shared_arguments = ("kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer",
+                        "activity_regularizer", "kernel_constraint", "bias_constraint")
 
     def __init__(self, activation: Function = None, use_bias: bool = True,
                  kernel_initializer: Initializer = "glorot_uniform", bias_initializer: Initializer = "zeros",

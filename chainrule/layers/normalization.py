@@ -27,6 +27,7 @@ class _Normalizer(Layer):
 
     input_dtype = FLOAT
     supports_masking = True
+    shared_arguments = ("beta_regularizer", "gamma_regularizer", "beta_constraint", "gamma_constraint")
 
     def __init__(self, center: bool = True, scale: bool = True, beta_initializer: Any = "zeros",
                  gamma_initializer: Any = "ones", beta_regularizer: Any = None, gamma_regularizer: Any = None,
