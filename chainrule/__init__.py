@@ -7,6 +7,7 @@ The public names: differentiation (:func:`grad`, …), compilation (:func:`jit`)
 
 from chainrule import (
     activations,
+    constraints,
     initializers,
     layers,
     losses,
@@ -16,6 +17,7 @@ from chainrule import (
     numpy,
     optimizers,
     random,
+    regularizers,
 )
 from chainrule._version import __version__
 from chainrule.autodiff import (
@@ -38,7 +40,7 @@ from chainrule.check import check_grads
 from chainrule.control import associative_scan, cond, fori_loop, map, scan, switch, while_loop
 from chainrule.graph import Graph
 from chainrule.minimize import minimize
-from chainrule.models import Sequential
+from chainrule.models import Model, Sequential
 from chainrule.nans import debug_nans
 from chainrule.numpy import at, where
 from chainrule.random import set_seed
@@ -49,6 +51,7 @@ from chainrule.variables import variables
 
 __all__ = [
     "Graph",
+    "Model",
     "Sequential",
     "__version__",
     "activations",
@@ -57,6 +60,7 @@ __all__ = [
     "check_grads",
     "checkpoint",
     "cond",
+    "constraints",
     "custom_jvp",
     "custom_vjp",
     "debug_nans",
@@ -80,6 +84,7 @@ __all__ = [
     "numpy",
     "optimizers",
     "random",
+    "regularizers",
     "scan",
     "set_seed",
     "set_tracebacks",

@@ -18,10 +18,11 @@ RATE = np.float32(0.05)
 
 def images():
     model = Sequential([
-        L.Input((9, 8, 3)), L.Conv2D(4, 3, padding="same", kernel_regularizer="l2"), L.BatchNormalization(), L.ReLU(6.0),
-        L.DepthwiseConv2D(3, padding="same"), L.MaxPooling2D(2, padding="same"), L.SeparableConv2D(6, 2),
+        L.Input((9, 8, 3)), L.Conv2D(4, 3, padding="same", kernel_regularizer="l2"), L.BatchNormalization(),
+        L.ReLU(6.0), L.DepthwiseConv2D(3, padding="same"), L.MaxPooling2D(2, padding="same"), L.SeparableConv2D(6, 2),
         L.GroupNormalization(3), L.AveragePooling2D(2, 1), L.UpSampling2D(2, interpolation="bilinear"),
-        L.Conv2DTranspose(4, 3, strides=2), L.Cropping2D(1), L.ZeroPadding2D(1), L.GlobalAveragePooling2D(), L.Dense(2)])
+        L.Conv2DTranspose(4, 3, strides=2), L.Cropping2D(1), L.ZeroPadding2D(1), L.GlobalAveragePooling2D(),
+        L.Dense(2)])
     return model, RNG.normal(size=(8, 9, 8, 3))
 
 
@@ -51,8 +52,9 @@ def volumes():
 
 
 def noises():
-    return Sequential([L.Input((5, 6)), L.GaussianNoise(0.3), L.Dense(6), L.SpatialDropout1D(0.3), L.GaussianDropout(0.2),
-                       L.Dropout(0.4, noise_shape=(None, 1, None)), L.Dense(4), L.Dropout(0.5, seed=3), L.Flatten(),
+    return Sequential([L.Input((5, 6)), L.GaussianNoise(0.3), L.Dense(6), L.SpatialDropout1D(0.3),
+                       L.GaussianDropout(0.2), L.Dropout(0.4, noise_shape=(None, 1, None)),
+                       L.Dense(4), L.Dropout(0.5, seed=3), L.Flatten(),
                        L.Dense(2)]), RNG.normal(size=(8, 5, 6))
 
 
@@ -89,8 +91,8 @@ def test_a_compiled_epoch_is_the_reference(make):
 # ---------------------------------------------------------------- noise
 
 
-@pytest.mark.parametrize("layer", [L.Dropout(0.4), L.SpatialDropout1D(0.4), L.GaussianNoise(0.5), L.GaussianDropout(0.3)],
-                         ids=lambda layer: layer.name)
+@pytest.mark.parametrize("layer", [L.Dropout(0.4), L.SpatialDropout1D(0.4), L.GaussianNoise(0.5),
+                                   L.GaussianDropout(0.3)], ids=lambda layer: layer.name)
 def test_noise_has_its_moments_and_only_while_training(layer):
     x = np.full((200, 20, 30), 2.0, np.float32)
     np.testing.assert_array_equal(layer(x), x)
@@ -165,7 +167,8 @@ def test_masks_travel():
     np.testing.assert_array_equal(lost(ids), [-1, -1, -1])
     x, y = L.Input((4,), dtype="int32"), L.Input((4,), dtype="int32")
     shared = L.Embedding(5, 3, mask_zero=True)
-    both = Model([x, y], [Steps()(L.Add()([shared(x), shared(y)])), Steps()(L.Concatenate(axis=1)([shared(x), shared(y)]))])
+    one, two = shared(x), shared(y)
+    both = Model([x, y], [Steps()(L.Add()([one, two])), Steps()(L.Concatenate(axis=1)([one, two]))])
     either, joined = both([ids, ids[::-1]])
     np.testing.assert_array_equal(either, [3, 1, 3])
     np.testing.assert_array_equal(joined, [5, 2, 5])
@@ -236,7 +239,8 @@ BAD = [
     (lambda: L.Conv1D(6, 3, groups=3)(np.zeros((1, 9, 4))), "got 4 channels for groups=3"),
     (lambda: L.Conv2D(8, 3, data_format="last"), "data_format='last'"),
     (lambda: L.Conv2D(8, 9)(np.zeros((1, 5, 5, 1))), "a window that fits"),
-    (lambda: L.MaxPooling2D()(np.zeros((2, 5, 5))), r"'max_pooling2d' \(MaxPooling2D\) got a batch of shape \(2, 5, 5\)"),
+    (lambda: L.MaxPooling2D()(np.zeros((2, 5, 5))),
+     r"'max_pooling2d' \(MaxPooling2D\) got a batch of shape \(2, 5, 5\)"),
     (lambda: L.MaxPooling2D(padding="causal"), "padding='causal'"),
     (lambda: L.GlobalMaxPooling1D()(np.zeros((2, 5))), "the batch, 1 spatial ones"),
     (lambda: L.Add()(np.zeros((2, 3))), r"\(Add\) got one batch"),
@@ -245,7 +249,8 @@ BAD = [
     (lambda: L.Concatenate()([np.zeros((2, 3)), np.zeros((2, 3, 1))]), "differ along axis -1 only"),
     (lambda: L.Dot(1)([np.zeros((2, 3)), np.zeros((2, 4))]), "equal extents along axes"),
     (lambda: L.Dot((0, 1))([np.zeros((2, 3)), np.zeros((2, 4))]), "which are not the batch"),
-    (lambda: L.Reshape((4, 5))(np.zeros((2, 6))), r"target_shape=\(4, 5\)"), (lambda: L.Reshape((-1, -1)), "one of them -1"),
+    (lambda: L.Reshape((4, 5))(np.zeros((2, 6))), r"target_shape=\(4, 5\)"),
+    (lambda: L.Reshape((-1, -1)), "one of them -1"),
     (lambda: L.Permute((1, 3)), "permutation of 1, 2"), (lambda: L.Permute((2, 1))(np.zeros((2, 3))), "2 axes"),
     (lambda: L.RepeatVector(2)(np.zeros((2, 3, 4))), "vectors"), (lambda: L.ZeroPadding2D((1, 2, 3)), "padding"),
     (lambda: L.Cropping1D(3)(np.zeros((2, 6, 1))), "something that remains"),

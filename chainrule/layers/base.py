@@ -53,7 +53,7 @@ class Layer:
         input_shape: the shape of one sample, for the first layer of a model; None for an extent that varies.
         input_dim: the same where a sample is a vector: ``input_dim=10`` is ``input_shape=(10,)``.
         trainable: whether training changes its weights; may be set at any time, also for a whole model.
-        activity_regularizer: a function of the output whose result is added to the loss.
+        activity_regularizer: a function of the output whose result, divided by the batch size, is added to the loss.
         dtype: float32.
 
     A weight is made in ``build`` and used in ``call`` under the name it was stored as. Layers stored as attributes,
@@ -290,7 +290,7 @@ class Layer:
                     call.set_mask(x, m)
         if self.activity_regularizer is not None:
             for x in tree.flatten(result)[0]:
-                self.add_loss(self.activity_regularizer(x))
+                self.add_loss(self.activity_regularizer(x) * (1.0 / x.shape[0]))  # the mean over the batch, as Keras
         return result
 
     def converted(self, x: Any) -> Any:

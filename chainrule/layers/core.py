@@ -91,7 +91,7 @@ class Masking(Layer):
 
 
 class ActivityRegularization(Layer):
-    """Adds ``l1 Σ|x| + l2 Σx²`` to the loss; the batch stays as it is.
+    """Adds ``(l1 Σ|x| + l2 Σx²) / batch size`` to the loss; the batch stays as it is.
 
     Args:
         l1: of the absolute values.

@@ -22,7 +22,7 @@ class KernelLayer(Layer):
         bias_initializer: of the bias.
         kernel_regularizer: a function of the kernel whose result is added to the loss, such as ``'l2'``.
         bias_regularizer: the same for the bias.
-        activity_regularizer: the same for the output.
+        activity_regularizer: the same for the output, divided by the batch size.
         kernel_constraint: a function applied to the kernel after each training step, such as ``'non_neg'``.
         bias_constraint: the same for the bias.
         options: those of every :class:`Layer`.
