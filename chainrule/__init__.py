@@ -45,6 +45,7 @@ from chainrule.nans import debug_nans
 from chainrule.numpy import at, where
 from chainrule.random import set_seed
 from chainrule.runtime import jit
+from chainrule.threads import get_threads, set_threads
 from chainrule.trace import trace
 from chainrule.tracebacks import set_tracebacks
 from chainrule.variables import variables
@@ -66,6 +67,7 @@ __all__ = [
     "debug_nans",
     "finite_difference",
     "fori_loop",
+    "get_threads",
     "grad",
     "hessian",
     "hvp",
@@ -87,6 +89,7 @@ __all__ = [
     "regularizers",
     "scan",
     "set_seed",
+    "set_threads",
     "set_tracebacks",
     "stop_gradient",
     "switch",
