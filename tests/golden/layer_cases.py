@@ -114,7 +114,8 @@ CASES = [
     case("UpSampling3D", (1, 2, 3, 2, 2), size=(2, 1, 3)),
     case("Masking", STEPS, mask_value=0.5), case("ActivityRegularization", ROWS, l1=0.3, l2=0.2),
     # merging
-    *(case(name, [ROWS, ROWS], listed=True) for name in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")),
+    *(case(name, [ROWS, ROWS], listed=True)
+      for name in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")),
     case("Add", [STEPS, STEPS, (2, 1, 6)], listed=True), case("Multiply", [STEPS, (2, 6)], listed=True),
     case("Concatenate", [STEPS, (2, 5, 2)], listed=True), case("Concatenate", [STEPS, (2, 3, 6)], listed=True, axis=1),
     case("Dot", [STEPS, (2, 6, 3)], listed=True, axes=(2, 1)), case("Dot", [ROWS, ROWS], listed=True, axes=1),
