@@ -6,7 +6,7 @@ import pytest
 import chainrule as cr
 from chainrule import layers as L
 from chainrule import nn, random
-from chainrule.errors import ArgumentError, ChainruleError, ShapeError, UsageError
+from chainrule.errors import ArgumentError, ChainruleError, DataError, ShapeError, UsageError
 from chainrule.models import Model, Sequential
 from chainrule.optimizers import SGD
 from chainrule.runtime import jit
@@ -188,6 +188,17 @@ def test_masked_keys_are_not_seen():
     np.testing.assert_allclose(out, y, rtol=1e-4, atol=1e-5)
     assert scores.shape == (2, 2, 5, 5) and (scores[..., 3:] == 0).all()
     assert (layer(x, z, key=x) != layer(x, z)).any()
+
+
+def test_numbers_without_a_vector_are_refused():
+    ids = L.Input((2,), dtype="int32")
+    for model in (Sequential([L.Embedding(10, 4, name="words"), L.Flatten(), L.Dense(1)]),
+                  Model(ids, L.Dense(1)(L.Flatten()(L.Embedding(10, 4, name="words")(ids))))):
+        model.predict(np.array([[0, 9]]))
+        with pytest.raises(DataError, match=r"x\[1, 0\] is 10, which layer 'words' \(Embedding\) has no vector for"):
+            model.predict(np.array([[1, 2], [10, 3]]))
+        with pytest.raises(DataError, match=r"x\[0, 1\] is -1[\s\S]*x = x - x.min\(\)"):
+            model.predict(np.array([[1, -1]]))
 
 
 # ---------------------------------------------------------------- functions of one's own

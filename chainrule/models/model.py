@@ -124,6 +124,16 @@ class Model(Trainer):
             return None
         return [s.step.layer for s in self._network.entries if s.step is not None]
 
+    def check_values(self, x: Any, name: str = "x") -> None:
+        """An error for data that a layer which gets them as they are cannot take."""
+        if self._network is not None:
+            entries = {id(symbol): i for i, symbol in enumerate(self._network.entries)}
+            arrays = tree.flatten(x)[0]
+            for step in self._network.steps:
+                i = entries.get(id(step.args[0])) if step.args else None
+                if i is not None:
+                    step.layer.check_values(arrays[i], name if len(arrays) == 1 else f"{name}[{i}]")
+
     # -- symbols
 
     @property

@@ -243,6 +243,7 @@ class Trainer(Layer):
         """Samples as the programs take them; a model that is not built is built for them."""
         x = samples(x, self.entrances(), name)
         self.build_for(x)
+        self.check_values(x, name)
         return x
 
     def _data(self, x: Any, y: Any, loss: Loss, names: tuple[str, str] = ("x", "y")) -> tuple[np.ndarray, np.ndarray]:
