@@ -12,12 +12,13 @@ from chainrule.errors import ArgumentError, UsageError
 from chainrule.layers import config
 from chainrule.layers.base import FLOAT, Layer, Shape, assign, unique_names
 from chainrule.layers.symbolic import Network, Symbol, replaced
+from chainrule.looked_into import LookedInto
 from chainrule.models.summary import table
 from chainrule.models.training import Trainer
 from chainrule.tracebacks import public
 
 
-class Model(Trainer):
+class Model(LookedInto, Trainer):
     """Layers put together, and trained by ``fit``. A model can be a layer of another model.
 
     Either from what layers make of ``Input``: several inputs and outputs, shared layers, branches that are added or
