@@ -44,21 +44,35 @@ def found_names(flat: Flat, given: Mapping[str, str] | None = None) -> dict[Node
 
 
 def assigned(flat: Flat) -> dict[Node, str]:
-    """The last node of each run of a statement ``name = …``, with that name."""
+    """The last node of each run of a statement ``name = …``, with that name.
+
+    What a function of this package does inside, such as the steps of a loop, is no such run: of a statement only the
+    outermost nodes count.
+    """
+    found: dict[Node, tuple[str, int]] = {}
+    depth: dict[tuple[str, int], int] = {}
+    for node in flat.nodes:
+        source = node.source
+        at = None if node.op is INPUT or source is None or source.of or not node.inputs else target(source)
+        if at is not None and source is not None:
+            found[node] = at
+            key = source.file, at[1]
+            depth[key] = min(depth.get(key, len(flat.path[node])), len(flat.path[node]))
     names: dict[Node, str] = {}
     running: tuple[object, ...] | None = None
     last: Node | None = None
     for node in flat.nodes:
-        source = node.source
-        if node.op is INPUT or source is None or source.of or not node.inputs:
+        if node not in found:
+            if node.inputs:
+                running = None
             continue
-        found = target(source)
-        here = None if found is None else (source.file, *found, flat.path[node])
-        if found is not None:
-            if here == running and last is not None:
-                names.pop(last, None)
-            names[node] = found[0]
-        running, last = here, node
+        file, (name_, line), path = node.source.file, found[node], flat.path[node]  # type: ignore[union-attr]
+        if len(path) > depth[file, line]:
+            continue
+        if (file, line, path) == running and last is not None:
+            names.pop(last, None)
+        names[node] = name_
+        running, last = (file, line, path), node
     return names
 
 

@@ -379,14 +379,14 @@ def figure(value: Any) -> str:
     """A number in six significant digits, as formulas write it; an array in five, a large one shortened."""
     array = np.asarray(value)
     if array.ndim == 0:
-        return f"{float(array):.6g}" if dtypes.is_float(array.dtype) else str(array)
+        return f"{float(array) + 0.0:.6g}" if dtypes.is_float(array.dtype) else str(array)
     if array.size > _WHOLE:
         return short(array)
     return "[" + ", ".join(figure(row) if array.ndim > 1 else _element(row) for row in array) + "]"
 
 
 def _element(x: Any) -> str:
-    return f"{float(x):.5g}" if dtypes.is_float(x.dtype) else str(x)
+    return f"{float(x) + 0.0:.5g}" if dtypes.is_float(x.dtype) else str(x)
 
 
 __all__ = ["ONE", "Index", "Term", "Terms", "escaped", "figure", "indexed", "latex", "name", "partial", "plain",

@@ -176,7 +176,7 @@ def _written(array: np.ndarray, most: int, apart: str = ", ") -> str:
 
 def _number(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.6g}".replace("-", "−")
+        return f"{value + 0.0:.6g}".replace("-", "−")
     return str(value).replace("-", "−")
 
 

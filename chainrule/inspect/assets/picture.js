@@ -139,13 +139,17 @@ const Picture = (() => {
     for (const line of visible.lines) {
       line.text = labels(data, help, line);
       const width = Math.max(...line.text.map(t => t.length)) * SMALL + 8;
-      g.setEdge(line.a, line.b, {width, height: 30, labelpos: "c", weight: line.back ? 0 : 1}, line.id);
+      const [from, to] = line.back ? [line.b, line.a] : [line.a, line.b]; // so that nothing runs in a circle
+      g.setEdge(from, to, {width, height: 30, labelpos: "c", weight: line.back ? 0 : 1}, line.id);
     }
     dagre.layout(g);
     for (const item of visible.items) Object.assign(item, (({x, y}) => ({x, y}))(g.node(item.id)));
     for (const line of visible.lines) {
-      const e = g.edge({v: line.a, w: line.b, name: line.id});
-      line.points = e.points; line.x = e.x; line.y = e.y;
+      const e = g.edge(line.back ? {v: line.b, w: line.a, name: line.id} : {v: line.a, w: line.b, name: line.id});
+      line.points = line.back ? [...e.points].reverse() : e.points;
+      const off = p => Math.hypot(p.x - e.x, p.y - e.y), near = e.points.reduce((a, b) => off(a) < off(b) ? a : b);
+      const place = off(near) > 40 ? e.points[e.points.length >> 1] : e; // the label stands by its line
+      line.x = place.x; line.y = place.y;
     }
     const size = g.graph();
     const entries = visible.items.filter(item => item.id[0] === "n" && data.nodes[index(item.id)].kind === "input");
