@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from chainrule import (
     activations,
+    constraints,
     initializers,
     layers,
     losses,
@@ -19,6 +20,7 @@ from chainrule import (
     numpy,
     optimizers,
     random,
+    regularizers,
 )
 from chainrule._version import __version__
 from chainrule.autodiff import (
@@ -42,7 +44,7 @@ from chainrule.control import associative_scan, cond, fori_loop, map, scan, swit
 from chainrule.graph import INSPECT, Graph
 from chainrule.lazy import lazy
 from chainrule.minimize import minimize
-from chainrule.models import Sequential
+from chainrule.models import Model, Sequential
 from chainrule.nans import debug_nans
 from chainrule.numpy import at, where
 from chainrule.random import set_seed
@@ -69,6 +71,7 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "Graph",
+    "Model",
     "Sequential",
     "__version__",
     "activations",
@@ -77,6 +80,7 @@ __all__ = [
     "check_grads",
     "checkpoint",
     "cond",
+    "constraints",
     "custom_jvp",
     "custom_vjp",
     "debug_nans",
@@ -104,6 +108,7 @@ __all__ = [
     "optimizers",
     "plot",
     "random",
+    "regularizers",
     "scan",
     "set_seed",
     "set_threads",

@@ -29,6 +29,17 @@ def test_heat_equation():
     np.testing.assert_allclose(example.residual(params, x, t), numeric, atol=1e-6)
 
 
+def test_residual():
+    example = load("residual")
+    example.cr.set_seed(1)
+    x, x_held_out, y, y_held_out = example.load()
+    model = example.build(filters=4)
+    history = model.fit(x, y, epochs=3, batch_size=32, verbose=0).history
+    assert history["loss"][-1] < 0.8 * history["loss"][0]
+    wrong = (model.predict(x_held_out).argmax(axis=1) != y_held_out).sum()
+    assert example.mistakes(model, x_held_out, y_held_out).row_count == wrong < 0.8 * len(y_held_out)
+
+
 def test_descent_paths(tmp_path):
     example = load("descent_paths")
     results = list(example.ways(steps=40))

@@ -28,7 +28,7 @@ LEVELS = [
     ["threads"],
     ["runtime"],
     ["random"],
-    ["nn", "losses", "metrics", "initializers", "regularizers", "activations"],
+    ["nn", "losses", "metrics", "initializers", "regularizers", "constraints", "activations"],
     ["layers"],
     ["optimizers"],
     ["training", "looked_into"],

@@ -11,7 +11,8 @@ from chainrule.inspect.explaining import explained, named_element
 from chainrule.inspect.explanation import Explanation
 from chainrule.inspect.names import forget_line
 from chainrule.inspect.unfold import Flat
-from chainrule.layers.base import Layer, Weight, apply
+from chainrule.layers.base import Layer, Weight
+from chainrule.layers.context import Call
 from chainrule.trace import record
 
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -33,9 +34,8 @@ def weight_names(model: Any) -> dict[Weight, str]:
 
 def _name(layers: Iterable[Layer], before: str, names: dict[Weight, str]) -> None:
     for layer in layers:
-        inner = getattr(layer, "layers", None)
-        if inner:
-            _name(inner, f"{before}{layer.name}/", names)
+        if layer.sublayers:
+            _name(layer.sublayers, f"{before}{layer.name}/", names)
         for weight in layer.weights:
             names.setdefault(weight, f"{before}{layer.name}/{weight.name}")
 
@@ -54,10 +54,11 @@ def loss_graph(model: Any, x: Any, y: Any) -> Graph:
         x, y = model._data(x, y, loss)
     else:
         x = model._samples(x)
-    weights = model.weights
+    trained = len(model.trainable_weights)
+    weights = [*model.trainable_weights, *model.non_trainable_weights]
 
     def program(values: list[Any], x: Any, *y: Any) -> Any:
-        predicted = apply(model, values, x, False)
+        predicted = model.run(Call(), values[:trained], values[trained:], x)[0]
         if loss is None:
             return predicted
         with scope(f"loss {loss.name!r}"):

@@ -1,46 +1,48 @@
-"""What all layers share: weights, building for an input shape, and recording."""
+"""What all layers share: weights, layers inside of layers, building for an input shape, calls, recording."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from functools import wraps
 from typing import Any
 
 import numpy as np
 
 import chainrule.numpy  # noqa: F401  from here on NumPy functions record themselves
-from chainrule import dtypes, initializers, random
-from chainrule.arguments import whole
-from chainrule.errors import ArgumentError, ShapeError
-from chainrule.losses import snake_case
-from chainrule.ops.declare import Traced
+from chainrule import dtypes, initializers, random, regularizers, tree
+from chainrule.errors import ArgumentError, ChainruleError, ShapeError
+from chainrule.graph import scope
+from chainrule.layers import config
+from chainrule.layers.context import CALL, Call, calling
+from chainrule.layers.parts import (
+    Shape,
+    as_input,
+    given_shape,
+    layer_name,
+    masks_of,
+    penalties,
+    shapes_of,
+    signature_of,
+)
+from chainrule.layers.weights import FLOAT, Weight, assign
 
-FLOAT = np.dtype(np.float32)
-Shape = tuple[int | None, ...]
+# Attributes that may hold layers or weights without being parts of the layer
+_OWN = frozenset(("_given", "_own", "_named", "_inbound"))
 
 
-class Weight:
-    """One parameter array of a layer.
+class Version:
+    """Another number whenever the weights of any layer, or which of them are trained, may have changed."""
 
-    ``array`` holds its value; a model moves it into its flat vector of all parameters, ``array`` is then a view.
-    While a program is recorded ``traced`` stands for it.
-    """
+    now = 0
 
-    def __init__(self, name: str, array: np.ndarray) -> None:
-        self.name, self.array = name, array
-        self.traced: Any = None
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The extents of the array."""
-        return self.array.shape
+class Symbolic:
+    """What stands for a batch while a model is put together; ``layers/symbolic.py`` has the class."""
 
-    @property
-    def value(self) -> Any:
-        """What stands for the weight now: the recorded array, or the concrete one."""
-        return self.array if self.traced is None else self.traced
-
-    def __repr__(self) -> str:
-        return f"Weight({self.name}, shape={self.shape})"
+    def through(self, layer: Layer, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """What ``layer`` makes of it."""
+        raise NotImplementedError
 
 
 class Layer:
@@ -48,71 +50,178 @@ class Layer:
 
     Args:
         name: the layer's name; by default its class's name in lower case, made unique in the model.
-        input_shape: the shape of one sample, for the first layer of a model.
+        input_shape: the shape of one sample, for the first layer of a model; None for an extent that varies.
         input_dim: the same where a sample is a vector: ``input_dim=10`` is ``input_shape=(10,)``.
+        trainable: whether training changes its weights; may be set at any time, also for a whole model.
+        activity_regularizer: a function of the output whose result, divided by the batch size, is added to the loss.
+        dtype: float32.
 
-    A weight is made in ``build`` and used in ``call`` under the name it was stored as:
+    A weight is made in ``build`` and used in ``call`` under the name it was stored as. Layers stored as attributes,
+    also in lists and dicts, belong to this layer with their weights. ``training`` and ``mask`` are given to a ``call``
+    that has arguments of these names.
 
         class Scale(Layer):
             def build(self, input_shape):
                 self.factor = self.add_weight((input_shape[-1],), "ones")
+                self.seen = self.add_weight((), "zeros", trainable=False)
 
             def call(self, x, training=False):
+                if training:
+                    self.seen = self.seen + 1.0     # state: kept from step to step
                 return x * self.factor
     """
 
-    def __init__(self, name: str | None = None, input_shape: Sequence[int] | None = None,
-                 input_dim: int | None = None) -> None:
-        self._weights: dict[str, Weight] = {}
-        self.named = name is not None
-        self.name = name or snake_case(type(self).__name__)
-        self.built = False
-        self.input_shape: Shape | None = None
-        self.given_shape = _given_shape(input_shape, input_dim)
-        self.key: Any = None  # for random layers: the key of this call
+    input_dtype: np.dtype | None = None  # what inputs are converted to; None: floats to float32, others stay
+    fixed_axes: tuple[int, ...] = ()  # axes of the input whose extents are those that the layer was built for
+    shared_arguments: tuple[str, ...] = ()  # of the base class, for get_config: attributes of the same names
+    scoped = True  # whether what is recorded is booked under the layer even if no other layer calls it
+    supports_masking = False  # whether the mask of an input, unchanged, holds for the output
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        config.offer(cls)
+        if "build" in vars(cls):  # called by a user, it leaves the layer built too
+            cls.build = _building(cls.build)  # type: ignore[method-assign]
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        """Prepared here, so that a subclass may set attributes before it calls ``super().__init__()``."""
+        layer = super().__new__(cls)
+        vars(layer).update(
+            _given=(args, options), _own=[], _named={}, _inbound=[], _trainable=True, _drawn=0, _added=[],
+            named=False, name=layer_name(cls.__name__), built=False, input_shape=None, output_shape=None,
+            argument_shapes=None, given_shape=None, activity_regularizer=None)
+        return layer
+
+    _given: tuple[tuple[Any, ...], dict[str, Any]]
+    _own: list[Weight]
+    _named: dict[str, Weight]
+    _inbound: list[Any]  # weak references to what the layer was applied to while models were put together
+    _added: list[Any]
+    name: str
+    named: bool
+    built: bool
+    input_shape: Any  # of what it was built for, the first extent None; for several arguments of a call, of the first
+    output_shape: Any
+    argument_shapes: Any
+    given_shape: Any
+
+    def __init__(self, name: str | None = None, input_shape: Sequence[int | None] | None = None,
+                 input_dim: int | None = None, trainable: bool = True, activity_regularizer: Any = None,
+                 dtype: Any = None) -> None:
+        if name is not None:
+            self.name, self.named = str(name), True
+        self.given_shape = given_shape(input_shape, input_dim)
+        self._trainable = bool(trainable)
+        self.activity_regularizer = None if activity_regularizer is None else regularizers.get(activity_regularizer)
+        if dtype is not None and np.dtype(dtype) != FLOAT:
+            raise ArgumentError.of(f"layer {self.name!r} got dtype={dtype!r}", "float32, in which layers compute",
+                                   "dtype='float32'")
 
     # -- what a subclass defines
 
-    def build(self, input_shape: Shape) -> None:
+    def build(self, *shapes: Any) -> None:
         """Make the weights for inputs of this shape, its first extent (the batch) None."""
 
-    def call(self, x: Any, training: bool = False) -> Any:
-        """The output for a batch ``x``."""
-        raise NotImplementedError
+    def call(self, *args: Any, **options: Any) -> Any:
+        """The output for a batch."""
+        raise NotImplementedError(f"{type(self).__name__} defines no call")
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """The mask of the output: that of the input where the layer ``supports_masking``, else none."""
+        return previous_mask if self.supports_masking else None
 
     # -- weights
 
-    def add_weight(self, shape: Sequence[int], initializer: str | Callable[..., Any] = "glorot_uniform",
-                   name: str = "") -> Weight:
-        """A new weight; store it as an attribute: ``self.kernel = self.add_weight(...)``."""
-        return Weight(name, np.array(initializers.get(initializer)(tuple(shape), FLOAT), FLOAT))
+    def add_weight(self, shape: Sequence[int] | int = (), initializer: str | Callable[..., Any] | None = None,
+                   dtype: Any = None, trainable: bool = True, regularizer: Any = None, constraint: Any = None,
+                   name: str | None = None) -> Any:
+        """A new weight; store it as an attribute: ``self.kernel = self.add_weight(...)``.
+
+        Args:
+            shape: its extents.
+            initializer: a name or a function of ``(shape, dtype)``; None is ``glorot_uniform``, of integers ``zeros``.
+            dtype: float32 by default; state may have another.
+            trainable: False for state, which ``call`` changes by assigning to the attribute.
+            regularizer: a name or a function whose result is added to the loss.
+            constraint: a function applied to the weight after each training step.
+            name: of the weight; by default that of the attribute.
+        """
+        kind = FLOAT if dtype is None else np.dtype(dtype)
+        if trainable and kind != FLOAT:
+            raise ArgumentError.of(f"layer {self.name!r} adds a trainable weight of dtype {kind}", "float32",
+                                   "self.add_weight(shape, dtype='int32', trainable=False)")
+        shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+        make = initializers.get(initializer or ("glorot_uniform" if dtypes.is_float(kind) else "zeros"))
+        weight = Weight(name or "", np.array(make(shape, kind), kind).reshape(shape), trainable,
+                        None if regularizer is None else regularizers.get(regularizer), constraint)
+        self._own.append(weight)
+        Version.now += 1
+        return weight
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Weight):
             value.name = value.name or name
-            self._weights[name] = value
+            self.__dict__.pop(name, None)
+            self._named[name] = value
+            if value not in self._own:
+                self._own.append(value)
+        elif name in self._named:
+            self._named[name].assign(value)
         else:
             object.__setattr__(self, name, value)
+            if isinstance(value, Layer | list | dict):
+                Version.now += 1
 
     def __getattr__(self, name: str) -> Any:
         # only asked for what is not an ordinary attribute
-        weights = self.__dict__.get("_weights", {})
+        weights = self.__dict__.get("_named", {})
         if name in weights:
             return weights[name].value
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
-    def weights(self) -> list[Weight]:
-        """All weights, in the order of their making."""
-        return list(self._weights.values())
+    def sublayers(self) -> list[Layer]:
+        """The layers that are stored in here, in the order of their attributes, each once."""
+        found = (layer for name, value in vars(self).items() if name not in _OWN for layer in layers_in(value))
+        return list(dict.fromkeys(found))
 
     @property
-    def random_layers(self) -> list[Layer]:
-        """The layers in here that need a key when training."""
-        return []
+    def weights(self) -> list[Weight]:
+        """All weights, each once: its own, first those to train, then the state; then those of layers in it."""
+        own = sorted(self._own, key=lambda w: not w.trainable)
+        return list(dict.fromkeys([*own, *(w for layer in self.sublayers for w in layer.weights)]))
+
+    @property
+    def trainable_weights(self) -> list[Weight]:
+        """The weights that training changes."""
+        if not self._trainable:
+            return []
+        own = [w for w in self._own if w.trainable]
+        return list(dict.fromkeys([*own, *(w for layer in self.sublayers for w in layer.trainable_weights)]))
+
+    @property
+    def non_trainable_weights(self) -> list[Weight]:
+        """The others: state, and the weights of frozen layers."""
+        trained = set(self.trainable_weights)
+        return [w for w in self.weights if w not in trained]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights; setting it sets it for all layers inside as well.
+
+        A model takes notice at its next ``fit``, whose optimizer then starts anew.
+        """
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        Version.now += 1
+        for layer in self.sublayers:
+            layer.trainable = value
 
     def count_params(self) -> int:
-        """The number of parameters."""
+        """The number of elements of all weights."""
         return sum(w.array.size for w in self.weights)
 
     def get_weights(self) -> list[np.ndarray]:
@@ -125,28 +234,212 @@ class Layer:
 
     # -- calls
 
-    def __call__(self, x: Any, training: bool = False) -> Any:
-        """The output for a concrete or recorded batch; builds the layer at the first call."""
-        x = as_float(x)
-        self.ensure_built((None, *x.shape[1:]))
-        self.check_input(tuple(x.shape))
-        key = random.key() if training and self.random_layers else None
-        return apply(self, None, x, training, key)
+    def __call__(self, *args: Any, training: bool | None = None, **options: Any) -> Any:
+        """The output for concrete, recorded or symbolic batches; builds the layer at the first call.
 
-    def ensure_built(self, input_shape: Shape) -> None:
-        """Build the layer, once."""
+        Args:
+            args: arrays, or containers of them.
+            training: None: as the layer that calls this one; False if none does.
+            options: other arguments of ``call``.
+        """
+        for leaf in tree.flatten((args, options))[0]:
+            if isinstance(leaf, Symbolic):
+                return leaf.through(self, args, options if training is None else {**options, "training": training})
+        outer = CALL.get()
+        if outer is None:
+            with calling(Call(bool(training))) as call:
+                result = self._called(call, args, options)
+            self._added = call.losses
+            return result
+        before, outer.training = outer.training, outer.training if training is None else bool(training)
+        try:
+            return self._called(outer, args, options)
+        finally:
+            outer.training = before
+
+    def _called(self, call: Call, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        signature, depth = signature_of(self), call.depth
+        args, options = signature.positional(args, options)
+        args = tuple(self.converted(a) for a in args)
+        shapes = [shapes_of(a) for a in args]
+        try:
+            self.ensure_built(*shapes)
+            if args and self.fixed_axes:
+                self.check_input(tuple(args[0].shape))
+            if signature.training:
+                options = {**options, "training": call.training}
+            previous = call.mask(args[0]) if args else None
+            for argument, i in signature.masks:
+                if argument not in options and i < len(args):
+                    options = {**options, argument: call.mask(args[i])}
+            call.depth += 1
+            with scope(f"layer {self.name!r}") if call.depth > 1 or self.scoped else nullcontext():
+                result = self.call(*args, **options)
+        except ChainruleError as error:
+            error.add_note(f"  In layer {self.name!r} ({type(self).__name__}), input shape "
+                           f"{', '.join(str(s) for s in shapes)}.")
+            raise
+        finally:
+            call.depth = depth
+        if self.output_shape is None:
+            self.output_shape = shapes_of(result)
+        mask = self.compute_mask(args[0] if args else None, previous)
+        if mask is not None:
+            for x, m in zip(tree.flatten(result)[0], masks_of(mask), strict=False):
+                if m is not None:
+                    call.set_mask(x, m)
+        if self.activity_regularizer is not None:
+            for x in tree.flatten(result)[0]:
+                self.add_loss(self.activity_regularizer(x) * (1.0 / (x.shape[0] or 1)))
+        return result
+
+    def converted(self, x: Any) -> Any:
+        """An argument of a call, an array or a container of them, in the dtype that the layer computes in."""
+        if isinstance(x, list) and all(isinstance(leaf, int | float) for leaf in tree.flatten(x)[0]):
+            x = np.asarray(x)
+        return tree.map_leaves(lambda leaf: as_input(leaf, self.input_dtype), x)
+
+    @property
+    def base_name(self) -> str:
+        """What the layer is called where it has no name of its own."""
+        return layer_name(type(self).__name__)
+
+    def ensure_built(self, *shapes: Any) -> None:
+        """Build the layer, once. ``build`` gets the shape of the first argument, or of all that it has names for."""
         if not self.built:
-            self.build(input_shape)
-            self.input_shape = input_shape
-            self.built = True
+            count = signature_of(self).shapes
+            self.build(*shapes[:count])
+            self.mark_built(*shapes)
+
+    def mark_built(self, *shapes: Any) -> None:
+        """Note that the weights are there, for inputs of these shapes."""
+        self.built, self.input_shape, self.argument_shapes = True, shapes[0] if shapes else None, shapes
 
     def check_input(self, shape: tuple[int, ...]) -> None:
         """An error for a batch that does not fit what the layer was built for."""
         fits = self.input_shape
-        if fits is not None and self.weights and len(fits) > 1 and (len(shape) < 2 or shape[-1] != fits[-1]):
-            raise ShapeError.of(f"layer {self.name!r} ({type(self).__name__}) got an input of shape {shape}",
+        if len(shape) < 2 or any(shape[i] != fits[i] for i in self.fixed_axes):
+            call = CALL.get()
+            shown = (None, *shape[1:]) if call is not None and call.trial else shape
+            raise ShapeError.of(f"layer {self.name!r} ({type(self).__name__}) got an input of shape {shown}",
                                 f"a shape like {fits}, for which it was built",
                                 f"{type(self).__name__}(...) anew for {shape[-1] if shape else 'scalar'} inputs")
+
+    def check_values(self, x: np.ndarray, name: str) -> None:
+        """An error for data, called ``name``, whose numbers the layer cannot take."""
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a number to the loss of this call; used inside of ``call``."""
+        call = CALL.get()
+        if call is not None:
+            call.losses.append(loss)
+
+    @property
+    def losses(self) -> list[Any]:
+        """What the last call outside of a model added to its loss, and the regularizers of the weights."""
+        return [*self._added, *penalties(self.trainable_weights)]
+
+    def next_key(self, seed: int | None = None) -> Any:
+        """A key of its own for each call, for layers that draw random numbers while training.
+
+        Args:
+            seed: a seed of the layer's own, which makes its numbers independent of other layers.
+        """
+        call = CALL.get() or Call()
+        if seed is None:
+            return call.next_key()
+        self._drawn += 1
+        return random.fold_in(random.key(seed), self._drawn if call.step is None else call.step)
+
+    def stateless_call(self, trainable_variables: Sequence[Any], non_trainable_variables: Sequence[Any], *args: Any,
+                       training: bool = False, return_losses: bool = False, key: Any = None, step: Any = None,
+                       **options: Any) -> tuple[Any, ...]:
+        """A pure function: the outputs for given weights, and the state after the call.
+
+        Args:
+            trainable_variables: arrays in place of ``trainable_weights``.
+            non_trainable_variables: arrays in place of ``non_trainable_weights``.
+            args: of the call.
+            training: whether layers behave as in training.
+            return_losses: whether to return what regularizers and ``add_loss`` add to the loss.
+            key: of random numbers while training; None draws one.
+            step: the number of the training step.
+            options: other arguments of the call.
+
+        Returns:
+            ``(outputs, non_trainable_variables)``, or ``(outputs, non_trainable_variables, losses)``.
+
+        Example:
+            >>> layer = Dense(2, use_bias=False)
+            >>> layer.build((None, 3))
+            >>> layer.stateless_call([np.ones((3, 2))], [], np.ones((1, 3)))[0]
+            array([[3., 3.]], dtype=float32)
+        """
+        call = Call(training, random.key if key is None else lambda: key, step)
+        result = self.run(call, trainable_variables, non_trainable_variables, *args, **options)
+        return result if return_losses else result[:2]
+
+    def run(self, call: Call, trained: Sequence[Any], others: Sequence[Any], *args: Any,
+            **options: Any) -> tuple[Any, list[Any], list[Any]]:
+        """:meth:`stateless_call` for a ``call`` that the caller keeps, to ask it for masks."""
+        trainable, state = self.trainable_weights, self.non_trainable_weights
+        weights, values = [*trainable, *state], [*trained, *others]
+        if len(trained) != len(trainable) or len(others) != len(state):
+            raise ArgumentError.of(f"layer {self.name!r} got {len(trained)} and {len(others)} arrays for its "
+                                   f"{len(trainable)} trainable and {len(state)} other weights", "one for each",
+                                   "[w.value for w in model.trainable_weights]")
+        before = [w.traced for w in weights]
+        for weight, value in zip(weights, values, strict=True):
+            weight.traced = as_input(value, weight.dtype)
+        try:
+            with calling(call):
+                result = self(*args, training=call.training, **options)
+            return result, [w.value for w in state], [*call.losses, *penalties(trainable)]
+        finally:
+            for weight, value in zip(weights, before, strict=True):
+                weight.traced = value
+
+    # -- configuration
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make a layer like this one, as plain data: numbers, strings, lists, dicts.
+
+        Example:
+            >>> Dropout(0.5, name="drop").get_config()
+            {'rate': 0.5, 'noise_shape': None, 'seed': None, 'name': 'drop', 'trainable': True}
+        """
+        return config.arguments_of(self, *self._given)
+
+    @classmethod
+    def from_config(cls, config_: dict[str, Any]) -> Any:
+        """A layer from what :meth:`get_config` gave; its weights are new.
+
+        Example:
+            >>> Dense.from_config(Dense(4, activation="relu").get_config())
+            Dense(4, activation='relu')
+        """
+        return cls(**{name: config.deserialize(value) for name, value in config_.items()})
+
+    # -- where the layer stands in models
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output, where the layer was applied once while a model was put together."""
+        return self._only_step("output").outputs
+
+    @property
+    def input(self) -> Any:
+        """The symbolic input, where the layer was applied once while a model was put together."""
+        args = self._only_step("input").args
+        return args[0] if len(args) == 1 else args
+
+    def _only_step(self, what: str) -> Any:
+        steps = [step for step in (reference() for reference in self._inbound) if step is not None]
+        if len({id(tree.flatten(s.outputs)[0][0]) for s in steps}) != 1:
+            raise ArgumentError.of(f"layer {self.name!r} was applied {len(steps)} times in models: no one {what}",
+                                   "a layer of one model, which knows the shape of its input",
+                                   "model.layers[0].output")
+        return steps[0]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.describe()})"
@@ -156,60 +449,36 @@ class Layer:
         return ""
 
 
-def apply(layer: Layer, values: Sequence[Any] | None, x: Any, training: bool, key: Any = None) -> Any:
-    """The output of ``layer`` with ``values`` in place of its weights (None: its own), and ``key`` for randomness."""
-    weights = layer.weights if values is not None else []
-    randoms = layer.random_layers if key is not None else []
-    for weight, value in zip(weights, values or (), strict=True):
-        weight.traced = value
-    for i, each in enumerate(randoms):
-        each.key = random.fold_in(key, i)
-    try:
-        return layer.call(x, training=training)
-    finally:
-        for weight in weights:
-            weight.traced = None
-        for each in randoms:
-            each.key = None
+def _building(build: Callable[..., None]) -> Callable[..., None]:
+    @wraps(build)
+    def run(self: Layer, *shapes: Any) -> None:
+        build(self, *shapes)
+        self.mark_built(*shapes)
+    return run
 
 
-def assign(name: str, weights: Sequence[Weight], values: Sequence[Any]) -> None:
-    """Write ``values`` into the weights of layer or model ``name``, all or none of them."""
-    values = list(values)
-    if len(values) != len(weights):
-        state = "" if weights else "; one that is not built has none"
-        raise ArgumentError.of(f"set_weights of {name!r} got {len(values)} arrays for {len(weights)} weights{state}",
-                               f"arrays of shapes {', '.join(str(w.shape) for w in weights)}",
-                               "other.set_weights(model.get_weights())")
-    arrays = [np.asarray(v) for v in values]
-    for i, (weight, array) in enumerate(zip(weights, arrays, strict=True)):
-        if array.shape != weight.shape:
-            raise ShapeError.of(f"set_weights of {name!r} got an array of shape {array.shape} for weight {i}, "
-                                f"{weight.name!r}", f"shape {weight.shape}", f"weights[{i}].reshape{weight.shape}")
-        if dtypes.kind(array.dtype) not in "fiub":
-            raise ArgumentError.of(f"set_weights of {name!r} got dtype {array.dtype} for weight {i}", "numbers",
-                                   f"weights[{i}].astype(np.float32)")
-    for weight, array in zip(weights, arrays, strict=True):
-        weight.array[...] = array
+def layers_in(value: Any) -> Iterator[Layer]:
+    """The layers in an attribute: itself, or those in a list, tuple or dict."""
+    if isinstance(value, Layer):
+        yield value
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from layers_in(each)
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from layers_in(each)
 
 
-def as_float(x: Any) -> Any:
-    """A batch in the dtype that layers compute in."""
-    if isinstance(x, Traced):
-        return x if x.dtype == FLOAT else x.astype(FLOAT)  # type: ignore[attr-defined]
-    return np.asarray(x, FLOAT)
+def unique_names(layers: Sequence[Layer]) -> None:
+    """Give layers without a name of their own one that no other has: ``dense``, ``dense_1`` and so on."""
+    taken = {layer.name for layer in layers if layer.named}
+    for layer in layers:
+        if not layer.named:
+            k = 0
+            while layer.name in taken:
+                k += 1
+                layer.name = f"{layer.base_name}_{k}"
+            taken.add(layer.name)
 
 
-def _given_shape(input_shape: Any, input_dim: Any) -> tuple[int, ...] | None:
-    if input_dim is not None:
-        return (whole("input_dim", input_dim),)
-    if input_shape is None:
-        return None
-    extents = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
-    if any(not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1 for n in extents):
-        raise ArgumentError.of(f"got input_shape={input_shape!r}", "the extents of one sample, whole numbers above 0, "
-                               "without the batch", "input_shape=(28, 28)")
-    return tuple(int(n) for n in extents)
-
-
-__all__ = ["FLOAT", "Layer", "Shape", "Weight", "apply", "as_float", "assign"]
+__all__ = ["FLOAT", "Layer", "Shape", "Weight", "as_input", "assign", "layer_name", "unique_names"]

@@ -8,6 +8,7 @@ the metrics. What it changes is one *state*, a dict of arrays that native code u
     step     int64        steps made since the model was compiled
     sums     {…}          float64: loss and metrics added up over the samples of this epoch
     rest     int64[r]     the rows of the short last batch, which a program of its own trains on
+    others   [array, …]   weights that are not trained: running statistics, states, what is frozen
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import random
+from chainrule import random, tree
 from chainrule.autodiff import gradients
 from chainrule.control import scan
 from chainrule.graph import scope
-from chainrule.layers.base import Layer, Weight, apply
+from chainrule.layers.base import Layer, Weight
+from chainrule.layers.context import Call
 from chainrule.losses import Loss
 from chainrule.metrics import Metric
 from chainrule.ops import elementwise as ew
@@ -61,10 +63,11 @@ class Task:
         return tuple((m.name, type(m).__name__) for m in self.metrics)
 
 
-def new_state(params: np.ndarray, opt: State, step: np.ndarray, names: Sequence[str], rest: int) -> State:
+def new_state(params: np.ndarray, others: list[np.ndarray], opt: State, step: np.ndarray, names: Sequence[str],
+              rest: int) -> State:
     """A state around the model's own arrays, which running programs change in place."""
-    return {"params": params, "opt": opt, "step": step, "sums": {name: np.zeros((), DOUBLE) for name in names},
-            "rest": np.zeros(rest, np.int64)}
+    return {"params": params, "others": others, "opt": opt, "step": step,
+            "sums": {name: np.zeros((), DOUBLE) for name in names}, "rest": np.zeros(rest, np.int64)}
 
 
 def unpack(params: Any, weights: Sequence[Weight]) -> list[Any]:
@@ -84,20 +87,29 @@ def pack(arrays: Sequence[Any]) -> Any:
     return parts[0] if len(parts) == 1 else concatenate(*parts, axis=0)
 
 
+def constrained(params: Any, weights: Sequence[Weight]) -> Any:
+    """The flat vector after the constraints of the weights."""
+    if all(w.constraint is None for w in weights):
+        return params
+    return pack([v if w.constraint is None else w.constraint(v)
+                 for w, v in zip(weights, unpack(params, weights), strict=True)])
+
+
 def train_step(task: Task, state: State, x: Any, y: Any, rate: Any, key: Any) -> State:
     """One batch: predict, differentiate, update, add up."""
-    weights = unpack(state["params"], task.model.weights)
-    noise = None
-    if task.model.random_layers:
-        noise = random.fold_in(random.fold_in(key, _LAYERS), state["step"])
-    predicted = apply(task.model, weights, x, True, noise)
-    loss, sums = _measured(task, state["sums"], y, predicted)
+    trained = task.model.trainable_weights
+    weights = unpack(state["params"], trained)
+    call = Call(True, lambda: random.fold_in(random.fold_in(key, _LAYERS), state["step"]), state["step"])
+    predicted, others, penalties = task.model.run(call, weights, state["others"], x)
+    loss, sums = _measured(task, state["sums"], y, predicted, penalties)
     wrt = [w.node for w in weights]
     found = gradients(as_node(loss), wrt)
     grads = pack([found[n] if n in found else np.zeros(n.shape, n.dtype) for n in wrt])
     with scope(f"optimizer {type(task.optimizer).__name__}"):
         params, opt = task.optimizer.update(state["params"], grads, state["opt"], rate, state["step"])
-    return {"params": params, "opt": opt, "step": state["step"] + 1, "sums": sums, "rest": state["rest"]}
+        params = constrained(params, trained)
+    return {"params": params, "others": others, "opt": opt, "step": state["step"] + 1, "sums": sums,
+            "rest": state["rest"]}
 
 
 def epoch_program(task: Task, batch: int, shuffle: bool) -> Callable[..., State]:
@@ -109,7 +121,7 @@ def epoch_program(task: Task, batch: int, shuffle: bool) -> Callable[..., State]
         shuffle: whether the rows come in another order each epoch.
     """
     def epoch(state: State, x: Any, y: Any, rate: Any, key: Any, stop: Any) -> State:
-        n = x.shape[0]
+        n = _count(x)
         steps, full = n // batch, n // batch * batch
         order = None
         rows: Any
@@ -117,10 +129,10 @@ def epoch_program(task: Task, batch: int, shuffle: bool) -> Callable[..., State]
             order = random.permutation(random.fold_in(random.fold_in(key, _SHUFFLING), state["step"]), n)
             rows = reshape(order[:full], shape=(steps, batch))
         else:  # the rows as they lie: nothing to gather
-            rows = [reshape(a[:full], shape=(steps, batch, *a.shape[1:])) for a in (x, y)]
+            rows = _batches((x, y), steps, batch)
 
         def body(carry: Any, taken: Any) -> Any:
-            xb, yb = taken if order is None else (take(a, taken, axis=0) for a in (x, y))
+            xb, yb = taken if order is None else _taken((x, y), taken)
             after = train_step(task, {**carry["state"], "rest": None}, xb, yb, rate, key)
             return {"state": _without_rest(after), "stop": ew.ne(poll(stop), 0)}, None
 
@@ -135,53 +147,95 @@ def epoch_program(task: Task, batch: int, shuffle: bool) -> Callable[..., State]
 def tail_program(task: Task) -> Callable[..., State]:
     """``tail(state, x, y, rate, key) -> state``: one step on the rows that ``rest`` of the state names."""
     def tail(state: State, x: Any, y: Any, rate: Any, key: Any) -> State:
-        return train_step(task, state, take(x, state["rest"], axis=0), take(y, state["rest"], axis=0), rate, key)
+        xb, yb = _taken((x, y), state["rest"])
+        return train_step(task, state, xb, yb, rate, key)
     return tail
 
 
 def evaluation_program(task: Task, batch: int) -> Callable[..., State]:
-    """``evaluate(params, x, y, stop) -> sums`` over all rows, ``batch`` at a time; ends early if ``stop`` is set."""
-    def evaluate(params: Any, x: Any, y: Any, stop: Any) -> State:
-        n = x.shape[0]
+    """``evaluate(weights, x, y, stop) -> sums`` over all rows, ``batch`` at a time; ends early if ``stop`` is set.
+
+    The weights are those of :func:`forward`.
+    """
+    def evaluate(weights: Any, x: Any, y: Any, stop: Any) -> State:
+        n = _count(x)
         steps, full = n // batch, n // batch * batch
 
-        def add(sums: State, taken: Any) -> State:
-            predicted = apply(task.model, unpack(params, task.model.weights), taken[0], False)
-            return _measured(task, sums, taken[1], predicted)[1]
-        sums: Any = {k: np.zeros((), DOUBLE) for k in task.names}
+        def add(carry: State, taken: Any) -> State:
+            predicted, others, penalties = forward(task.model, (weights[0], carry["others"]), taken[0])
+            return {"sums": _measured(task, carry["sums"], taken[1], predicted, penalties)[1], "others": others}
+        last: Any = {"sums": {k: np.zeros((), DOUBLE) for k in task.names}, "others": weights[1]}
         if steps:
-            rows = [reshape(a[:full], shape=(steps, batch, *a.shape[1:])) for a in (x, y)]
-            init = {"sums": sums, "stop": np.zeros((), np.bool_)}
-            sums = scan(lambda carry, taken: ({"sums": add(carry["sums"], taken), "stop": ew.ne(poll(stop), 0)}, None),
-                        init, rows, until=lambda carry: carry["stop"])[0]["sums"]
-        return add(sums, (x[full:], y[full:])) if full < n else sums
+            last = scan(lambda carry, taken: ({**add(carry, taken), "stop": ew.ne(poll(stop), 0)}, None),
+                        {**last, "stop": np.zeros((), np.bool_)}, _batches((x, y), steps, batch),
+                        until=lambda carry: carry["stop"])[0]
+        return (add(last, tree.map_leaves(lambda a: a[full:], (x, y))) if full < n else last)["sums"]
     return evaluate
 
 
 def prediction_program(model: Layer, steps: int) -> Callable[..., Any]:
-    """``predict(params, x) -> y`` for ``steps`` batches, stacked along the first axis."""
-    def predict(params: Any, x: Any) -> Any:
-        weights = unpack(params, model.weights)
+    """``predict(weights, x) -> (y, others)`` for ``steps`` batches, stacked along the first axis.
+
+    ``others`` are the values of those weights that prediction changes, None for all that it does not.
+    """
+    def predict(weights: Any, x: Any) -> Any:
         if steps == 1:
-            out = apply(model, weights, x[0], False)
-            return reshape(out, shape=(1, *out.shape))
-        return scan(lambda carry, rows: (carry, apply(model, weights, rows, False)), np.zeros((), np.int32), x)[1]
+            out, after, _ = forward(model, weights, tree.map_leaves(lambda a: a[0], x))
+            out = tree.map_leaves(lambda a: reshape(a, shape=(1, *a.shape)), out)
+        else:
+            def body(others: Any, rows: Any) -> Any:
+                out, after, _ = forward(model, (weights[0], others), rows)
+                moved[:] = [a is not b for a, b in zip(after, others, strict=True)]
+                return after, out
+            moved: list[bool] = []
+            after, out = scan(body, weights[1], x)
+            return out, [a if m else None for a, m in zip(after, moved, strict=True)]
+        return out, [None if a is b else a for a, b in zip(after, weights[1], strict=True)]
     return predict
 
 
-def _measured(task: Task, sums: State, y: Any, predicted: Any) -> tuple[Any, State]:
-    """The loss of a batch, and the sums with its samples added."""
+def forward(model: Layer, weights: tuple[Any, Any], x: Any) -> tuple[Any, list[Any], list[Any]]:
+    """Outputs, state afterwards and what is added to the loss, outside of training.
+
+    Args:
+        model: what computes them.
+        weights: the flat vector of what is trained, and the other weights.
+        x: a batch.
+    """
+    return model.run(Call(), unpack(weights[0], model.trainable_weights), weights[1], x)
+
+
+def _count(x: Any) -> int:
+    return tree.flatten(x)[0][0].shape[0]
+
+
+def _batches(data: Any, steps: int, batch: int) -> Any:
+    """Full batches as they lie: nothing is gathered."""
+    return tree.map_leaves(lambda a: reshape(a[:steps * batch], shape=(steps, batch, *a.shape[1:])), data)
+
+
+def _taken(data: Any, rows: Any) -> Any:
+    return tree.map_leaves(lambda a: take(a, rows, axis=0), data)
+
+
+def _measured(task: Task, sums: State, y: Any, predicted: Any, penalties: Sequence[Any]) -> tuple[Any, State]:
+    """The loss of a batch, its penalties included, and the sums with its samples added."""
     batch = predicted.shape[0]
     with scope(f"loss {task.loss.name!r}"):
         values = task.loss.call(y, predicted)
     axes = tuple(range(len(values.shape)))
     total, count = (sum_(values, axes=axes) if axes else values), math.prod(values.shape)
     new = {"loss": _added(sums["loss"], total, batch / count)}
+    for penalty in penalties:
+        new["loss"] = _added(new["loss"], penalty, batch)
     for metric in task.metrics:
         with scope(f"metric {metric.name!r}"):
             value, n = metric.measure(y, predicted)
         new[metric.name] = _added(sums[metric.name], value, batch / n)
-    return ew.mul(total, 1.0 / count), new
+    loss = ew.mul(total, 1.0 / count)
+    for penalty in penalties:
+        loss = ew.add(loss, penalty)
+    return loss, new
 
 
 def _added(so_far: Any, total: Any, samples_per_value: float) -> Any:

@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from chainrule import random
 from chainrule.errors import NotFiniteError
 from chainrule.runtime import jit
@@ -17,10 +15,11 @@ from chainrule.training.callbacks import Callback, History
 from chainrule.training.epoch import Task, epoch_program, evaluation_program, new_state, tail_program
 from chainrule.training.interrupt import Interrupt
 from chainrule.training.progress import Progress, Record
+from chainrule.training.structure import count
 
 LONG = 0.05  # seconds from which an epoch runs in a thread of its own, so that Ctrl-C is heard meanwhile
 
-Pair = tuple[np.ndarray, np.ndarray]
+Pair = tuple[Any, Any]  # samples and targets: arrays, or containers of them
 
 
 class Programs:
@@ -42,21 +41,22 @@ class Training:
     Args:
         task: what is trained.
         programs: the model's programs.
-        held: the model's parameters, optimizer state and step count, which are updated in place.
+        held: the model's parameters, other weights, optimizer state and step count, which are updated in place.
         train: checked samples and targets.
         validation: the same for validation, or None.
         batch: rows per step.
         shuffle: whether each epoch takes the rows in another order.
     """
 
-    def __init__(self, task: Task, programs: Programs, held: tuple[np.ndarray, dict[str, Any], np.ndarray], train: Pair,
-                 validation: Pair | None, batch: int, shuffle: bool) -> None:
+    def __init__(self, task: Task, programs: Programs, held: tuple[Any, ...], train: Pair, validation: Pair | None,
+                 batch: int, shuffle: bool) -> None:
         x, y = train
-        self.n, self.task = len(x), task
+        self.n, self.task = count(x), task
         self.batch = min(batch, self.n)
         self.steps = -(-self.n // self.batch)
         rest = self.n % self.batch
-        self.state = new_state(*held, task.names, rest)
+        params, others, opt, step = held
+        self.state = new_state(params, others, opt, step, task.names, rest)
         self.interrupt = Interrupt()
         rate, key = task.optimizer.rate, random.key()
         names = sorted(task.names)
@@ -71,8 +71,9 @@ class Training:
         self._validate = None
         self.readings = [(name, self.state["sums"][name], self.n) for name in names]
         if validation is not None:
-            self._validate = bound_evaluation(task, programs, self.state["params"], validation, batch, self.interrupt)
-            sums, n = self._validate.result, len(validation[0])
+            weights = self.state["params"], self.state["others"]
+            self._validate = bound_evaluation(task, programs, weights, validation, batch, self.interrupt)
+            sums, n = self._validate.result, count(validation[0])
             self.readings += [(f"val_{name}", sums[name], n) for name in names]
 
     def epoch(self) -> None:
@@ -94,12 +95,12 @@ class Training:
             raise
 
 
-def bound_evaluation(task: Task, programs: Programs, params: np.ndarray, pair: Pair, batch: int,
+def bound_evaluation(task: Task, programs: Programs, weights: tuple[Any, Any], pair: Pair, batch: int,
                      interrupt: Interrupt) -> Any:
     """The evaluation of ``pair``, ready to be called; its ``result`` holds the sums."""
-    batch = min(batch, len(pair[0]))
+    batch = min(batch, count(pair[0]))
     program = programs.get(("evaluate", task.kind, batch), lambda: evaluation_program(task, batch))
-    return program.bind(params, *pair, interrupt.stop)
+    return program.bind(weights, *pair, interrupt.stop)
 
 
 def loop(model: Any, training: Training, first: int, epochs: int, callbacks: Sequence[Callback],

@@ -1,9 +1,9 @@
-"""Models: layers put together, trained by ``fit``."""
+"""Training of models: ``compile``, ``fit``, ``evaluate``, ``predict``."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,16 +11,11 @@ import numpy as np
 
 from chainrule import losses, metrics, optimizers, tree
 from chainrule.arguments import whole
-from chainrule.errors import ArgumentError, ChainruleError, DataError, UsageError
-from chainrule.graph import Graph, scope
-from chainrule.layers.base import FLOAT, Layer, Shape, Weight, assign
-from chainrule.layers.core import Input
-from chainrule.layers.summary import table
-from chainrule.looked_into import LookedInto
+from chainrule.errors import ArgumentError, DataError, UsageError
+from chainrule.layers.base import FLOAT, Layer, Version, Weight
 from chainrule.losses import Loss
 from chainrule.optimizers.base import Optimizer
 from chainrule.runtime import aligned
-from chainrule.trace import trace
 from chainrule.tracebacks import public
 from chainrule.training import data
 from chainrule.training.callbacks import Callback, History, checked
@@ -28,137 +23,35 @@ from chainrule.training.epoch import Task, prediction_program
 from chainrule.training.fit import Programs, Training, bound_evaluation, loop
 from chainrule.training.interrupt import Interrupt
 from chainrule.training.progress import duration, numbers, verbosity
+from chainrule.training.structure import count, samples
 
 BATCH = 32
 _BLOCK = 64  # batches that one native call of predict takes where there are as many
 
 
-class Sequential(LookedInto, Layer):
-    """Layers one after the other.
+class Trainer(Layer):
+    """What trains a model; :class:`~chainrule.models.Model` adds what the model is made of."""
 
-    Args:
-        layers: the layers; more may follow by :meth:`add`.
-        name: of the model.
+    def entrances(self) -> list[Layer] | None:
+        """The layers that data enter by, which know shapes and dtypes; None: any structure of data."""
+        raise NotImplementedError
 
-    The shape of one sample comes from ``Input``, or from ``input_shape`` or ``input_dim`` of the first layer; without,
-    from the first data. A model can be a layer of another model.
+    def build_for(self, x: Any) -> None:
+        """Build the model for data like these, if it is not built."""
+        raise NotImplementedError
 
-    Example:
-        >>> model = Sequential([Dense(32, input_dim=10, activation="relu"), Dense(1, activation="sigmoid")])
-        >>> model.compile(loss="binary_crossentropy", optimizer="adam", metrics=["accuracy"])
-        >>> history = model.fit(x, y, epochs=50, batch_size=10)   # doctest: +SKIP
-    """
-
-    def __init__(self, layers: Iterable[Layer] | None = None, name: str | None = None) -> None:
-        super().__init__(name)
-        self.layers: list[Layer] = []
-        self.output_shapes: list[Shape] = []  # after each layer, as far as built
+    def _prepare(self) -> None:
+        """The attributes of a model that has not been compiled."""
         self.optimizer: Optimizer | None = None
         self.loss: Loss | None = None
         self.metrics: list[Any] = []
         self.history: History | None = None
         self.stop_training = False
-        self._params = np.zeros(0, FLOAT)  # all parameters; the weights of the layers are views of it
+        self._params = np.zeros(0, FLOAT)  # what is trained; those weights of the layers are views of it
         self._held: tuple[dict[str, Any], np.ndarray] | None = None  # optimizer state and step count
+        self._trained: list[Weight] = []  # the weights that the optimizer state is for
         self._programs = Programs()
-        for layer in layers or ():
-            self.add(layer)
-
-    # -- building
-
-    @public
-    def add(self, layer: Layer) -> None:
-        """Append a layer."""
-        if isinstance(layer, type) and issubclass(layer, Layer):
-            raise ArgumentError.of(f"add got the class {layer.__name__}", "a layer made from it",
-                                   f"model.add({layer.__name__}(...))")
-        if not isinstance(layer, Layer):
-            raise ArgumentError.of(f"add got {layer!r}", "a Layer", "model.add(Dense(32, activation='relu'))")
-        if not self.layers and self.given_shape is None:
-            self.given_shape = layer.given_shape
-            if layer.given_shape is not None:
-                self.input_shape = (None, *layer.given_shape)
-            elif layer.built:
-                self.input_shape = layer.input_shape
-        if isinstance(layer, Input):
-            if self.layers:
-                raise ArgumentError.of("Input after other layers", "Input as the first entry",
-                                       "Sequential([Input((10,)), Dense(32)])")
-            return
-        if not layer.named:
-            taken = {each.name for each in self.layers if each is not layer}
-            base, k = layer.name, 0
-            while layer.name in taken:
-                k += 1
-                layer.name = f"{base}_{k}"
-        self.layers.append(layer)
-        self._forget()
-        if self.input_shape is not None:
-            self.build(self.input_shape)
-
-    @public
-    def build(self, input_shape: Shape) -> None:
-        """Make the weights of all layers for inputs of this shape, its first extent None."""
-        self.input_shape = (None, *input_shape[1:])
-        for layer in self.layers[len(self.output_shapes):]:
-            self.output_shapes.append(_built(layer, self.output_shapes[-1] if self.output_shapes else self.input_shape))
-        self.built = bool(self.layers)
-
-    def call(self, x: Any, training: bool = False) -> Any:
-        """The output of the last layer for a batch ``x``."""
-        for layer in self.layers:
-            with scope(f"layer {layer.name!r}"):
-                x = layer.call(x, training=training)
-        return x
-
-    @property
-    def weights(self) -> list[Weight]:
-        """The weights of all layers; those of a layer that occurs twice once."""
-        return list(dict.fromkeys(w for layer in self.layers for w in layer.weights))
-
-    @property
-    def random_layers(self) -> list[Layer]:
-        """The layers that need random numbers when training."""
-        return list(dict.fromkeys(r for layer in self.layers for r in layer.random_layers))
-
-    @property
-    def output_shape(self) -> Shape | None:
-        """The shape of the output, its first extent None; None itself before the model is built."""
-        return self.output_shapes[-1] if self.built and self.output_shapes else None
-
-    @public
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Replace all weights by arrays of the same shapes, in the order of :meth:`get_weights`."""
-        assign(self.name, self.weights, weights)
-
-    def adopt(self) -> np.ndarray:
-        """The flat vector of all parameters, after making the weights of the layers views of it."""
-        weights = self.weights
-        size = sum(w.array.size for w in weights)
-        if self._params.size != size:
-            self._params = aligned(np.zeros(size, FLOAT))
-        if not self._owns(weights):
-            self._params[...] = self._gathered(weights)
-            at = 0
-            for w in weights:
-                n = w.array.size
-                w.array = self._params[at:at + n].reshape(w.shape)
-                at += n
-        return self._params
-
-    def _owns(self, weights: Sequence[Weight]) -> bool:
-        owner = self._params.base if self._params.base is not None else self._params
-        return all(w.array.base is owner for w in weights)
-
-    @staticmethod
-    def _gathered(weights: Sequence[Weight]) -> np.ndarray:
-        return np.concatenate([np.zeros(0, FLOAT), *(w.array.reshape(-1) for w in weights)])
-
-    def _current(self) -> np.ndarray:
-        """All parameters, to read only: a model that shares layers with another leaves them where they are."""
-        weights = self.weights
-        owned = self._params.size == sum(w.array.size for w in weights) and self._owns(weights)
-        return self._params if owned else self._gathered(weights)
+        self._known: tuple[int, list[Weight], list[Weight]] = (-1, [], [])
 
     # -- training
 
@@ -215,13 +108,14 @@ class Sequential(LookedInto, Layer):
         x, y = self._data(x, y, loss)
         held_out = None if validation_data is None else self._validation(validation_data, loss)
         task = Task(self, loss, self._fitting_metrics(y), optimizer)
-        params = self.adopt()
+        params, others = self.adopt(), [w.array for w in self._weights()[1]]
         if not params.size:
             raise UsageError.of("fit of a model without weights", "at least one layer that learns",
                                 "model.add(Dense(1))")
         if self._held is None:
             self._held = tree.map_leaves(aligned, optimizer.init(params)), np.zeros((), np.int64)
-        training = Training(task, self._programs, (params, *self._held), (x, y), held_out, batch, bool(shuffle))
+        held = params, others, *self._held
+        training = Training(task, self._programs, held, (x, y), held_out, batch, bool(shuffle))
         return loop(self, training, first, epochs, calls, level)
 
     @public
@@ -244,9 +138,10 @@ class Sequential(LookedInto, Layer):
             interrupt.run(run)
         if interrupt.pending is not None:
             raise interrupt.pending
-        values = {name: run.result[name].item() / len(x) for name in task.names}
+        n = count(x)
+        values = {name: run.result[name].item() / n for name in task.names}
         if level:
-            steps = -(-len(x) // batch)
+            steps = -(-n // batch)
             print(f"{steps}/{steps} - {duration((time.perf_counter() - begin) / steps)}/step - {numbers(values)}")
         return values if return_dict else list(values.values()) if len(values) > 1 else values["loss"]
 
@@ -265,33 +160,68 @@ class Sequential(LookedInto, Layer):
         begin = time.perf_counter()
         out = self._predicted(x, batch)
         if level:
-            print(f"{len(x)} samples - {duration(time.perf_counter() - begin)}")
+            print(f"{count(x)} samples - {duration(time.perf_counter() - begin)}")
         return out
 
-    def _predicted(self, x: np.ndarray, batch: int) -> np.ndarray:
+    def _predicted(self, x: Any, batch: int) -> Any:
         # Programs for one batch and for a block of batches serve any number of samples
-        params, parts, at, n = self._current(), [], 0, len(x)
+        leaves, structure = tree.flatten(x)
+        parts, at, n = [], 0, len(leaves[0])
         while at < n:
             steps = _BLOCK if n - at >= _BLOCK * batch else 1
-            rows = x[at:at + steps * batch]
-            if len(rows) < batch:
-                rows = np.concatenate([rows, np.repeat(rows[-1:], batch - len(rows), axis=0)])
+            taken = [_rows(leaf, at, steps, batch) for leaf in leaves]
             program = self._programs.get(("predict", batch, steps), partial(prediction_program, self, steps))
-            out = program(params, rows.reshape(steps, batch, *x.shape[1:]))
-            parts.append(out.reshape(steps * batch, *out.shape[2:])[:n - at])
+            out, after = program(self._current(), tree.unflatten(structure, taken))
+            for weight, value in zip(self._weights()[1], after, strict=True):
+                if value is not None:
+                    weight.array[...] = value
+            parts.append(tree.map_leaves(lambda a: a.reshape(-1, *a.shape[2:])[:n - at], out))  # noqa: B023
             at += steps * batch
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return parts[0] if len(parts) == 1 else tree.map_leaves(lambda *each: np.concatenate(each), *parts)
 
-    # -- display
+    # -- the weights as the programs take them
 
-    def summary(self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Print the layers with their output shapes and numbers of parameters."""
-        known = [*self.output_shapes, *[None] * (len(self.layers) - len(self.output_shapes))]
-        table(f"Model: {self.name}", self.layers, known, line_length, print_fn)
+    def _weights(self) -> tuple[list[Weight], list[Weight]]:
+        """The weights that are trained, and the others."""
+        if self._known[0] != Version.now:
+            self._known = Version.now, self.trainable_weights, self.non_trainable_weights
+        return self._known[1:]
 
-    def describe(self) -> str:
-        """The layers."""
-        return "[" + ", ".join(repr(layer) for layer in self.layers) + "]"
+    def adopt(self) -> np.ndarray:
+        """The flat vector of all that is trained, after making the weights of the layers views of it."""
+        weights = self._weights()[0]
+        if weights != self._trained:  # others than before: what was recorded and the optimizer's state are not for them
+            if self._trained:
+                self._forget()
+            self._trained = weights
+        size = sum(w.array.size for w in weights)
+        if self._params.size != size:
+            self._params = aligned(np.zeros(size, FLOAT))
+        if not self._owns(weights):
+            self._params[...] = self._gathered(weights)
+            at = 0
+            for w in weights:
+                n = w.array.size
+                w.array = self._params[at:at + n].reshape(w.shape)
+                at += n
+        return self._params
+
+    def _owns(self, weights: Sequence[Weight]) -> bool:
+        owner = self._params.base if self._params.base is not None else self._params
+        return all(w.array.base is owner for w in weights)
+
+    @staticmethod
+    def _gathered(weights: Sequence[Weight]) -> np.ndarray:
+        return np.concatenate([np.zeros(0, FLOAT), *(w.array.reshape(-1) for w in weights)])
+
+    def _current(self) -> tuple[np.ndarray, list[np.ndarray]]:
+        """What is trained and the other weights, to read only: models that share layers leave them where they are."""
+        weights, others = self._weights()
+        if self._trained and weights != self._trained:
+            self._forget()
+            self._trained = weights
+        owned = self._params.size == sum(w.array.size for w in weights) and self._owns(weights)
+        return self._params if owned else self._gathered(weights), [w.array for w in others]
 
     # -- what fit, evaluate and predict share
 
@@ -309,29 +239,18 @@ class Sequential(LookedInto, Layer):
                                 "model.compile(loss='binary_crossentropy', optimizer='adam')")
         return self.loss, self.optimizer
 
-    def _samples(self, x: Any, name: str = "x") -> np.ndarray:
-        if not self.layers:
-            raise UsageError.of("the model has no layers", "at least one", "model.add(Dense(1))")
-        if self.built:
-            return data.inputs(x, self._entrance(), name)
-        x = data.inputs(x, None, name)
-        if x.ndim == 1:
-            x = x[:, None]
-        self.build((None, *x.shape[1:]))
+    def _samples(self, x: Any, name: str = "x") -> Any:
+        """Samples as the programs take them; a model that is not built is built for them."""
+        x = samples(x, self.entrances(), name)
+        self.build_for(x)
+        self.check_values(x, name)
         return x
-
-    def _entrance(self) -> Layer:
-        """What names the first layer in errors, with the input shape of the model."""
-        first = self.layers[0]
-        while isinstance(first, Sequential):
-            first = first.layers[0]
-        return first
 
     def _data(self, x: Any, y: Any, loss: Loss, names: tuple[str, str] = ("x", "y")) -> tuple[np.ndarray, np.ndarray]:
         x = self._samples(x, names[0])
         raw = data.numbers(y, names[1])
         if raw.ndim:
-            data.same_length(x, raw, names)
+            data.same_length(tree.flatten(x)[0][0], raw, names)
         assert self.output_shape is not None
         return x, data.targets(raw, loss, self.output_shape, names[1])
 
@@ -354,17 +273,12 @@ class Sequential(LookedInto, Layer):
         return found
 
 
-def _built(layer: Layer, shape: Shape) -> Shape:
-    """Build a layer for inputs of ``shape``; the shape of its output, found by recording it for two samples."""
-    sample = np.zeros((2, *(n or 1 for n in shape[1:])), FLOAT)
-    try:
-        layer.ensure_built(shape)
-        layer.check_input(sample.shape)
-        graph: Graph = trace(lambda x: layer.call(x, training=False), sample)
-    except ChainruleError as error:
-        error.add_note(f"  In layer {layer.name!r} ({type(layer).__name__}), input shape {shape}.")
-        raise
-    return (None, *graph.outputs[0].shape[1:])
+def _rows(a: np.ndarray, at: int, steps: int, batch: int) -> np.ndarray:
+    """Rows from ``at`` on, by batches; a batch that is short is filled up with its last row."""
+    rows = a[at:at + steps * batch]
+    if len(rows) < batch:
+        rows = np.concatenate([rows, np.repeat(rows[-1:], batch - len(rows), axis=0)])
+    return rows.reshape(steps, batch, *a.shape[1:])
 
 
 def _checked_metrics(given: Any) -> list[Any]:
@@ -374,4 +288,4 @@ def _checked_metrics(given: Any) -> list[Any]:
     return wanted
 
 
-__all__ = ["Callback", "Sequential"]
+__all__ = ["BATCH", "Callback", "Trainer"]

@@ -1,0 +1,68 @@
+"""What all layers share while one of them, the outermost, is called: training or not, random keys, masks, losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from chainrule import random, tree
+from chainrule.ops.declare import Traced
+
+
+class Call:
+    """One call of the outermost layer.
+
+    Args:
+        training: whether layers behave as in training.
+        key: gives the key of random numbers when it is first asked for.
+        step: the number of the training step, for layers with a seed of their own; None outside of training.
+        trial: only shapes are wanted: state stays as it is.
+    """
+
+    def __init__(self, training: bool = False, key: Callable[[], Any] = random.key, step: Any = None,
+                 trial: bool = False) -> None:
+        self.training, self.step, self.trial = training, step, trial
+        self.losses: list[Any] = []
+        self.depth = 0  # how many layers are being called, one in the other
+        self._make_key, self._key, self._drawn = key, None, 0
+        self._masks: dict[int, tuple[Any, Any]] = {}
+
+    def next_key(self) -> Any:
+        """A key that no other layer of this call gets."""
+        if self._key is None:
+            self._key = self._make_key()
+        self._drawn += 1
+        return random.fold_in(self._key, self._drawn - 1)
+
+    def set_mask(self, x: Any, mask: Any) -> None:
+        """Attach a mask to an array."""
+        self._masks[_identity(x)] = x, mask  # keeps the array, so that its identity stays its own
+
+    def mask(self, x: Any) -> Any:
+        """The mask of an array, or a container of those of several; None for none."""
+        if not self._masks:
+            return None
+        leaves, structure = tree.flatten(x)
+        found = [self._masks.get(_identity(leaf), (None, None))[1] for leaf in leaves]
+        if all(m is None for m in found):
+            return None
+        return found[0] if len(found) == 1 and leaves[0] is x else tree.unflatten(structure, found)
+
+
+def _identity(x: Any) -> int:
+    return id(x.node) if isinstance(x, Traced) else id(x)
+
+
+CALL: ContextVar[Call | None] = ContextVar("call", default=None)  # None: no layer is being called
+
+
+@contextmanager
+def calling(call: Call) -> Iterator[Call]:
+    """Layers that are called in here belong to ``call``."""
+    token = CALL.set(call)
+    try:
+        yield call
+    finally:
+        CALL.reset(token)
