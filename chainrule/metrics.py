@@ -12,6 +12,7 @@ from chainrule import dtypes, losses
 from chainrule.activations import logits_of
 from chainrule.errors import ArgumentError, unknown_name
 from chainrule.losses import average, matched, positions
+from chainrule.losses.base import mean
 from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import Traced
 from chainrule.ops.reduce import max_, min_, spread, sum_
@@ -76,7 +77,7 @@ class BinaryAccuracy(Metric):
         n = right.shape[-1]
         if n == 1:
             return reshape(right, shape=tuple(right.shape[:-1]))
-        return losses._mean(ew.cast(right, dtype=np.dtype(np.float32)))
+        return mean(ew.cast(right, dtype=np.dtype(np.float32)))
 
 
 class CategoricalAccuracy(Metric):
