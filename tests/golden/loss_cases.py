@@ -89,3 +89,79 @@ def loss_cases():
     return [(index, data, weighted) for index, (kind, options, names) in enumerate(LOSSES) for data in names
             for weighted in (False, True) if not weighted or (
                 data in WEIGHTS and kind not in ("Dice", "Tversky") and options.get("axis", -1) == -1)]
+
+
+PICKED = np.array([0, 1, 1, 3, 2, 0, 2])
+METRIC_DATA = {
+    **{name: DATA[name] for name in ("numbers", "bits", "bit", "one_hot", "labels", "positive", "signs")},
+    "equal": (LABELS[:, None].astype(float), PICKED[:, None].astype(float)),
+    "classes": (LABELS, PICKED),
+    "one_hot_scores": (np.eye(4)[LABELS], softmax(2 * wave(7, 4, phase=4.0))),
+}
+METRICS = [  # class, arguments, data, whether also with weights
+    ("Accuracy", {}, "equal", True),
+    ("BinaryAccuracy", {"threshold": 0.6}, "bits", True),
+    ("CategoricalAccuracy", {}, "one_hot_scores", True),
+    ("SparseCategoricalAccuracy", {}, "labels", True),
+    ("TopKCategoricalAccuracy", {"k": 2}, "one_hot_scores", True),
+    ("SparseTopKCategoricalAccuracy", {"k": 3}, "labels", True),
+    ("MeanSquaredError", {}, "numbers", True),
+    ("RootMeanSquaredError", {}, "numbers", True),
+    ("MeanAbsoluteError", {}, "numbers", True),
+    ("MeanAbsolutePercentageError", {}, "positive", False),
+    ("MeanSquaredLogarithmicError", {}, "positive", False),
+    ("LogCoshError", {}, "numbers", False),
+    ("CosineSimilarity", {}, "numbers", True),
+    ("KLDivergence", {}, "one_hot", False),
+    ("Poisson", {}, "positive", False),
+    ("Hinge", {}, "signs", False),
+    ("SquaredHinge", {}, "signs", False),
+    ("CategoricalHinge", {}, "one_hot", False),
+    ("BinaryCrossentropy", {"label_smoothing": 0.1}, "bits", True),
+    ("CategoricalCrossentropy", {}, "one_hot", True),
+    ("SparseCategoricalCrossentropy", {}, "labels", True),
+    ("R2Score", {}, "numbers", True),
+    ("R2Score", {"class_aggregation": None}, "numbers", False),
+    ("R2Score", {"class_aggregation": "variance_weighted_average", "num_regressors": 2}, "numbers", False),
+    ("TruePositives", {}, "bits", True),
+    ("FalsePositives", {"thresholds": 0.3}, "bits", True),
+    ("TrueNegatives", {"thresholds": [0.2, 0.7]}, "bits", False),
+    ("FalseNegatives", {}, "bits", False),
+    ("Precision", {}, "bits", True),
+    ("Precision", {"thresholds": [0.7, 0.2, 0.5], "class_id": 2}, "bits", False),
+    ("Precision", {"top_k": 2}, "bits", False),
+    ("Recall", {}, "bit", True),
+    ("Recall", {"top_k": 1, "class_id": 1}, "one_hot_scores", False),
+    ("AUC", {}, "bit", True),
+    ("AUC", {"num_thresholds": 7, "summation_method": "minoring"}, "bits", True),
+    ("AUC", {"num_thresholds": 7, "summation_method": "majoring", "curve": "PR"}, "bits", False),
+    ("AUC", {"curve": "PR", "num_thresholds": 20}, "bits", True),
+    ("AUC", {"thresholds": [0.3, 0.1, 0.8]}, "bits", False),
+    ("AUC", {"from_logits": True}, "signs", False),
+    ("SensitivityAtSpecificity", {"specificity": 0.4, "num_thresholds": 30}, "bits", True),
+    ("SpecificityAtSensitivity", {"sensitivity": 0.7}, "bits", False),
+    ("PrecisionAtRecall", {"recall": 0.5}, "bits", False),
+    ("RecallAtPrecision", {"precision": 0.55}, "bits", False),
+    ("F1Score", {}, "one_hot_scores", False),
+    ("F1Score", {"average": "macro", "threshold": 0.5}, "bits", True),
+    ("F1Score", {"average": "weighted"}, "one_hot_scores", False),
+    ("FBetaScore", {"average": "micro", "beta": 2.0, "threshold": 0.4}, "bits", False),
+    ("MeanIoU", {"num_classes": 4}, "classes", False),
+    ("IoU", {"num_classes": 4, "target_class_ids": [0, 2]}, "classes", False),
+    ("MeanIoU", {"num_classes": 4, "ignore_class": 1}, "classes", False),
+    ("BinaryIoU", {"threshold": 0.4}, "bit", False),
+    ("OneHotIoU", {"num_classes": 4, "target_class_ids": [1, 3]}, "one_hot_scores", False),
+    ("OneHotMeanIoU", {"num_classes": 4}, "one_hot_scores", False),
+]
+METRIC_WEIGHTS = np.abs(wave(9, phase=9.0))
+
+
+def metric_cases():
+    """Index, whether weighted."""
+    return [(index, weighted) for index, (*_, both) in enumerate(METRICS) for weighted in (False, True)
+            if not weighted or both]
+
+
+def metric_key(index, weighted):
+    """The name of its entry."""
+    return f"{index}-{METRICS[index][0]}{'-weighted' if weighted else ''}"
