@@ -100,8 +100,8 @@ def test_validation_data_are_checked_too():
         compiled().fit(X, BITS, validation_data=(X[:, :3], BITS), verbose=0)
     with pytest.raises(DataError, match="x_val has 20 samples and y_val has 19"):
         compiled().fit(X, BITS, validation_data=(X, BITS[:19]), verbose=0)
-    with pytest.raises(DataError, match=r"Validation_data is a tuple of 3[\s\S]*\(x_val, y_val\)"):
-        compiled().fit(X, BITS, validation_data=(X, BITS, BITS), verbose=0)
+    with pytest.raises(DataError, match=r"Validation_data is a tuple of 4[\s\S]*\(x_val, y_val\)"):
+        compiled().fit(X, BITS, validation_data=(X, BITS, BITS, BITS), verbose=0)
     for share in (1.0, -0.1, 0.99, "some"):
         with pytest.raises(ArgumentError, match="validation_split"):
             compiled().fit(X, BITS, validation_split=share, verbose=0)

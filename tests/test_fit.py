@@ -307,7 +307,9 @@ class Terminal(io.StringIO):
 
 def test_a_terminal_shows_the_epoch_that_runs():
     state = {"step": np.array(100), "sums": {"loss": np.array(0.0)}}
-    record = Record(0, 2, 100, 10, {"loss": []}, state)
+    def results(sums, samples):
+        return {"loss": float(sums["loss"]) / samples}
+    record = Record(0, 2, 100, 10, {"loss": []}, state, results)
     out = Terminal()
     progress = Progress(1, record, out)
     state["step"][...] = 150

@@ -54,7 +54,7 @@ def ctc(y_true: Any, y_pred: Any) -> Any:
         ways = alpha, moved(alpha, 1), np.where(skips, moved(alpha, 2), np.asarray(_NEVER, y_pred.dtype))
         return _log_sum(*ways) + here, None
     alpha = first if time == 1 else scan(step, first, np.moveaxis(logp[:, 1:], 1, 0))[0]
-    length = np.sum(labels != 0, axis=1, dtype=np.int32)[:, None]
+    length: Any = np.sum(labels != 0, axis=1, keepdims=True, dtype=np.int32)
     place = np.arange(2 * n + 1, dtype=np.int32)[None, :]
     end = (place == 2 * length) | ((place == 2 * length - 1) & (length > 0))
     return -_log_sums(np.where(end, alpha, np.asarray(_NEVER, y_pred.dtype)))

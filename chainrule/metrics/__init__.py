@@ -66,8 +66,9 @@ _BY_NAME: dict[str, Callable[[], Metric]] = {
     **_CLASSES, **{c.__name__: c for c in _CLASSES.values() if isinstance(c, type)},
     **{short: _CLASSES[name] for short, name in _SHORT.items()},
     **{short.upper(): _CLASSES[name] for short, name in _SHORT.items()}}
-_FITTING = {"accuracy": (BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy),
-            "crossentropy": (BinaryCrossentropy, SparseCategoricalCrossentropy, CategoricalCrossentropy)}
+_FITTING: dict[str, tuple[Any, Any, Any]] = {
+    "accuracy": (BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy),
+    "crossentropy": (BinaryCrossentropy, SparseCategoricalCrossentropy, CategoricalCrossentropy)}
 _FITTING |= {"acc": _FITTING["accuracy"], "ce": _FITTING["crossentropy"]}
 
 

@@ -169,7 +169,7 @@ class R2Score(Metric):
     def outcome(self, sums: Sums, samples: int) -> Any:
         """The score."""
         variance = sums["squares"] - sums["sum"] * ratio(sums["sum"], sums["count"])
-        score = np.where(variance == 0, 0.0, 1.0 - ratio(sums["errors"], variance))
+        score: Any = np.where(variance == 0, 0.0, 1.0 - ratio(sums["errors"], variance))
         if self.class_aggregation == "uniform_average":
             score = np.mean(score)
         elif self.class_aggregation == "variance_weighted_average":

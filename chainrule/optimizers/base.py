@@ -62,6 +62,8 @@ class Optimizer:
     """
 
     evaluates = False  # whether a step needs the loss at other points: see :class:`Search`
+    uses_gradient = True
+    whole_data = False  # whether it wants all samples as one batch
 
     def __init__(self, learning_rate: Rate, weight_decay: float | None = None, **options: Unpack[Options]) -> None:
         unknown = sorted(set(options) - set(Options.__annotations__))
@@ -72,7 +74,7 @@ class Optimizer:
         self.rate = np.zeros((), np.float32)  # read by the running program
         self.iterations: Any = np.zeros((), np.int64)  # steps made; a model that trains lends its own count
         self.schedule: LearningRateSchedule | None = None
-        self.learning_rate = learning_rate  # type: ignore[assignment]
+        self.learning_rate = learning_rate
         self.weight_decay = None if weight_decay is None else not_negative("weight_decay", weight_decay)
         self.name = options.get("name") or type(self).__name__.lower()
         self._take(options)

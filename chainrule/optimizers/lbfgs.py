@@ -41,6 +41,8 @@ class LBFGS(Search):
     optimization via quasi-Newton methods", 2013, for the search.
     """
 
+    whole_data = True
+
     def __init__(self, learning_rate: Rate = 1.0, history_size: int = 10, max_evaluations: int = 25,
                  sufficient_decrease: float = 1e-4, curvature: float = 0.9, **options: Unpack[Options]) -> None:
         super().__init__(learning_rate, None, **options)

@@ -55,7 +55,7 @@ class LossScaleOptimizer(Optimizer):
     @learning_rate.setter
     def learning_rate(self, value: Rate) -> None:
         if "initial_scale" in vars(self):  # not while the base class is being made
-            self.inner_optimizer.learning_rate = value  # type: ignore[assignment]
+            self.inner_optimizer.learning_rate = value
 
     @property
     def key(self) -> tuple[Any, ...]:

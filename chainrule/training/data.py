@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import dtypes
+from chainrule import dtypes, tree
 from chainrule.arguments import share
 from chainrule.errors import ArgumentError, DataError, ShapeError
 from chainrule.layers.base import FLOAT, Layer, Shape
@@ -110,18 +110,34 @@ def same_length(x: np.ndarray, y: np.ndarray, names: tuple[str, str] = ("x", "y"
         raise DataError.of(f"the data {a} has {len(x)} samples and {b} has {len(y)}", "one target per sample", fix)
 
 
-def split(x: Any, y: Any, fraction: float) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """Training and validation data: the last ``fraction`` of the samples, before any shuffling, is for validation."""
+def split(x: Any, y: Any, fraction: float, weights: Any = None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Training and validation data: the last ``fraction`` of the samples, before any shuffling, is for validation.
+
+    Both are ``(x, y, weights)``, each an array, or a list or dict of arrays.
+    """
     share("validation_split", fraction)
-    x, y = numbers(x, "x"), numbers(y, "y")
-    if x.ndim and y.ndim:
-        same_length(x, y)
-    n = len(x) if x.ndim else 0
+    x, y = _each(x, "x"), _each(y, "y")
+    weights = None if weights is None else _each(weights, "sample_weight")
+    arrays = tree.flatten((x, y, weights))[0]
+    if all(a.ndim for a in arrays[:2]):
+        same_length(*arrays[:2])
+    n = len(arrays[0]) if arrays[0].ndim else 0
     at = math.floor(n * (1.0 - fraction))
     if not 0 < at < n:
         raise ArgumentError.of(f"validation_split={fraction} of {n} samples leaves {at} for training and {n - at} "
                                "for validation", "at least one for each", "validation_split=0.2")
-    return (x[:at], y[:at]), (x[at:], y[at:])
+    first, last = (tree.map_leaves(lambda a: a[rows], (x, y, weights))  # noqa: B023
+                   for rows in (slice(at), slice(at, None)))
+    return first, last if weights is not None else last[:2]
+
+
+def _each(given: Any, name: str) -> Any:
+    """One array, or the arrays of several inputs or outputs in their list or dict."""
+    if isinstance(given, dict):
+        return {key: numbers(value, f"{name}[{key!r}]") for key, value in given.items()}
+    if isinstance(given, list | tuple) and given and all(isinstance(a, np.ndarray) and a.ndim for a in given):
+        return [numbers(value, f"{name}[{i}]") for i, value in enumerate(given)]
+    return numbers(given, name)
 
 
 def _check_samples(array: np.ndarray, layer: Layer, fits: Shape, name: str) -> None:

@@ -6,37 +6,34 @@ the metrics. What it changes is one *state*, a dict of arrays that native code u
     params   float32[p]   all parameters, one after the other
     opt      {…}          the optimizer's arrays and scalars
     step     int64        steps made since the model was compiled
-    sums     {…}          float64: loss and metrics added up over the samples of this epoch
+    sums     {…}          float64: what loss and metrics are functions of, added up over the samples of this epoch
     rest     int64[r]     the rows of the short last batch, which a program of its own trains on
     others   [array, …]   weights that are not trained: running statistics, states, what is frozen
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from chainrule import random, tree
-from chainrule.autodiff import gradients
 from chainrule.control import scan
 from chainrule.graph import scope
-from chainrule.layers.base import Layer, Weight
+from chainrule.layers.base import FLOAT, Layer, Weight
 from chainrule.layers.context import Call
-from chainrule.losses import Loss
-from chainrule.metrics import Metric
 from chainrule.ops import elementwise as ew
 from chainrule.ops.index import take
-from chainrule.ops.reduce import sum_
 from chainrule.ops.scan import poll
-from chainrule.ops.structure import concatenate, reshape
-from chainrule.optimizers.base import Optimizer
-from chainrule.trace import as_node
+from chainrule.ops.structure import reshape
+from chainrule.optimizers.base import Optimizer, Search
+from chainrule.optimizers.layout import Layout
+from chainrule.trace import trace
+from chainrule.training import gradient
+from chainrule.training.objective import Objective, Sums
 
-DOUBLE = np.dtype(np.float64)
 State = dict[str, Any]
 
 # Streams of random numbers that have nothing to do with each other
@@ -48,68 +45,81 @@ class Task:
     """What is trained, on what: everything that a program is recorded from."""
 
     model: Layer
-    loss: Loss
-    metrics: tuple[Metric, ...]
+    objective: Objective
     optimizer: Optimizer
+    gradient: str = "backprop"
 
     @property
     def names(self) -> list[str]:
         """The keys of ``sums``."""
-        return ["loss", *(m.name for m in self.metrics)]
+        return self.objective.names
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """What may differ between two tasks of one compiled model: the kinds of metrics, which follow the data."""
-        return tuple((m.name, type(m).__name__) for m in self.metrics)
+        """What may differ between two tasks of one compiled model: metrics follow the data, schedules can be set."""
+        return self.objective.kind, self.gradient, self.optimizer.key
 
 
-def new_state(params: np.ndarray, others: list[np.ndarray], opt: State, step: np.ndarray, names: Sequence[str],
+def new_state(params: np.ndarray, others: list[np.ndarray], opt: State, step: np.ndarray, sums: Sums,
               rest: int) -> State:
     """A state around the model's own arrays, which running programs change in place."""
-    return {"params": params, "others": others, "opt": opt, "step": step,
-            "sums": {name: np.zeros((), DOUBLE) for name in names}, "rest": np.zeros(rest, np.int64)}
+    return {"params": params, "others": others, "opt": opt, "step": step, "sums": sums,
+            "rest": np.zeros(rest, np.int64)}
 
 
-def unpack(params: Any, weights: Sequence[Weight]) -> list[Any]:
-    """The flat vector as one array per weight."""
-    out, at = [], 0
-    for weight in weights:
-        n = math.prod(weight.shape)
-        part = params[at:at + n]
-        out.append(part if len(weight.shape) == 1 else reshape(part, shape=weight.shape))
-        at += n
-    return out
+def layout(model: Layer) -> Layout:
+    """Where each trained weight lies in the flat vector, under names such as ``dense/kernel``."""
+    names: dict[int, str] = {}
+    _name(model, "", names)
+    weights = model.trainable_weights
+    return Layout([names.get(id(w), w.name) for w in weights], [w.shape for w in weights])
 
 
-def pack(arrays: Sequence[Any]) -> Any:
-    """Arrays as one flat vector."""
-    parts = [a if len(a.shape) == 1 else reshape(a, shape=(math.prod(a.shape),)) for a in arrays]
-    return parts[0] if len(parts) == 1 else concatenate(*parts, axis=0)
+def _name(layer: Layer, prefix: str, names: dict[int, str]) -> None:
+    for weight in layer.weights:
+        names[id(weight)] = prefix + weight.name  # the innermost layer that has it comes last
+    for inner in layer.sublayers:
+        _name(inner, f"{prefix}{inner.name}/", names)
 
 
-def constrained(params: Any, weights: Sequence[Weight]) -> Any:
+def constrained(params: Any, weights: Sequence[Weight], place: Layout) -> Any:
     """The flat vector after the constraints of the weights."""
     if all(w.constraint is None for w in weights):
         return params
-    return pack([v if w.constraint is None else w.constraint(v)
-                 for w, v in zip(weights, unpack(params, weights), strict=True)])
+    return place.join([v if w.constraint is None else w.constraint(v)
+                       for w, v in zip(weights, place.split(params), strict=True)])
 
 
 def train_step(task: Task, state: State, x: Any, y: Any, rate: Any, key: Any) -> State:
     """One batch: predict, differentiate, update, add up."""
     trained = task.model.trainable_weights
-    weights = unpack(state["params"], trained)
-    call = Call(True, lambda: random.fold_in(random.fold_in(key, _LAYERS), state["step"]), state["step"])
-    predicted, others, penalties = task.model.run(call, weights, state["others"], x)
-    loss, sums = _measured(task, state["sums"], y, predicted, penalties)
-    wrt = [w.node for w in weights]
-    found = gradients(as_node(loss), wrt)
-    grads = pack([found[n] if n in found else np.zeros(n.shape, n.dtype) for n in wrt])
-    with scope(f"optimizer {type(task.optimizer).__name__}"):
-        params, opt = task.optimizer.update(state["params"], grads, state["opt"], rate, state["step"])
-        params = constrained(params, trained)
-    return {"params": params, "others": others, "opt": opt, "step": state["step"] + 1, "sums": sums,
-            "rest": state["rest"]}
+    place, step, optimizer = layout(task.model), state["step"], task.optimizer
+
+    def measured(weights: Sequence[Any]) -> tuple[Any, Sums, list[Any]]:
+        call = Call(True, lambda: random.fold_in(random.fold_in(key, _LAYERS), step), step)
+        predicted, others, penalties = task.model.run(call, weights, state["others"], x)
+        loss, sums = task.objective.measured(state["sums"], y, predicted, penalties, call.mask(predicted))
+        return loss, sums, others
+
+    scale = optimizer.loss_scale(state["opt"])
+    loss, grads, sums, others = gradient.found(task.gradient, measured, state["params"], place, scale,
+                                               wanted=optimizer.uses_gradient)
+    with scope(f"optimizer {type(optimizer).__name__}"):
+        if isinstance(optimizer, Search):
+            params, opt = optimizer.searched(
+                lambda flat: gradient.found(task.gradient, measured, flat, place, wanted=optimizer.uses_gradient)[:2],
+                state["params"], loss, grads, state["opt"], rate, step)
+        else:
+            params, opt = optimizer.update(state["params"], grads, state["opt"], rate, step, place)
+        params = constrained(params, trained, place)
+    return {"params": params, "others": others, "opt": opt, "step": step + 1, "sums": sums, "rest": state["rest"]}
+
+
+def batch_program(task: Task) -> Callable[..., State]:
+    """``batch(state, x, y, rate, key) -> state``: one step on all the rows, its sums those of these rows alone."""
+    def batch(state: State, x: Any, y: Any, rate: Any, key: Any) -> State:
+        return train_step(task, {**state, "sums": task.objective.zeros()}, x, y, rate, key)
+    return batch
 
 
 def epoch_program(task: Task, batch: int, shuffle: bool) -> Callable[..., State]:
@@ -136,7 +146,7 @@ def epoch_program(task: Task, batch: int, shuffle: bool) -> Callable[..., State]
             after = train_step(task, {**carry["state"], "rest": None}, xb, yb, rate, key)
             return {"state": _without_rest(after), "stop": ew.ne(poll(stop), 0)}, None
 
-        init = {"state": {**_without_rest(state), "sums": {k: np.zeros((), DOUBLE) for k in task.names}},
+        init = {"state": {**_without_rest(state), "sums": task.objective.zeros()},
                 "stop": np.zeros((), np.bool_)}
         last = scan(body, init, rows, until=lambda carry: carry["stop"])[0]["state"]
         rest = np.arange(full, n, dtype=np.int64) if order is None else order[full:]
@@ -162,9 +172,11 @@ def evaluation_program(task: Task, batch: int) -> Callable[..., State]:
         steps, full = n // batch, n // batch * batch
 
         def add(carry: State, taken: Any) -> State:
-            predicted, others, penalties = forward(task.model, (weights[0], carry["others"]), taken[0])
-            return {"sums": _measured(task, carry["sums"], taken[1], predicted, penalties)[1], "others": others}
-        last: Any = {"sums": {k: np.zeros((), DOUBLE) for k in task.names}, "others": weights[1]}
+            call = Call()
+            predicted, others, penalties = forward(task.model, (weights[0], carry["others"]), taken[0], call)
+            sums = task.objective.measured(carry["sums"], taken[1], predicted, penalties, call.mask(predicted))[1]
+            return {"sums": sums, "others": others}
+        last: Any = {"sums": task.objective.zeros(), "others": weights[1]}
         if steps:
             last = scan(lambda carry, taken: ({**add(carry, taken), "stop": ew.ne(poll(stop), 0)}, None),
                         {**last, "stop": np.zeros((), np.bool_)}, _batches((x, y), steps, batch),
@@ -194,15 +206,48 @@ def prediction_program(model: Layer, steps: int) -> Callable[..., Any]:
     return predict
 
 
-def forward(model: Layer, weights: tuple[Any, Any], x: Any) -> tuple[Any, list[Any], list[Any]]:
+def forward(model: Layer, weights: tuple[Any, Any], x: Any,
+            call: Call | None = None) -> tuple[Any, list[Any], list[Any]]:
     """Outputs, state afterwards and what is added to the loss, outside of training.
 
     Args:
         model: what computes them.
         weights: the flat vector of what is trained, and the other weights.
         x: a batch.
+        call: knows the masks afterwards.
     """
-    return model.run(Call(), unpack(weights[0], model.trainable_weights), weights[1], x)
+    return model.run(call or Call(), layout(model).split(weights[0]), weights[1], x)
+
+
+def makes_masks(model: Layer) -> bool:
+    """Whether outputs of the model come with masks."""
+    if all(type(layer).compute_mask is Layer.compute_mask for layer in _all_layers(model)):
+        return False
+    shapes = model.input_shape
+    call = Call(trial=True)
+    masks: list[Any] = []
+
+    def run(x: Any) -> Any:
+        weights = model.trainable_weights, model.non_trainable_weights
+        out = model.run(call, *([w.value for w in each] for each in weights), x)[0]
+        masks.append(call.mask(out))
+        return out
+    trace(run, _sample(shapes, model.input_dtype or FLOAT))
+    return masks[0] is not None
+
+
+def _sample(shapes: Any, dtype: np.dtype) -> Any:
+    if isinstance(shapes, list):
+        return [_sample(each, dtype) for each in shapes]
+    if isinstance(shapes, dict):
+        return {name: _sample(each, dtype) for name, each in shapes.items()}
+    return np.zeros((2, *(n or 1 for n in shapes[1:])), dtype)
+
+
+def _all_layers(layer: Layer) -> Iterator[Layer]:
+    for inner in layer.sublayers:
+        yield inner
+        yield from _all_layers(inner)
 
 
 def _count(x: Any) -> int:
@@ -218,35 +263,9 @@ def _taken(data: Any, rows: Any) -> Any:
     return tree.map_leaves(lambda a: take(a, rows, axis=0), data)
 
 
-def _measured(task: Task, sums: State, y: Any, predicted: Any, penalties: Sequence[Any]) -> tuple[Any, State]:
-    """The loss of a batch, its penalties included, and the sums with its samples added."""
-    batch = predicted.shape[0]
-    with scope(f"loss {task.loss.name!r}"):
-        values = task.loss.call(y, predicted)
-    axes = tuple(range(len(values.shape)))
-    total, count = (sum_(values, axes=axes) if axes else values), math.prod(values.shape)
-    new = {"loss": _added(sums["loss"], total, batch / count)}
-    for penalty in penalties:
-        new["loss"] = _added(new["loss"], penalty, batch)
-    for metric in task.metrics:
-        with scope(f"metric {metric.name!r}"):
-            value, n = metric.measure(y, predicted)
-        new[metric.name] = _added(sums[metric.name], value, batch / n)
-    loss = ew.mul(total, 1.0 / count)
-    for penalty in penalties:
-        loss = ew.add(loss, penalty)
-    return loss, new
-
-
-def _added(so_far: Any, total: Any, samples_per_value: float) -> Any:
-    # in units of samples, so that batches count by their size
-    added = total if samples_per_value == 1 else ew.mul(total, samples_per_value)
-    return ew.add(so_far, ew.cast(added, dtype=DOUBLE))
-
-
 def _without_rest(state: State) -> State:
     return {k: v for k, v in state.items() if k != "rest"}
 
 
-__all__ = ["State", "Task", "epoch_program", "evaluation_program", "new_state", "pack",
-           "prediction_program", "tail_program", "train_step", "unpack"]
+__all__ = ["State", "Task", "batch_program", "epoch_program", "evaluation_program", "layout", "new_state",
+           "prediction_program", "tail_program", "train_step"]

@@ -56,10 +56,9 @@ class Training:
         self.steps = -(-self.n // self.batch)
         rest = self.n % self.batch
         params, others, opt, step = held
-        self.state = new_state(params, others, opt, step, task.names, rest)
+        self.state = new_state(params, others, opt, step, task.objective.zeros(), rest)
         self.interrupt = Interrupt()
         rate, key = task.optimizer.rate, random.key()
-        names = sorted(task.names)
         kind = task.kind
         make = partial(epoch_program, task, self.batch, shuffle)
         epoch = programs.get(("epoch", kind, self.batch, shuffle), make, (0,))
@@ -69,12 +68,13 @@ class Training:
             tail = programs.get(("tail", kind), lambda: tail_program(task), (0,))
             self._tail = tail.bind(self.state, x, y, rate, key)
         self._validate = None
-        self.readings = [(name, self.state["sums"][name], self.n) for name in names]
+        self.readings = sorted(task.objective.readers(self.state["sums"], self.n), key=lambda r: r[0])
         if validation is not None:
             weights = self.state["params"], self.state["others"]
             self._validate = bound_evaluation(task, programs, weights, validation, batch, self.interrupt)
             sums, n = self._validate.result, count(validation[0])
-            self.readings += [(f"val_{name}", sums[name], n) for name in names]
+            more = sorted(task.objective.readers(sums, n), key=lambda r: r[0])
+            self.readings += [(f"val_{name}", read) for name, read in more]
 
     def epoch(self) -> None:
         """One epoch: its full batches, the short last one, the validation; ends early when asked to stop."""
@@ -107,8 +107,9 @@ def loop(model: Any, training: Training, first: int, epochs: int, callbacks: Seq
          verbose: int) -> History:
     """Train from epoch ``first`` to before ``epochs``; what was learned stays in the model whatever happens."""
     history = History()
-    columns = history.history = {name: [] for name, _, _ in training.readings}
-    record = Record(first, epochs, training.steps, training.batch, columns, training.state)
+    columns = history.history = {name: [] for name, _ in training.readings}
+    record = Record(first, epochs, training.steps, training.batch, columns, training.state,
+                    training.task.objective.results)
     model.history, model.stop_training = history, False
     began = int(training.state["step"])
     for callback in callbacks:
@@ -132,10 +133,10 @@ def loop(model: Any, training: Training, first: int, epochs: int, callbacks: Seq
 def _epochs(model: Any, training: Training, record: Record, history: History, callbacks: Sequence[Callback],
             progress: Progress) -> None:
     interrupt, step = training.interrupt, training.state["step"]
-    # all that the loop touches, looked up once; columns: (list to append to, sum to read, number of samples)
+    # all that the loop touches, looked up once; columns: (list to append to, what reads the value)
     clock, run, steps = time.perf_counter, training.epoch, training.steps
     numbers, seconds = history.epoch, record.seconds
-    columns = [(history.history[name].append, total.item, n) for name, total, n in training.readings]
+    columns = [(history.history[name].append, read) for name, read in training.readings]
     losses = history.history["loss"]
     validated = len(columns) > len(training.task.names)
     bad = False
@@ -160,8 +161,8 @@ def _epochs(model: Any, training: Training, record: Record, history: History, ca
         last = now - begin
         if interrupt.pending is not None and (validated or step.item() - before < steps):
             return  # without the numbers of an epoch, or of a validation, that may not have come to its end
-        for append, total, n in columns:
-            append(total() / n)
+        for append, read in columns:
+            append(read())
         numbers.append(epoch)
         seconds.append(last)
         loss = losses[-1]

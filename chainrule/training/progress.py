@@ -10,7 +10,10 @@ import math
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, TextIO
+
+import numpy as np
 
 from chainrule.errors import ArgumentError
 
@@ -22,11 +25,11 @@ class Record:
     """What the loop over epochs appends to and :class:`Progress` reads: an epoch is there when its time is."""
 
     def __init__(self, first: int, epochs: int, steps: int, batch: int, columns: dict[str, list[float]],
-                 state: dict[str, Any]) -> None:
+                 state: dict[str, Any], results: Callable[[Any, int], dict[str, Any]]) -> None:
         self.first, self.epochs, self.steps, self.batch = first, epochs, steps, batch
         self.columns = columns
         self.seconds: list[float] = []
-        self.state = state
+        self.state, self.results = state, results
         self.first_step = int(state["step"])
 
 
@@ -113,7 +116,7 @@ class Progress:
             return line
         made, wanted = done * steps + at, (record.epochs - record.first) * steps
         left = (wanted - made) * (time.perf_counter() - self._begun) / made
-        so_far = {name: float(total) / (at * record.batch) for name, total in record.state["sums"].items()}
+        so_far = record.results(record.state["sums"], at * record.batch)
         return f"{line} {duration(left)} left - {numbers(so_far)}"
 
 
@@ -122,8 +125,9 @@ def numbers(values: dict[str, float]) -> str:
     return " - ".join(f"{name}: {number(values[name])}" for name in sorted(values))
 
 
-def number(value: float) -> str:
-    """Four places, in scientific notation if these would show nothing."""
+def number(value: Any) -> str:
+    """Four places, in scientific notation if these would show nothing; of several values their mean."""
+    value = float(np.mean(value)) if isinstance(value, np.ndarray) else value
     return f"{value:.4f}" if abs(value) > 1e-3 or value == 0 else f"{value:.4e}"
 
 
