@@ -252,3 +252,13 @@ def test_decay_can_leave_out_biases_by_name():
 def test_orthogonal_rows():
     penalty = regularizers.OrthogonalRegularizer(factor=1.0)
     assert float(penalty(np.eye(3))) == 0.0 and float(penalty(np.ones((2, 4)))) == pytest.approx(0.5 * 2 / 1 / 2 * 2)
+
+
+@pytest.mark.parametrize("name", ["Genetic", "EvolutionStrategy", "RandomSearch"])
+def test_training_without_gradients(name):
+    def run():
+        model = network(OURS, 1, "sigmoid")
+        model.compile(getattr(optimizers, name)(0.2, seed=3), "binary_crossentropy", metrics=["accuracy"])
+        return model.fit(X, BITS, batch_size=37, epochs=60, verbose=0).history["loss"]
+    first = run()
+    assert first[-1] < 0.6 * first[0] and run() == first  # a seed of its own: the same again

@@ -12,6 +12,7 @@ from chainrule.optimizers.adagrad import Adagrad
 from chainrule.optimizers.adam import Adam, AdamW
 from chainrule.optimizers.adamax import Adamax
 from chainrule.optimizers.base import Optimizer
+from chainrule.optimizers.evolution import EvolutionStrategy, Genetic, RandomSearch
 from chainrule.optimizers.ftrl import Ftrl
 from chainrule.optimizers.lamb import Lamb
 from chainrule.optimizers.lbfgs import LBFGS
@@ -23,7 +24,8 @@ from chainrule.optimizers.rmsprop import RMSprop
 from chainrule.optimizers.sgd import SGD, Momentum
 
 _CLASSES: dict[str, Callable[[], Optimizer]] = {c.__name__.lower(): c for c in (
-    SGD, Momentum, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam, Lion, Adafactor, Lamb, Muon, Ftrl, LBFGS)}
+    SGD, Momentum, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam, Lion, Adafactor, Lamb, Muon, Ftrl, LBFGS,
+    Genetic, EvolutionStrategy, RandomSearch)}
 
 
 def get(identifier: str | Optimizer) -> Optimizer:
@@ -45,5 +47,6 @@ def get(identifier: str | Optimizer) -> Optimizer:
     raise ArgumentError.of(f"got optimizer={identifier!r}", "a name or an Optimizer", "optimizer='adam'")
 
 
-__all__ = ["LBFGS", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion",
-           "LossScaleOptimizer", "Momentum", "Muon", "Nadam", "Optimizer", "RMSprop", "get", "schedules"]
+__all__ = ["LBFGS", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "EvolutionStrategy", "Ftrl",
+           "Genetic", "Lamb", "Lion", "LossScaleOptimizer", "Momentum", "Muon", "Nadam", "Optimizer", "RMSprop",
+           "RandomSearch", "get", "schedules"]
