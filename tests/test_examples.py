@@ -27,3 +27,19 @@ def test_heat_equation():
     u = lambda x, t: float(example.network(params, x, t))
     numeric = (u(x, t + h) - u(x, t - h)) / (2 * h) - (u(x + h, t) - 2 * u(x, t) + u(x - h, t)) / h**2
     np.testing.assert_allclose(example.residual(params, x, t), numeric, atol=1e-6)
+
+
+def test_backprop_is_not_sgd(tmp_path):
+    example = load("backprop_is_not_sgd")
+    rows = {name: (seconds, losses, error) for name, seconds, losses, error in example.compare(steps=120)}
+    losses = {name: row[1] for name, row in rows.items()}
+    sgd = losses["backpropagation + SGD"]
+    for name in ("forward mode + SGD", "finite differences + SGD"):  # another way to the same gradients
+        np.testing.assert_allclose(losses[name][:50], sgd[:50], rtol=1e-2)
+    assert rows["backpropagation + SGD"][2] < 1e-5 and rows["finite differences + SGD"][2] < 1e-2
+    assert example.steps_to_target(losses["backpropagation + L-BFGS"]) is not None
+    for name in ("evolution strategy", "genetic algorithm", "random search"):
+        assert losses[name][-1] < 0.7 * losses[name][0] and rows[name][2] is None
+    example.draw([(name, *row) for name, row in rows.items()], tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
+    assert example.table_of([(name, *row) for name, row in rows.items()]).row_count == 8
