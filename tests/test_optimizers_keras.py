@@ -143,3 +143,14 @@ def test_updates_compile_once_whatever_the_step():
     for step in range(1, 4):
         p, state = update(p, p, state, rule.rate, np.int64(step))
     assert (Counters.compiled, Counters.loaded) == before
+
+
+@pytest.mark.parametrize("name", ["sgd_nesterov", "rmsprop_centered", "adagrad", "adadelta", "adam_amsgrad", "adamax",
+                                  "nadam", "lion", "ftrl", "global_clipnorm", "ema_overwriting", "accumulation_ema",
+                                  "excluded_decay", "schedule"])
+def test_elementwise_rules_are_one_loop_over_all_parameters(name, capsys):
+    rule, p = made(name), START.astype(np.float32)
+    update = jit(lambda p, g, s, rate, step: rule.update(p, g, s, rate, step, LAYOUT), donate=(0, 2))
+    update.show("loops", p, p + 1, rule.init(p, LAYOUT), rule.rate, np.int64(0))
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("  for ") for line in lines) == 1

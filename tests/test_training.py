@@ -262,3 +262,22 @@ def test_training_without_gradients(name):
         return model.fit(X, BITS, batch_size=37, epochs=60, verbose=0).history["loss"]
     first = run()
     assert first[-1] < 0.6 * first[0] and run() == first  # a seed of its own: the same again
+
+
+def test_labels_to_ignore_need_not_be_classes():
+    labels = np.where(np.arange(37) % 3 == 0, -1, SCORES.argmax(1))
+    model = network(OURS, 3, "softmax")
+    model.compile("sgd", losses.SparseCategoricalCrossentropy(ignore_class=-1))
+    kept = labels >= 0
+    loss = model.evaluate(X, labels, batch_size=37, verbose=0)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    assert loss == pytest.approx(model.evaluate(X[kept], labels[kept], batch_size=37, verbose=0), rel=1e-5)
+
+
+def test_averages_before_the_first_step_change_nothing():
+    model = network(OURS, 3, None)
+    before = model.get_weights()
+    model.compile(Adam(0.1, use_ema=True), "mse")
+    model.fit(X, SCORES, initial_epoch=1, epochs=1, verbose=0)
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)

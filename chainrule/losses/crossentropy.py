@@ -215,13 +215,16 @@ class SparseCategoricalCrossentropy(Loss):
 
     Args:
         from_logits: whether predictions are before the softmax.
-        ignore_class: samples of this label do not count.
+        ignore_class: samples of this label do not count; it need not be one of the classes.
         reduction: as in :class:`Loss`.
         axis: that of the classes.
         name: of the loss.
     """
 
-    labels = "classes"
+    @property
+    def labels(self) -> str:  # type: ignore[override]
+        """Labels are checked beforehand where all of them name classes along the last axis."""
+        return "classes" if self.ignore_class is None and self.axis == -1 else "anything"
 
     def __init__(self, from_logits: bool = False, ignore_class: int | None = None,
                  reduction: str | None = "sum_over_batch_size", axis: int = -1, name: str | None = None) -> None:

@@ -191,7 +191,7 @@ class Optimizer:
 
     def finalize(self, params: np.ndarray, state: State) -> None:
         """At the end of ``fit``: the running mean, if one is kept, replaces the parameters."""
-        if self.use_ema:
+        if self.use_ema and np.any(state[_AVERAGE]):  # before the first step it is 0
             params[...] = state[_AVERAGE]
 
     def loss_scale(self, state: State) -> Any:
