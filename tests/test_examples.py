@@ -4,6 +4,8 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import pytest
+from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -43,3 +45,18 @@ def test_backprop_is_not_sgd(tmp_path):
     example.draw([(name, *row) for name, row in rows.items()], tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 10_000
     assert example.table_of([(name, *row) for name, row in rows.items()]).row_count == 8
+
+
+def test_imbalanced():
+    example = load("imbalanced")
+    found = example.compare(epochs=12)
+    plain, weighted = found.values()
+    assert weighted["recall"] > plain["recall"] + 0.05 and plain["precision"] > weighted["precision"]
+    assert example.table_of(found).row_count == 2
+    x, x_held_out, y, y_held_out = example.load()
+    model = example.train(x, y, None, epochs=2)
+    values, p = model.evaluate(x_held_out, y_held_out, verbose=0, return_dict=True), model.predict(x_held_out)[:, 0]
+    for name, expected in (("recall", recall_score(y_held_out, p > 0.5)), ("f1", f1_score(y_held_out, p > 0.5)),
+                           ("precision", precision_score(y_held_out, p > 0.5))):
+        assert values[name] == pytest.approx(expected, abs=1e-6), name
+    assert values["roc"] == pytest.approx(roc_auc_score(y_held_out, p), abs=5e-3)  # 200 thresholds

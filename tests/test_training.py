@@ -281,3 +281,22 @@ def test_averages_before_the_first_step_change_nothing():
     model.fit(X, SCORES, initial_epoch=1, epochs=1, verbose=0)
     for a, b in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_sequences_of_labels_are_learned_with_ctc():
+    """Each class is spread over some times; the model finds which, without being told when."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(1, 4, size=(60, 2)).astype(np.int32)
+    times = np.repeat(labels, 3, axis=1)
+    x = (np.eye(4)[times] + rng.normal(scale=0.3, size=(60, 6, 4))).astype(np.float32)
+    cr.set_seed(0)
+    model = models.Sequential([layers.Input((6, 4)), layers.Dense(4)])
+    model.compile(Adam(0.05), "ctc")
+    history = model.fit(x, labels, batch_size=20, epochs=60, verbose=0).history["loss"]
+    assert history[-1] < 0.2 * history[0]
+
+
+def test_minimize_follows_a_schedule():
+    rule = SGD(optimizers.schedules.PiecewiseConstantDecay([1], [0.25, 0.0]))
+    result = cr.minimize(lambda x: np.sum(x**2), np.ones(2), rule, max_steps=10, tolerance=0.0)
+    np.testing.assert_allclose(result.x, 0.25)  # two steps of half the way, then none
