@@ -7,6 +7,7 @@ The public names: differentiation (:func:`grad`, …), compilation (:func:`jit`)
 
 from chainrule import (
     activations,
+    callbacks,
     initializers,
     layers,
     losses,
@@ -16,6 +17,7 @@ from chainrule import (
     numpy,
     optimizers,
     random,
+    utils,
 )
 from chainrule._version import __version__
 from chainrule.autodiff import (
@@ -54,6 +56,7 @@ __all__ = [
     "activations",
     "associative_scan",
     "at",
+    "callbacks",
     "check_grads",
     "checkpoint",
     "cond",
@@ -86,6 +89,7 @@ __all__ = [
     "stop_gradient",
     "switch",
     "trace",
+    "utils",
     "value_and_grad",
     "variables",
     "vjp",

@@ -10,23 +10,20 @@ from typing import Any
 import numpy as np
 
 from chainrule import optimizers, random, tree
-from chainrule.arguments import whole
 from chainrule.errors import DataError, UsageError
 from chainrule.layers.base import FLOAT, Layer, Version, Weight
 from chainrule.optimizers.base import Optimizer
 from chainrule.runtime import aligned
 from chainrule.tracebacks import public
-from chainrule.training import data, targets
-from chainrule.training.callbacks import Callback, History, checked
+from chainrule.training import checkpoint, keras_files, run, targets
+from chainrule.training.callbacks import Callback, History
 from chainrule.training.epoch import Task, batch_program, layout, makes_masks, prediction_program
-from chainrule.training.fit import Programs, Training, bound_evaluation, loop
-from chainrule.training.gradient import checked as checked_way
-from chainrule.training.interrupt import Interrupt
+from chainrule.training.feed import Programs
 from chainrule.training.objective import Objective, Plan, separated
-from chainrule.training.progress import duration, numbers, verbosity
+from chainrule.training.progress import duration, verbosity
+from chainrule.training.single import Single
 from chainrule.training.structure import count, samples
 
-BATCH = 32
 _BLOCK = 64  # batches that one native call of predict takes where there are as many
 
 
@@ -49,11 +46,14 @@ class Trainer(Layer):
         self._plan: Plan | None = None
         self._masked: bool | None = None  # whether outputs have masks; None: not asked yet
         self.history: History | None = None
+        self._recipe: dict[str, Any] = {}  # the arguments of compile
+        self._running: Any = None  # the run of fit that is under way
         self.stop_training = False
         self._params = np.zeros(0, FLOAT)  # what is trained; those weights of the layers are views of it
         self._held: tuple[dict[str, Any], np.ndarray] | None = None  # optimizer state and step count
         self._trained: list[Weight] = []  # the weights that the optimizer state is for
         self._programs = Programs()
+        self._single: Single | None = None
         self._known: tuple[int, list[Weight], list[Weight]] = (-1, [], [])
 
     # -- training
@@ -79,98 +79,78 @@ class Trainer(Layer):
         chosen = optimizers.get(optimizer), Plan.of(loss, loss_weights, metrics, weighted_metrics)
         self.optimizer, self._plan = chosen
         self.loss, self.metrics = self._plan.loss, [] if metrics is None else metrics
+        self._recipe = {"optimizer": self.optimizer, "loss": loss, "metrics": metrics, "loss_weights": loss_weights,
+                        "weighted_metrics": weighted_metrics}
         self._forget()
 
     @public
     def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1,
             verbose: int | str = "auto", callbacks: Any = None, validation_split: float = 0.0,
             validation_data: Any = None, shuffle: bool = True, class_weight: dict[int, float] | None = None,
-            sample_weight: Any = None, initial_epoch: int = 0, gradient: str = "backprop") -> History:
+            sample_weight: Any = None, initial_epoch: int = 0, steps_per_epoch: int | None = None,
+            validation_steps: int | None = None, validation_batch_size: int | None = None, validation_freq: Any = 1,
+            gradient: str = "backprop") -> History:
         """Train: ``epochs`` times over all samples, ``batch_size`` of them a step, the short last batch included.
 
         Args:
-            x: samples, the first axis counting them.
-            y: one target per sample; for several outputs a list, or a dict by their names.
+            x: samples, the first axis counting them: an array, a table of pandas, polars or Arrow, a sparse matrix, a
+                memory map. Or batches ``(x, y)`` or ``(x, y, sample_weight)``: a generator, an iterable, a function that
+                makes one, a ``DataLoader``, a ``PyDataset``. Or the path of Parquet files. What does not lie in memory is
+                read ahead by a thread.
+            y: one target per sample; for several outputs a list, or a dict by their names; for tables and Parquet files
+                also the name of a column, or a list of names; None where batches hold the targets.
             batch_size: 32 by default; more than there are samples is one batch of all.
             epochs: the number of the epoch to stop before.
             verbose: 0 silent, 1 progress, 2 a line per epoch; ``'auto'`` is 1.
-            callbacks: objects made from :class:`~chainrule.training.callbacks.Callback`, called between epochs.
+            callbacks: objects made from :class:`~chainrule.callbacks.Callback`, called between epochs, and between
+                batches if they have hooks for these.
             validation_split: the share of samples, the last ones, that is not trained on but evaluated each epoch.
-            validation_data: ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate each epoch; ``validation_split`` is
-                then not used.
+            validation_data: ``(x, y)`` or ``(x, y, sample_weight)``, or batches, to evaluate each epoch;
+                ``validation_split`` is then not used.
             shuffle: whether the samples come in another order each epoch.
             class_weight: how much samples of each class count in the loss; 1 for classes without an entry.
             sample_weight: how much each sample counts in the loss; for several outputs also a list or a dict.
             initial_epoch: the number of the first epoch.
+            steps_per_epoch: batches of an epoch; None for all there are.
+            validation_steps: batches of a validation; None for all there are.
+            validation_batch_size: rows of a batch of the validation; by default ``batch_size``.
+            validation_freq: validate after every so many epochs, or after those of a list of numbers from 1.
             gradient: ``"backprop"``, or ``"forward"`` (forward mode) or ``"finite_difference"``, both of which cost a
                 pass per parameter: to compare.
 
         Returns:
-            A History: ``history.history['loss']`` has a number per epoch.
+            A History: ``history.history['loss']`` has a number per epoch, ``history.best_epoch`` says which was best.
 
         Raises:
             UsageError: before ``compile``.
             DataError, ShapeError, ArgumentError: for what cannot be trained on.
             KeyboardInterrupt: on Ctrl-C, between two steps; the model keeps what it learned.
         """
-        plan, optimizer = self._compiled("fit")
-        gradient = checked_way(gradient)
-        batch = BATCH if batch_size is None else whole("batch_size", batch_size)
-        epochs, first = whole("epochs", epochs), whole("initial_epoch", initial_epoch, least=0)
-        level, calls = verbosity(verbose), checked(callbacks)
-        if validation_split and validation_data is None:
-            (x, y, sample_weight), validation_data = data.split(x, y, validation_split, sample_weight)
-        x, y = self._data(x, y, plan, weights=sample_weight, classes=class_weight)
-        held_out = None if validation_data is None else self._validation(validation_data, plan, isinstance(y, dict))
-        task = Task(self, self._objective(plan, y), optimizer, gradient)
-        if optimizer.whole_data and batch < count(x):
-            raise UsageError.of(f"{type(optimizer).__name__} with batch_size={batch} for {count(x):,} samples",
-                                "all samples as one batch", f"model.fit(x, y, batch_size={count(x)})")
-        params, others = self.adopt(), [w.array for w in self._weights()[1]]
-        if not params.size:
-            raise UsageError.of("fit of a model without weights", "at least one layer that learns",
-                                "model.add(Dense(1))")
-        held = params, others, *self._started(optimizer, params)
-        training = Training(task, self._programs, held, (x, y), held_out, batch, bool(shuffle))
-        try:
-            return loop(self, training, first, epochs, calls, level)
-        finally:
-            optimizer.finalize(params, held[2])
+        return run.fit(self, x, y, run.Options(
+            batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle, class_weight,
+            sample_weight, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size, validation_freq,
+            gradient))
 
     @public
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: int | str = "auto",
-                 return_dict: bool = False, sample_weight: Any = None) -> Any:
+                 return_dict: bool = False, sample_weight: Any = None, steps: int | None = None,
+                 callbacks: Any = None) -> Any:
         """Loss and metrics on the samples.
 
         Args:
-            x: samples, the first axis counting them.
-            y: one target per sample; for several outputs a list, or a dict by their names.
+            x: as in :meth:`fit`.
+            y: as in :meth:`fit`.
             batch_size: samples computed at a time.
             verbose: 1 prints the results.
             return_dict: whether they come by name.
             sample_weight: how much each sample counts.
+            steps: batches to evaluate; None for all.
+            callbacks: called before and after.
 
         Returns:
             ``[loss, metric, …]``, only the loss if there are no metrics, or a dict with ``return_dict``.
         """
-        plan, optimizer = self._compiled("evaluate")
-        batch = BATCH if batch_size is None else whole("batch_size", batch_size)
-        level = verbosity(verbose)
-        x, y = self._data(x, y, plan, weights=sample_weight)
-        task = Task(self, self._objective(plan, y), optimizer)
-        with Interrupt() as interrupt:
-            run = bound_evaluation(task, self._programs, self._current(), (x, y), batch, interrupt)
-            begin = time.perf_counter()
-            interrupt.native = True
-            interrupt.run(run)
-        if interrupt.pending is not None:
-            raise interrupt.pending
-        n = count(x)
-        values = task.objective.results(run.result, n)
-        if level:
-            steps = -(-n // batch)
-            print(f"{steps}/{steps} - {duration((time.perf_counter() - begin) / steps)}/step - {numbers(values)}")
-        return _shown(values, return_dict)
+        return _shown(run.evaluate(self, x, y, batch_size, verbose, steps, callbacks, sample_weight), return_dict)
 
     @public
     def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
@@ -187,10 +167,9 @@ class Trainer(Layer):
         params, others = self.adopt(), [w.array for w in self._weights()[1]]
         opt, step = self._started(optimizer, params)
         program = self._programs.get(("batch", task.kind), lambda: batch_program(task))
-        before = {"params": params, "others": others, "opt": opt, "step": step, "rest": None}
+        before = {"params": params, "others": others, "opt": opt, "step": step}
         after = program(before, x, y, optimizer.rate, random.key())
-        tree.map_leaves(_written, {k: v for k, v in before.items() if k != "rest"},
-                        {k: after[k] for k in before if k != "rest"})
+        tree.map_leaves(_written, before, {k: after[k] for k in before})
         return _shown(task.objective.results(after["sums"], count(x)), return_dict)
 
     @public
@@ -201,22 +180,51 @@ class Trainer(Layer):
         return _shown(values, return_dict)
 
     @public
-    def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0) -> np.ndarray:
+    def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0,
+                steps: int | None = None) -> np.ndarray:
         """The outputs for all samples, as a float32 array.
 
         Args:
-            x: samples, the first axis counting them.
-            batch_size: samples computed at a time; the outputs do not depend on it.
+            x: samples, as in :meth:`fit`; batches may hold targets, which are left out.
+            batch_size: samples computed at a time; but for rounding the outputs do not depend on it.
             verbose: 1 prints how long it took.
+            steps: batches to compute; None for all.
         """
-        batch = BATCH if batch_size is None else whole("batch_size", batch_size)
+        if self._single is not None and type(x) is np.ndarray and batch_size is None and verbose == 0:
+            quick = self._single(x)
+            if quick is not None:
+                return quick
         level = 0 if verbose == "auto" else verbosity(verbose)
-        x = self._samples(x)
         begin = time.perf_counter()
-        out = self._predicted(x, batch)
+        parts = None if type(x) is np.ndarray else run.blocks(self, x, batch_size, steps)
+        batch = run.size(batch_size)
+        if parts is None:
+            x = self._samples(x)
+            if batch_size is None and count(x) == 1 and isinstance(x, np.ndarray):
+                return self._predicted_alone(x)
+            out = self._predicted(x, batch)
+            if steps is not None:
+                out = tree.map_leaves(lambda a: a[:steps * batch], out)
+        else:
+            made = [self._predicted(part, batch) for part in parts]
+            if not made:
+                raise DataError.of("the data gave no batch", "at least one", "yield x")
+            out = tree.map_leaves(lambda *each: np.concatenate(each), *made)
         if level:
-            print(f"{count(x)} samples - {duration(time.perf_counter() - begin)}")
+            print(f"{count(out)} samples - {duration(time.perf_counter() - begin)}")
         return out
+
+    def _predicted_alone(self, x: np.ndarray) -> Any:
+        """The prediction of one row, prepared so that the next one is quick."""
+        bases = [(w.array, w.array.base) for w in self._weights()[0]]
+        if all(base is None or base.nbytes == a.nbytes for a, base in bases):  # no other model has them in its vector
+            self.adopt()
+        self._single = Single(self, x)
+        if not self._single.usable:
+            self._single = None
+            return self._predicted(x, 1)
+        out = self._single(x)
+        return self._predicted(x, 1) if out is None else out
 
     def _predicted(self, x: Any, batch: int) -> Any:
         # Programs for one batch and for a block of batches serve any number of samples
@@ -233,6 +241,44 @@ class Trainer(Layer):
             parts.append(tree.map_leaves(lambda a: a.reshape(-1, *a.shape[2:])[:n - at], out))  # noqa: B023
             at += steps * batch
         return parts[0] if len(parts) == 1 else tree.map_leaves(lambda *each: np.concatenate(each), *parts)
+
+    # -- files
+
+    @public
+    def save(self, filepath: Any, overwrite: bool = True) -> None:
+        """Write all of the model to one file: layers, weights, how it was compiled, the optimizer's state.
+
+        :func:`~chainrule.models.load_model` makes the model of it again. The file is written whole or not at all.
+
+        Args:
+            filepath: ends in ``.safetensors``.
+            overwrite: whether a file that is there is replaced.
+
+        Raises:
+            FileError: where it cannot be written, or is there already.
+            UsageError: for a layer that cannot be written as plain data.
+        """
+        checkpoint.save(self, filepath, overwrite)
+
+    @public
+    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
+        """Write the weights alone to one file; see :meth:`save`."""
+        checkpoint.save(self, filepath, overwrite, weights_only=True)
+
+    @public
+    def load_weights(self, filepath: Any) -> None:
+        """Take the weights from a file of :meth:`save_weights` or :meth:`save`, or from one of Keras.
+
+        Args:
+            filepath: ends in ``.safetensors``, or in ``.weights.h5`` or ``.keras`` for one of Keras.
+
+        Raises:
+            FileError, ShapeError: if they are not the weights of such a model; none is changed then.
+        """
+        if keras_files.is_keras(filepath):
+            keras_files.load_weights(self, filepath)
+        else:
+            checkpoint.load_weights(self, filepath)
 
     # -- the weights as the programs take them
 
@@ -284,6 +330,7 @@ class Trainer(Layer):
         """Drop what was recorded of the model as it was, and the optimizer's state."""
         self._programs = Programs()
         self._held = None
+        self._single = None
 
     def _compiled(self, what: str) -> tuple[Plan, Optimizer]:
         if self.optimizer is None or self._plan is None:
@@ -302,17 +349,17 @@ class Trainer(Layer):
         optimizer.iterations = self._held[1]
         return self._held
 
-    def _samples(self, x: Any, name: str = "x") -> Any:
+    def _samples(self, x: Any, name: str = "x", at: np.ndarray | None = None) -> Any:
         """Samples as the programs take them; a model that is not built is built for them."""
-        x = samples(x, self.entrances(), name)
+        x = samples(x, self.entrances(), name, at)
         self.build_for(x)
         return x
 
     def _data(self, x: Any, y: Any, plan: Plan, names: tuple[str, str] = ("x", "y"), weights: Any = None,
-              classes: Any = None) -> tuple[Any, Any]:
+              classes: Any = None, at: np.ndarray | None = None) -> tuple[Any, Any]:
         """Samples and targets as the programs take them; see ``training/objective.py`` for the form of targets."""
-        x = self._samples(x, names[0])
-        return x, targets.together(y, plan, self._outputs(), count(x), names, weights, classes)
+        x = self._samples(x, names[0], at)
+        return x, targets.together(y, plan, self._outputs(), count(x), names, weights, classes, at)
 
     def _outputs(self) -> list[tuple[str, Any]]:
         """The names and shapes of the outputs."""
@@ -321,15 +368,6 @@ class Trainer(Layer):
     def output_names(self) -> list[str] | None:
         """The names of the outputs; None if nothing has named them."""
         return None
-
-    def _validation(self, given: Any, plan: Plan, weighted: bool) -> tuple[Any, Any]:
-        if not isinstance(given, tuple | list) or len(given) not in (2, 3):
-            raise DataError.of(f"validation_data is a {type(given).__name__}"
-                               + (f" of {len(given)}" if isinstance(given, tuple | list) else ""),
-                               "a pair (x, y)", "validation_data=(x_val, y_val)")
-        x, y = given[:2]
-        x, y = self._data(x, y, plan, ("x_val", "y_val"), weights=given[2] if len(given) > 2 else None)
-        return x, targets.unweighted(y, count(x)) if weighted and not isinstance(y, dict) else y
 
     def _objective(self, plan: Plan, y: Any) -> Objective:
         """What is made small and reported, for these targets."""
@@ -359,4 +397,4 @@ def _shown(values: dict[str, Any], return_dict: bool) -> Any:
     return values if return_dict else list(values.values()) if len(values) > 1 else values["loss"]
 
 
-__all__ = ["BATCH", "Callback", "Trainer"]
+__all__ = ["Callback", "Trainer"]

@@ -1,13 +1,14 @@
 """The programs that ``fit`` and ``evaluate`` run: functions that are recorded once and compiled whole.
 
-An epoch is one program: shuffle, and for each batch gather rows, predict, differentiate, update, add up the loss and
-the metrics. What it changes is one *state*, a dict of arrays that native code updates in place::
+The steps of an epoch are one program: for each batch gather rows, predict, differentiate, update, add up the loss and
+the metrics. It ends before the step that ``last`` names, so that the same native code makes a whole epoch in one call
+or any part of it: what is learned does not depend on where the loop returned to Python. What it changes is one *state*,
+a dict of arrays that native code updates in place::
 
     params   float32[p]   all parameters, one after the other
     opt      {…}          the optimizer's arrays and scalars
     step     int64        steps made since the model was compiled
     sums     {…}          float64: what loss and metrics are functions of, added up over the samples of this epoch
-    rest     int64[r]     the rows of the short last batch, which a program of its own trains on
     others   [array, …]   weights that are not trained: running statistics, states, what is frozen
 """
 
@@ -60,11 +61,9 @@ class Task:
         return self.objective.kind, self.gradient, self.optimizer.key
 
 
-def new_state(params: np.ndarray, others: list[np.ndarray], opt: State, step: np.ndarray, sums: Sums,
-              rest: int) -> State:
+def new_state(params: np.ndarray, others: list[np.ndarray], opt: State, step: np.ndarray, sums: Sums) -> State:
     """A state around the model's own arrays, which running programs change in place."""
-    return {"params": params, "others": others, "opt": opt, "step": step, "sums": sums,
-            "rest": np.zeros(rest, np.int64)}
+    return {"params": params, "others": others, "opt": opt, "step": step, "sums": sums}
 
 
 def layout(model: Layer) -> Layout:
@@ -94,13 +93,7 @@ def train_step(task: Task, state: State, x: Any, y: Any, rate: Any, key: Any) ->
     """One batch: predict, differentiate, update, add up."""
     trained = task.model.trainable_weights
     place, step, optimizer = layout(task.model), state["step"], task.optimizer
-
-    def measured(weights: Sequence[Any]) -> tuple[Any, Sums, list[Any]]:
-        call = Call(True, lambda: random.fold_in(random.fold_in(key, _LAYERS), step), step)
-        predicted, others, penalties = task.model.run(call, weights, state["others"], x)
-        loss, sums = task.objective.measured(state["sums"], y, predicted, penalties, call.mask(predicted))
-        return loss, sums, others
-
+    measured = _measured(task, state, x, y, key)
     scale = optimizer.loss_scale(state["opt"])
     loss, grads, sums, others = gradient.found(task.gradient, measured, state["params"], place, scale,
                                                wanted=optimizer.uses_gradient)
@@ -112,7 +105,17 @@ def train_step(task: Task, state: State, x: Any, y: Any, rate: Any, key: Any) ->
         else:
             params, opt = optimizer.update(state["params"], grads, state["opt"], rate, step, place)
         params = constrained(params, trained, place)
-    return {"params": params, "others": others, "opt": opt, "step": step + 1, "sums": sums, "rest": state["rest"]}
+    return {"params": params, "others": others, "opt": opt, "step": step + 1, "sums": sums}
+
+
+def _measured(task: Task, state: State, x: Any, y: Any, key: Any) -> gradient.Measured:
+    """The function that gives the loss of a batch for given weights, the sums with it added, and the other weights."""
+    def measured(weights: Sequence[Any]) -> tuple[Any, Sums, list[Any]]:
+        call = Call(True, lambda: random.fold_in(random.fold_in(key, _LAYERS), state["step"]), state["step"])
+        predicted, others, penalties = task.model.run(call, weights, state["others"], x)
+        loss, sums = task.objective.measured(state["sums"], y, predicted, penalties, call.mask(predicted))
+        return loss, sums, others
+    return measured
 
 
 def batch_program(task: Task) -> Callable[..., State]:
@@ -122,67 +125,83 @@ def batch_program(task: Task) -> Callable[..., State]:
     return batch
 
 
-def epoch_program(task: Task, batch: int, shuffle: bool) -> Callable[..., State]:
-    """``epoch(state, x, y, rate, key, stop) -> state``: all full batches, ended early once ``stop`` is not 0.
+def order_program(n: int) -> Callable[..., Any]:
+    """``order(key, begun) -> int64[n]``: the rows in the order of the epoch that began after ``begun`` steps."""
+    def order(key: Any, begun: Any) -> Any:
+        return random.permutation(random.fold_in(random.fold_in(key, _SHUFFLING), begun), n)
+    return order
+
+
+def epoch_program(task: Task, batch: int, ordered: bool) -> Callable[..., State]:
+    """``epoch(state, x, y, rows, last, rate, key, stop) -> state``: full batches one after the other.
+
+    The first batch is the first of ``rows``, whatever the step is; ``last`` names the step before which to end. The
+    loop also ends once ``stop`` is not 0.
 
     Args:
         task: what is trained.
         batch: rows per step, at most the number of rows.
-        shuffle: whether the rows come in another order each epoch.
+        ordered: whether the samples are taken as they lie, without gathering: ``rows`` is then None.
     """
-    def epoch(state: State, x: Any, y: Any, rate: Any, key: Any, stop: Any) -> State:
-        n = _count(x)
-        steps, full = n // batch, n // batch * batch
-        order = None
-        rows: Any
-        if shuffle and batch < n:
-            order = random.permutation(random.fold_in(random.fold_in(key, _SHUFFLING), state["step"]), n)
-            rows = reshape(order[:full], shape=(steps, batch))
-        else:  # the rows as they lie: nothing to gather
-            rows = _batches((x, y), steps, batch)
+    def epoch(state: State, x: Any, y: Any, rows: Any, last: Any, rate: Any, key: Any, stop: Any) -> State:
+        steps = _count(x) // batch
 
         def body(carry: Any, taken: Any) -> Any:
-            xb, yb = taken if order is None else _taken((x, y), taken)
-            after = train_step(task, {**carry["state"], "rest": None}, xb, yb, rate, key)
-            return {"state": _without_rest(after), "stop": ew.ne(poll(stop), 0)}, None
+            xb, yb = taken if ordered else _taken((x, y), taken)
+            after = train_step(task, carry["state"], xb, yb, rate, key)
+            return {"state": after, "end": ew.bit_or(ew.ge(after["step"], last), ew.ne(poll(stop), 0))}, None
 
-        init = {"state": {**_without_rest(state), "sums": task.objective.zeros()},
-                "stop": np.zeros((), np.bool_)}
-        last = scan(body, init, rows, until=lambda carry: carry["stop"])[0]["state"]
-        rest = np.arange(full, n, dtype=np.int64) if order is None else order[full:]
-        return {**last, "rest": rest}
+        init = {"state": state, "end": np.zeros((), np.bool_)}
+        batches = _batches((x, y) if ordered else rows, steps, batch)
+        return scan(body, init, batches, until=lambda carry: carry["end"])[0]["state"]
     return epoch
 
 
 def tail_program(task: Task) -> Callable[..., State]:
-    """``tail(state, x, y, rate, key) -> state``: one step on the rows that ``rest`` of the state names."""
-    def tail(state: State, x: Any, y: Any, rate: Any, key: Any) -> State:
-        xb, yb = _taken((x, y), state["rest"])
+    """``tail(state, x, y, rows, rate, key) -> state``: one step on the samples that ``rows`` names."""
+    def tail(state: State, x: Any, y: Any, rows: Any, rate: Any, key: Any) -> State:
+        xb, yb = _taken((x, y), rows)
         return train_step(task, state, xb, yb, rate, key)
     return tail
 
 
+def gradient_program(task: Task) -> Callable[..., list[Any]]:
+    """``gradients(state, x, y, key) -> arrays``: of the loss on one batch, one array per weight that is trained."""
+    def gradients(state: State, x: Any, y: Any, key: Any) -> list[Any]:
+        place = layout(task.model)
+        return place.split(gradient.found(task.gradient, _measured(task, state, x, y, key), state["params"], place)[1])
+    return gradients
+
+
 def evaluation_program(task: Task, batch: int) -> Callable[..., State]:
-    """``evaluate(weights, x, y, stop) -> sums`` over all rows, ``batch`` at a time; ends early if ``stop`` is set.
+    """``evaluate(judged, params, x, y, last, stop) -> judged``: adds the first ``last`` batches, at least one.
 
-    The weights are those of :func:`forward`.
+    ``judged`` holds the ``sums`` and the ``others``. Ends early once ``stop`` is set.
     """
-    def evaluate(weights: Any, x: Any, y: Any, stop: Any) -> State:
-        n = _count(x)
-        steps, full = n // batch, n // batch * batch
+    def evaluate(judged: State, params: Any, x: Any, y: Any, last: Any, stop: Any) -> State:
+        steps = _count(x) // batch
 
-        def add(carry: State, taken: Any) -> State:
-            call = Call()
-            predicted, others, penalties = forward(task.model, (weights[0], carry["others"]), taken[0], call)
-            sums = task.objective.measured(carry["sums"], taken[1], predicted, penalties, call.mask(predicted))[1]
-            return {"sums": sums, "others": others}
-        last: Any = {"sums": task.objective.zeros(), "others": weights[1]}
-        if steps:
-            last = scan(lambda carry, taken: ({**add(carry, taken), "stop": ew.ne(poll(stop), 0)}, None),
-                        {**last, "stop": np.zeros((), np.bool_)}, _batches((x, y), steps, batch),
-                        until=lambda carry: carry["stop"])[0]
-        return (add(last, tree.map_leaves(lambda a: a[full:], (x, y))) if full < n else last)["sums"]
+        def body(carry: Any, taken: Any) -> Any:
+            after, made = _judged(task, carry["judged"], params, *taken), ew.add(carry["made"], 1)
+            return {"judged": after, "made": made, "end": ew.bit_or(ew.ge(made, last), ew.ne(poll(stop), 0))}, None
+
+        init = {"judged": judged, "made": np.zeros((), np.int64), "end": np.zeros((), np.bool_)}
+        return scan(body, init, _batches((x, y), steps, batch), until=lambda carry: carry["end"])[0]["judged"]
     return evaluate
+
+
+def rest_program(task: Task) -> Callable[..., State]:
+    """``evaluate(judged, params, x, y) -> judged``: adds all of x and y as one batch."""
+    def evaluate(judged: State, params: Any, x: Any, y: Any) -> State:
+        return _judged(task, judged, params, x, y)
+    return evaluate
+
+
+def _judged(task: Task, judged: State, params: Any, x: Any, y: Any) -> State:
+    call = Call()
+    predicted, others, penalties = forward(task.model, (params, judged["others"]), x, call)
+    return {"sums": task.objective.measured(judged["sums"], y, predicted, penalties, call.mask(predicted))[1],
+            "others": others}
 
 
 def prediction_program(model: Layer, steps: int) -> Callable[..., Any]:
@@ -263,9 +282,5 @@ def _taken(data: Any, rows: Any) -> Any:
     return tree.map_leaves(lambda a: take(a, rows, axis=0), data)
 
 
-def _without_rest(state: State) -> State:
-    return {k: v for k, v in state.items() if k != "rest"}
-
-
-__all__ = ["State", "Task", "batch_program", "epoch_program", "evaluation_program", "layout", "new_state",
-           "prediction_program", "tail_program", "train_step"]
+__all__ = ["State", "Task", "batch_program", "epoch_program", "evaluation_program", "gradient_program", "layout",
+           "new_state", "order_program", "prediction_program", "rest_program", "tail_program", "train_step"]

@@ -31,7 +31,7 @@ def outputs(shapes: Any, names: Sequence[str] | None) -> Outputs:
 
 
 def together(y: Any, plan: Plan, outputs_: Outputs, samples: int, names: tuple[str, str], weights: Any = None,
-             classes: Any = None) -> Any:
+             classes: Any = None, at: np.ndarray | None = None) -> Any:
     """Targets as programs take them, with weights if there are any.
 
     Args:
@@ -42,6 +42,7 @@ def together(y: Any, plan: Plan, outputs_: Outputs, samples: int, names: tuple[s
         names: what errors call the samples and the targets.
         weights: ``sample_weight``: one array for all outputs, or a list or dict.
         classes: ``class_weight``: a factor for each class.
+        at: the numbers of the rows, where they are a part of the data.
     """
     known = [name for name, _ in outputs_]
     losses = plan.losses(known)
@@ -55,7 +56,7 @@ def together(y: Any, plan: Plan, outputs_: Outputs, samples: int, names: tuple[s
         raw = data.numbers(value, label)
         if raw.ndim and len(raw) != samples:
             data.same_length(np.broadcast_to(np.zeros(1, bool), (samples,)), raw, (names[0], label))
-        found.append(data.targets(raw, loss, shape, label))
+        found.append(data.targets(raw, loss, shape, label, at))
     result: Any = found[0] if len(found) == 1 else found
     if weights is None and classes is None:
         return result
