@@ -213,7 +213,8 @@ def test_files_of_keras_are_data(tmp_path):
         return config
     for change, message in ((with_lambda, "holds code"), (with_function, "holds code"),
                             (with_unknown, "has sparse_activation='yes', which is not known"),
-                            (with_class, "Unknown class 'Popen'"), (lambda config: {}, ""), (lambda config: 3, "")):
+                            (with_class, "Unknown class 'Popen'"), (lambda config: {}, "where a model should be"),
+                            (lambda config: 3, "where a model should be")):
         with pytest.raises(ChainruleError, match=message):
             load_model(changed(source, target, change))
     model = Sequential([Dense(8, input_dim=6), Dense(2)])

@@ -94,9 +94,9 @@ class Trainer(Layer):
 
         Args:
             x: samples, the first axis counting them: an array, a table of pandas, polars or Arrow, a sparse matrix, a
-                memory map. Or batches ``(x, y)`` or ``(x, y, sample_weight)``: a generator, an iterable, a function that
-                makes one, a ``DataLoader``, a ``PyDataset``. Or the path of Parquet files. What does not lie in memory is
-                read ahead by a thread.
+                memory map. Or batches ``(x, y)`` or ``(x, y, sample_weight)``: a generator, an iterable, a function
+                that makes one, a ``DataLoader``, a ``PyDataset``. Or the path of Parquet files. What does not lie in
+                memory is read ahead by a thread.
             y: one target per sample; for several outputs a list, or a dict by their names; for tables and Parquet files
                 also the name of a column, or a list of names; None where batches hold the targets.
             batch_size: 32 by default; more than there are samples is one batch of all.

@@ -1,8 +1,8 @@
 """Data that is not arrays in memory: read a part at a time, by row numbers or in the order in which it comes.
 
 A *source* gives blocks ``(x, y, weights, at)`` of raw samples; ``weights`` is None where samples have none, ``at``
-holds the numbers of the rows where they are known. The blocks of a source of rows may have any length, they are cut into
-batches later; a source of batches gives what one step trains on.
+holds the numbers of the rows where they are known. The blocks of a source of rows may have any length, they are cut
+into batches later; a source of batches gives what one step trains on.
 """
 
 from __future__ import annotations
