@@ -40,10 +40,11 @@ class Training:
         self.inside = False  # of an epoch
         self.callbacks: Sequence[Any] = ()
         self._resumed = 0  # samples of this epoch that an earlier run has trained on
+        self._known: dict[str, tuple[int, list[tuple[str, Callable[[], Any]]]]] = {}
         self._totals = tree.flatten(self.state["sums"])[0]
-        self.names = sorted(engine.task.names)
-        judged = [] if validation is None else [f"val_{name}" for name in self.names]
-        self.columns: dict[str, list[float]] = {name: [] for name in (*self.names, *judged)}
+        names = sorted(engine.task.names)
+        judged = [] if validation is None else [f"val_{name}" for name in names]
+        self.columns: dict[str, list[float]] = {name: [] for name in (*names, *judged)}
 
     @property
     def samples(self) -> int:
@@ -63,11 +64,16 @@ class Training:
 
     def logs(self) -> dict[str, float]:
         """Loss and metrics of this epoch so far."""
-        return self._results(self.state["sums"], self.samples) if self.samples else {}
+        samples = self.feed.samples
+        return {name: read() for name, read in self._readers("", self.state["sums"], samples)} if samples else {}
 
-    def _results(self, sums: Any, samples: int) -> dict[str, Any]:
-        found = self.engine.task.objective.results(sums, samples)
-        return {name: found[name] for name in self.names}
+    def _readers(self, prefix: str, sums: Any, samples: int) -> list[tuple[str, Callable[[], Any]]]:
+        """Names with what reads their values; made once for epochs of equal size."""
+        known = self._known.get(prefix)
+        if known is None or known[0] != samples:
+            found = sorted(self.engine.task.objective.readers(sums, samples), key=lambda r: r[0])
+            known = self._known[prefix] = samples, [(prefix + name, read) for name, read in found]
+        return known[1]
 
     def begin(self) -> None:
         """Start the epoch, or go on with a resumed one."""
@@ -127,8 +133,8 @@ class Training:
         if self.validation is not None and self.validated(self.epoch):
             if not self.validation.samples:
                 raise DataError.of("the validation data gave no batch", "at least one", "yield x, y")
-            judged = self._results(self.validation.sums, self.validation.samples)
-            found |= {f"val_{name}": value for name, value in judged.items()}
+            judged = self._readers("val_", self.validation.sums, self.validation.samples)
+            found |= {name: read() for name, read in judged}
         return found
 
     def gradients(self) -> list[np.ndarray]:
