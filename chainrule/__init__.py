@@ -8,6 +8,7 @@ The public names: differentiation (:func:`grad`, …), compilation (:func:`jit`)
 from chainrule import (
     activations,
     callbacks,
+    constraints,
     initializers,
     layers,
     losses,
@@ -17,6 +18,7 @@ from chainrule import (
     numpy,
     optimizers,
     random,
+    regularizers,
     utils,
 )
 from chainrule._version import __version__
@@ -40,17 +42,19 @@ from chainrule.check import check_grads
 from chainrule.control import associative_scan, cond, fori_loop, map, scan, switch, while_loop
 from chainrule.graph import Graph
 from chainrule.minimize import minimize
-from chainrule.models import Sequential
+from chainrule.models import Model, Sequential
 from chainrule.nans import debug_nans
 from chainrule.numpy import at, where
 from chainrule.random import set_seed
 from chainrule.runtime import jit
+from chainrule.threads import get_threads, set_threads
 from chainrule.trace import trace
 from chainrule.tracebacks import set_tracebacks
 from chainrule.variables import variables
 
 __all__ = [
     "Graph",
+    "Model",
     "Sequential",
     "__version__",
     "activations",
@@ -60,11 +64,13 @@ __all__ = [
     "check_grads",
     "checkpoint",
     "cond",
+    "constraints",
     "custom_jvp",
     "custom_vjp",
     "debug_nans",
     "finite_difference",
     "fori_loop",
+    "get_threads",
     "grad",
     "hessian",
     "hvp",
@@ -83,8 +89,10 @@ __all__ = [
     "numpy",
     "optimizers",
     "random",
+    "regularizers",
     "scan",
     "set_seed",
+    "set_threads",
     "set_tracebacks",
     "stop_gradient",
     "switch",

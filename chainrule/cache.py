@@ -26,11 +26,15 @@ from chainrule._version import __version__
 
 @dataclass(frozen=True)
 class Entry:
-    """A compiled program as it is kept: its code, its constants, the bytes of working memory it needs."""
+    """A compiled program as it is kept: its code, its constants, the bytes of working memory it needs.
+
+    ``workers`` are those that each further thread needs; None if one thread does all.
+    """
 
     code: bytes
     arena: int
     constants: tuple[np.ndarray, ...]
+    workers: int | None = None
 
 
 def folder() -> Path:
@@ -94,7 +98,8 @@ def load(name: str) -> Entry | None:
         for dtype, size in facts["constants"]:
             constants.append(np.frombuffer(body, np.dtype(dtype), size, at).copy())
             at += constants[-1].nbytes
-        return Entry(body[at:], int(facts["arena"]), tuple(constants))
+        workers = facts["workers"]
+        return Entry(body[at:], int(facts["arena"]), tuple(constants), None if workers is None else int(workers))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -105,7 +110,7 @@ def save(name: str, entry: Entry) -> None:
     if path is None:
         return
     body = b"".join(c.tobytes() for c in entry.constants) + entry.code
-    facts = {"sha256": hashlib.sha256(body).hexdigest(), "arena": entry.arena,
+    facts = {"sha256": hashlib.sha256(body).hexdigest(), "arena": entry.arena, "workers": entry.workers,
              "constants": [[c.dtype.str, c.size] for c in entry.constants]}
     temporary = None
     try:

@@ -38,10 +38,21 @@ class _Mask:
 
 def index(x: Any, key: Any) -> Any:
     """``x[key]``."""
-    keys = _complete(x, [k for given in (key if isinstance(key, tuple) else (key,)) for k in _plain(given)])
+    given = _given(key)
+    keys = _complete(x, given)
     if any(isinstance(k, _Array) for k in keys):
-        return _advanced(x, keys)
+        return _advanced(x, keys, _together(given))
     return _basic(x, keys)
+
+
+def _given(key: Any) -> list[Any]:
+    return [k for given in (key if isinstance(key, tuple) else (key,)) for k in _plain(given)]
+
+
+def _together(given: Sequence[Any]) -> bool:
+    """Whether arrays of integers, and integers beside them, follow one another; ``...`` parts them even if empty."""
+    places = [i for i, k in enumerate(given) if isinstance(k, int | _Array | _Mask)]
+    return places == list(range(places[0], places[-1] + 1))
 
 
 def _plain(key: Any) -> list[Any]:
@@ -138,11 +149,10 @@ class _Picking:
     indices: Any  # positions along it
 
     @staticmethod
-    def of(region: Any, keys: list[Any]) -> _Picking:
+    def of(region: Any, keys: list[Any], together: bool) -> _Picking:
         places = [i for i, k in enumerate(keys) if isinstance(k, _Array)]
         indices = [checked_indices(keys[i].indices, region.shape[i], i) for i in places]
         picked = broadcast_shapes(*(i.shape for i in indices))
-        together = places == list(range(places[0], places[-1] + 1))
         rest = [i for i in range(len(keys)) if i not in places]
         at = places[0] if together else 0  # NumPy puts axes picked apart from each other first
         order = (*rest[:at], *places, *rest[at:])
@@ -160,11 +170,11 @@ class _Picking:
         return _transposed(_reshaped(x, self.moved), [self.order.index(i) for i in range(len(self.order))])
 
 
-def _advanced(x: Any, keys: list[Any]) -> Any:
+def _advanced(x: Any, keys: list[Any], together: bool) -> Any:
     """Arrays of integers: the axes they index become one, and one ``take`` picks from it."""
     keys = _with_arrays(keys)
     region = _basic(x, keys)  # None has become an axis of extent 1: from here on, one axis for each key
-    pick = _Picking.of(region, keys)
+    pick = _Picking.of(region, keys, together)
     return take(pick.merge(region), pick.indices, axis=pick.axis)
 
 
@@ -191,12 +201,13 @@ def updated(x: Any, key: Any, plain: Any, picked: Any) -> Any:
     ``picked(a, indices, axis)`` gives the new ``a``, an array in which ``indices`` along ``axis`` pick what ``key``
     picks of ``x``.
     """
-    keys = _complete(x, [k for given in (key if isinstance(key, tuple) else (key,)) for k in _plain(given)])
+    given = _given(key)
+    keys = _complete(x, given)
     if not any(isinstance(k, _Array) for k in keys):
         return _put(x, keys, plain(_basic(x, keys)))
     keys = _with_arrays(keys)
     region = _basic(x, keys)
-    pick = _Picking.of(region, keys)
+    pick = _Picking.of(region, keys, _together(given))
     return _put(x, keys, pick.unmerge(picked(pick.merge(region), pick.indices, pick.axis)))
 
 

@@ -225,6 +225,26 @@ class Orthogonal(Initializer):
         return self.gain * (q if rows >= columns else q.T).reshape(shape)
 
 
+class Identity(Initializer):
+    """The identity matrix times ``gain``.
+
+    Example:
+        >>> Identity()((2, 2))
+        array([[1., 0.],
+               [0., 1.]], dtype=float32)
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        self.gain = gain
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+        """The matrix."""
+        if len(shape) != 2:
+            raise ArgumentError.of(f"an identity weight of shape {shape}", "two axes", "GlorotUniform()")
+        return self.gain * np.eye(*shape)
+
+
 def fans(shape: Shape) -> tuple[int, int]:
     """How many inputs and outputs a weight of ``shape`` connects."""
     if len(shape) < 2:
@@ -251,8 +271,9 @@ _CLASSES: dict[str, Callable[[], Initializer]] = {
     "zeros": Zeros, "ones": Ones, "constant": Constant, "random_normal": RandomNormal,
     "random_uniform": RandomUniform, "truncated_normal": TruncatedNormal, "glorot_uniform": GlorotUniform,
     "glorot_normal": GlorotNormal, "he_uniform": HeUniform, "he_normal": HeNormal, "lecun_uniform": LecunUniform,
-    "lecun_normal": LecunNormal, "orthogonal": Orthogonal, "variance_scaling": VarianceScaling}
-_BY_NAME = {**_CLASSES, **{c.__name__: c for c in _CLASSES.values()}}
+    "lecun_normal": LecunNormal, "orthogonal": Orthogonal, "identity": Identity, "variance_scaling": VarianceScaling}
+_BY_NAME = {**_CLASSES, **{c.__name__: c for c in _CLASSES.values()}, "uniform": RandomUniform,
+            "normal": RandomNormal, "OrthogonalInitializer": Orthogonal, "IdentityInitializer": Identity}
 
 
 def get(identifier: str | Callable[..., Any]) -> Callable[..., Any]:

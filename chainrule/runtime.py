@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import llvmlite.ir as ir
 import numpy as np
 
 from chainrule import cache, dtypes, tree
@@ -21,6 +20,7 @@ from chainrule.llvm.jit import Loaded, assembly, emit_object, host, optimize
 from chainrule.ops.declare import OBSERVER, Traced
 from chainrule.ops.host import reason
 from chainrule.signatures import Request, Signature
+from chainrule.threads import Pool, shared_pool
 from chainrule.trace import as_array, record
 from chainrule.tracebacks import public, shorten
 
@@ -54,7 +54,12 @@ class Executable:
         self.function = _ENTRY(self._loaded.address("run"))
         self.arena_bytes = entry.arena
         self.constants = entry.constants
-        self._constants = [c.ctypes.data for c in entry.constants]
+        self.pool: Pool | None = None
+        self.further = [int(c.ctypes.data) for c in entry.constants]  # pointers after arguments and results
+        if entry.workers is not None:
+            self.pool = shared_pool()
+            self.pool.reserve(entry.workers)
+            self.further.append(self.pool.address)
         self._arenas: list[tuple[np.ndarray, int]] = []  # not in use at present, with their addresses
 
     def arena(self) -> np.ndarray:
@@ -65,12 +70,14 @@ class Executable:
         """One call. All arrays are C-contiguous and of the graph's shapes and dtypes."""
         pointers = [a.ctypes.data for a in inputs]
         pointers += [a.ctypes.data for a in outputs]
-        pointers += self._constants
+        pointers += self.further
         try:
             arena, address = self._arenas.pop()
         except IndexError:
             arena = self.arena()
             address = arena.ctypes.data
+        if self.pool is not None and not self.pool.live:
+            self.pool.start()
         self.function(struct.pack(f"{len(pointers)}P", *pointers), address)
         self._arenas.append((arena, address))
 
@@ -81,7 +88,7 @@ class Evaluated:
     So it is with complex numbers, with functions that only NumPy has (``ops/host.py``), and where nothing is computed.
     """
 
-    constants: tuple[np.ndarray, ...] = ()
+    further: Sequence[int] = ()
 
     def __init__(self, graph: Graph, reason: str) -> None:
         self.graph, self.reason = graph, reason
@@ -123,9 +130,10 @@ def compile_graph(graph: Graph, donated: Sequence[tuple[int, int]] = ()) -> Exec
     else:
         Counters.compiled += 1
         program = build(graph, donated)
-        module, arena = emit_program(program, target)
-        code = emit_object(optimize(module, target), target)
-        entry = cache.Entry(code, arena, tuple(np.ascontiguousarray(v).reshape(-1) for _, v in program.constants))
+        emitted = emit_program(program, target)
+        code = emit_object(optimize(emitted.module, target), target)
+        constants = tuple(np.ascontiguousarray(v).reshape(-1) for _, v in program.constants)
+        entry = cache.Entry(code, emitted.arena, constants, emitted.workers)
         cache.save(name, entry)
     return _executables.setdefault(name, Executable(entry))
 
@@ -199,17 +207,21 @@ class Bound:
         outputs = [leaves[compiled.taken[j]] if j in compiled.taken else np.empty(shape, dtype)
                    for j, (shape, dtype) in enumerate(compiled.outputs)]
         self._arena = executable.arena()
-        self._arrays = [*leaves, *outputs, *executable.constants]
-        self._pointers = (ctypes.c_void_p * len(self._arrays))(*(a.ctypes.data for a in self._arrays))
+        self._arrays = [*leaves, *outputs]
+        addresses = [*(a.ctypes.data for a in self._arrays), *executable.further]
+        self._pointers = (ctypes.c_void_p * len(addresses))(*addresses)
         self._address, self._work = ctypes.addressof(self._pointers), self._arena.ctypes.data
         self._executable = executable
         self._function: Callable[..., Any] = lambda *_: executable.run(leaves, outputs)
+        self._pool: Pool | None = None
         if isinstance(executable, Executable):
-            self._function = executable.function
+            self._function, self._pool = executable.function, executable.pool
         self.result = tree.unflatten(compiled.structure, outputs)
 
     def __call__(self) -> None:
         """Run on what the bound arrays hold now."""
+        if self._pool is not None and not self._pool.live:
+            self._pool.start()
         self._function(self._address, self._work)
 
 
@@ -327,8 +339,7 @@ def _staged(stage: str, graph: Graph, donated: Sequence[tuple[int, int]]) -> str
     program: Program = build(graph, donated)
     if stage == "loops":
         return str(program)
-    module: ir.Module = emit_program(program, host())[0]
-    parsed = optimize(module, host())
+    parsed = optimize(emit_program(program, host()).module, host())
     return str(parsed) if stage == "llvm" else assembly(parsed, host())
 
 

@@ -17,11 +17,11 @@ import numpy as np
 
 from chainrule import dtypes, tree
 from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError, TracedValueError
-from chainrule.graph import Graph, Node, name_inputs, user_source
+from chainrule.graph import Graph, Node, name_inputs, rebuilt, topological, user_source
 from chainrule.indexing import index
 from chainrule.ops import elementwise as ew
 from chainrule.ops.arithmetic import power
-from chainrule.ops.declare import ARRAYS, REGISTRY, TRACER, Op, Traced, constant_node, input_node, make, weakly
+from chainrule.ops.declare import ARRAYS, INPUT, REGISTRY, TRACER, Op, Traced, constant_node, input_node, make, weakly
 from chainrule.ops.host import on_host
 from chainrule.ops.index import iota
 from chainrule.ops.structure import reshape, transpose
@@ -405,7 +405,16 @@ def record(function: Callable[..., Any], args: tuple[Any, ...], values: bool = F
     name_inputs(nodes, function, args)
     result = function(*tree.unflatten(structure, [Tracer(n) for n in nodes]))
     outputs, out_structure = tree.flatten(result)
-    return Graph(nodes, [as_node(o) for o in outputs]), out_structure
+    found = [as_node(o) for o in outputs]
+    return Graph(nodes, found if values else _with_constants(found, nodes)), out_structure
+
+
+def _with_constants(outputs: list[Node], inputs: Sequence[Node]) -> list[Node]:
+    """Arrays by which a function within has differentiated, and which were inputs to it, are constants here."""
+    own = set(inputs)
+    known = {n: constant_node(n.value) for n in topological(outputs)
+             if n.op is INPUT and "closed" in n.params and n not in own}
+    return rebuilt(outputs, known) if known else outputs
 
 
 def as_array(leaf: Any) -> Any:

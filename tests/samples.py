@@ -199,6 +199,22 @@ def _pad(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
     yield Sample((draw(rng, (n, 2), dtype),), {"shape": (2 * n + 1, 7), "start": (1, 3), "step": (2, 3)}, (0,))
 
 
+_TWO_AXES = {"axes": (2, 1), "stride": (2, 1), "dilation": (1, 2)}
+
+
+def _windows(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    yield Sample((draw(rng, (n + 3,), dtype),), {"axes": (0,), "window": (3,), "stride": (1,), "dilation": (1,)}, (0,))
+    yield Sample((draw(rng, (2, 5, n + 4, 3), dtype),), {"window": (3, 2), **_TWO_AXES}, (0,))
+
+
+def _fold(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
+    near = {"shape": (n + 3,), "axes": (0,), "stride": (1,), "dilation": (1,)}
+    yield Sample((draw(rng, (n + 1, 3), dtype),), near, (0,))
+    yield Sample((draw(rng, (2, 3, n + 2, 3, 2, 3), dtype),), {"shape": (2, 5, 2 * n + 5, 3), **_TWO_AXES}, (0,))
+    apart = {"shape": (2 * n + 3,), "axes": (0,), "stride": (2,), "dilation": (1,)}
+    yield Sample((draw(rng, (n + 1, 2), dtype),), apart, (0,))
+
+
 def _concatenate(rng: np.random.Generator, n: int, dtype: str) -> Iterator[Sample]:
     yield Sample((draw(rng, (n,), dtype), draw(rng, (3,), dtype)), {"axis": 0}, (0, 1))
     yield Sample((draw(rng, (2, n), dtype), draw(rng, (2, 1), dtype), draw(rng, (2, n), dtype)), {"axis": 1}, (0, 1, 2))
@@ -311,7 +327,8 @@ STRUCTURED: dict[str, Maker] = {
     "symmetric_of": _derived,
     "select": _select, "cast": _cast, "sum": _reduce, "prod": _reduce, "all": _reduce, "any": _reduce, "max": _extreme,
     "min": _extreme, "contract": _contract, "broadcast": _broadcast, "reshape": _reshape, "transpose": _transpose,
-    "slice": _slice, "flip": _flip, "pad": _pad, "concatenate": _concatenate, "take": _take, "scatter_add": _scatter,
+    "slice": _slice, "flip": _flip, "pad": _pad, "windows": _windows, "fold": _fold, "concatenate": _concatenate,
+    "take": _take, "scatter_add": _scatter,
     "shuffled": _shuffled, "threefry": _threefry, "sort": _sort, "argsort": _sort, "search": _search,
     "cumsum": _cumsum, "recurrence": _recurrence, "scatter": _combined}
 
@@ -322,7 +339,7 @@ def slack(op: Op, sample: Sample, dtype: str) -> float:
         n = sample.args[0].shape[-1]
         return 16 * max(n, 1) * float(np.finfo(dtype).eps) * float(np.max(np.abs(op.reference(
             *sample.args, **sample.params)), initial=0))
-    if op.name not in ("sum", "prod", "contract", "scatter_add", "recurrence") or dtype not in FLOATS:
+    if op.name not in ("sum", "prod", "contract", "scatter_add", "recurrence", "fold") or dtype not in FLOATS:
         return 0.0
     eps = dtypes.finfo(dtypes.widened(np.dtype(dtype))).eps
     if op.name in ("prod", "recurrence"):

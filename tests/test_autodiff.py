@@ -266,3 +266,11 @@ def test_check_grads_wrong_arguments():
         check_grads(f, (X,), modes=("sideways",))
     with pytest.raises(ChainruleTypeError, match="int64"):
         check_grads(f, (np.arange(3),))
+
+
+def test_a_gradient_by_traced_and_concrete_arrays_at_once_compiles():
+    x, w = np.array([0.3, -0.7]), np.array([[1.0, 2.0], [0.5, -1.0]])
+
+    def outer(x):
+        return np.sum(np.cos(grad(lambda p: np.sum(np.tanh(p[0] @ p[1])))((x, w))[0]))
+    np.testing.assert_allclose(runtime.jit(grad(outer))(x), grad(outer)(x), rtol=1e-12)

@@ -101,9 +101,9 @@ def test_other_vector_widths_agree(vector_bytes, worth, monkeypatch):
         graph = trace(function, *args)
         leaves = [np.ascontiguousarray(a) for a in _leaves(args)]
         program = build(graph)
-        module, arena = emit_program(program, target)
+        module, arena, workers = emit_program(program, target)
         code = emit_object(optimize(module, target), target)
-        executable = Executable(Entry(code, arena, tuple(np.ravel(v) for _, v in program.constants)))
+        executable = Executable(Entry(code, arena, tuple(np.ravel(v) for _, v in program.constants), workers))
         outputs = [np.empty(o.shape, o.dtype) for o in graph.outputs]
         executable.run(leaves, outputs)
         for e, got in zip(graph.evaluate(*leaves), outputs, strict=True):

@@ -8,6 +8,7 @@ import mmap
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import llvmlite.ir as ir
 import numpy as np
@@ -16,7 +17,8 @@ import pytest
 from chainrule.compiler.contraction import ContractAxis, Contraction, Plan, plan
 from chainrule.llvm import jit
 from chainrule.llvm.contraction import emit_contraction
-from chainrule.llvm.emitter import PTR, Emitter
+from chainrule.llvm.emitter import I64, INT64, PTR, Emitter, Val
+from chainrule.llvm.frame import Part
 
 PAGE = mmap.PAGESIZE
 WIDTHS = {16: 16, 32: 16, 64: 32}  # vector bytes: registers
@@ -28,13 +30,16 @@ def machine(vector_bytes: int, **caches: int) -> jit.Target:
     return replace(jit.host(), vector_bytes=vector_bytes, vector_registers=WIDTHS[vector_bytes], **caches)
 
 
-def compiled(c: Contraction, target: jit.Target) -> tuple[Callable[..., None], Plan, object]:
-    """A native function (a, b, out, bias, scratch): ``out`` += the sums, + the bias if there is a second access."""
+def compiled(c: Contraction, target: jit.Target, axis: int | None) -> tuple[Callable[..., None], Plan, object]:
+    """A native function (a, b, out, bias, scratch, begin, end).
+
+    ``out`` += the sums, + the bias if there is a second access. ``axis``: only the tiles from begin to end along it.
+    """
     p = plan(c, target)
     module = ir.Module()
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [PTR] * 5), "kernel")
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [PTR] * 5 + [I64] * 2), "kernel")
     e = Emitter(ir.IRBuilder(function.append_basic_block()))
-    a, b, out, bias, scratch = function.args
+    a, b, out, bias, scratch, begin, end = function.args
     strides = tuple(x.out for x in c.axes)
 
     def epilogue(e, place, sums):
@@ -43,10 +48,11 @@ def compiled(c: Contraction, target: jit.Target) -> tuple[Callable[..., None], P
             sums = e.add(sums, place.load(bias, c.accesses[0], c.dtype))
         place.store(e.add(sums, place.load(out, strides, c.dtype)), out, strides)
 
-    emit_contraction(e, p, a, b, scratch if p.scratch else None, epilogue)
+    part = None if axis is None else Part(axis, Val(begin, INT64), Val(end, INT64))
+    emit_contraction(e, p, a, b, scratch if p.scratch else None, epilogue, part)
     e.b.ret_void()
     loaded = jit.Loaded(jit.emit_object(jit.optimize(module, target), target), target, ["kernel"])
-    call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)(loaded.address("kernel"))
+    call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5, *[ctypes.c_int64] * 2)(loaded.address("kernel"))
     return call, p, loaded
 
 
@@ -104,10 +110,17 @@ def view(c: Contraction, array: np.ndarray, strides: list[int]) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(wide, [x.extent for x in c.axes], [s * wide.itemsize for s in strides])
 
 
-def check(c: Contraction, vector_bytes: int, at_end: bool = True, **caches: int) -> Plan:
-    """Run a contraction between guard pages; ``out`` starts from 1, so what is stored twice or never shows."""
+def tiles(p: Plan, axis: int) -> int:
+    return sum((piece.stop - piece.start) // piece.size for piece in p.pieces(axis))
+
+
+def check(c: Contraction, vector_bytes: int, at_end: bool = True, axis: int | None = None, **caches: int) -> Plan:
+    """Run a contraction between guard pages; ``out`` starts from 1, so what is stored twice or never shows.
+
+    With an axis of the plan, run it in parts along the axis, the last one first.
+    """
     rng = np.random.default_rng(7)
-    call, p, _keep = compiled(c, machine(vector_bytes, **caches))
+    call, p, _keep = compiled(c, machine(vector_bytes, **caches), axis)
     strides = [[x.a for x in c.axes], [x.b for x in c.axes], [x.out for x in c.axes]]
     strides.append(list(c.accesses[0]) if c.accesses else [0] * len(c.axes))
     memory = [Guarded(span(c, s), c.dtype, at_end) for s in strides]
@@ -115,7 +128,7 @@ def check(c: Contraction, vector_bytes: int, at_end: bool = True, **caches: int)
     for x in memory:
         x.array[:] = rng.integers(-9, 9, x.array.size) if c.dtype.kind == "i" else rng.standard_normal(x.array.size)
     a, b, out, bias, scratch = (x.array for x in memory)
-    out[:], scratch[:] = 1, np.nan if c.dtype.kind == "f" else 77
+    out[:] = 1
     reduced = tuple(i for i, x in enumerate(c.axes) if x.reduce)
     kept = replace(c, axes=tuple(replace(x, extent=1) if x.reduce else x for x in c.axes))
     products = view(c, a, strides[0]) * view(c, b, strides[1])
@@ -123,7 +136,10 @@ def check(c: Contraction, vector_bytes: int, at_end: bool = True, **caches: int)
     sums = sums + (view(kept, bias, strides[3]) if c.accesses else 0)
     want = np.ones(out.size, sums.dtype)
     view(kept, want, strides[2])[...] += sums
-    call(*(x.address for x in memory))
+    cuts = [0, 0] if axis is None else sorted({0, tiles(p, axis), *rng.integers(0, tiles(p, axis), 3).tolist()})
+    for begin, end in list(pairwise(cuts))[::-1]:
+        scratch[:] = np.nan if c.dtype.kind == "f" else 77
+        call(*(x.address for x in memory), begin, end)
     if c.dtype.kind == "f":
         limit = {4: 2e-6, 8: 4e-15}[c.dtype.itemsize] * (8 + p.steps)
         assert np.abs(out - want).max() <= limit, f"{np.abs(out - want).max()}\n{p}"
@@ -172,6 +188,21 @@ def test_blocks(vector_bytes: int) -> None:
             p = check(product_of(kind, m, n, k), vector_bytes, l1_bytes=4096, l2_bytes=l2_bytes)
             cut |= {p.axes[i].parts for i in p.blocks}
     assert len(cut) == 3
+
+
+@pytest.mark.parametrize("vector_bytes", WIDTHS)
+@pytest.mark.parametrize("kind", PRODUCTS)
+def test_parts(kind: str, vector_bytes: int) -> None:
+    """Tiles along one axis, as threads take them: with blocks and without."""
+    cases = [(product_of(kind, 61, 100, 300), 8192), (product_of(kind, 100, 10, 64), 65536)]
+    if kind == "NN":
+        cases += [(einsum("amk,ank->amn", a=5, m=17, n=33, k=20), 65536), (product_of(kind, 90, 77, 400), 32768)]
+    for c, l2_bytes in cases:
+        caches = {"l1_bytes": 4096, "l2_bytes": l2_bytes}
+        p = plan(c, machine(vector_bytes, **caches))
+        for axis in range(len(p.axes)):
+            if not p.axes[axis].reduce and tiles(p, axis) > 1:
+                check(c, vector_bytes, axis=axis, **caches)
 
 
 BATCHED = [

@@ -33,11 +33,11 @@ def compiled_for(target, function, *args):
     """``function`` compiled for a target of our choice, called once."""
     graph, _ = record(function, args)
     program = build(graph)
-    module, arena = emit_program(program, target)
+    module, arena, workers = emit_program(program, target)
     code = emit_object(optimize(module, target), target)
     constants = tuple(np.ascontiguousarray(v).reshape(-1) for _, v in program.constants)
     outputs = [np.empty(o.shape, o.dtype) for o in graph.outputs]
-    runtime.Executable(cache.Entry(code, arena, constants)).run(args, outputs)
+    runtime.Executable(cache.Entry(code, arena, constants, workers)).run(args, outputs)
     return outputs[0] if len(outputs) == 1 else outputs
 
 

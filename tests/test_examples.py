@@ -60,3 +60,14 @@ def test_imbalanced():
                            ("precision", precision_score(y_held_out, p > 0.5))):
         assert values[name] == pytest.approx(expected, abs=1e-6), name
     assert values["roc"] == pytest.approx(roc_auc_score(y_held_out, p), abs=5e-3)  # 200 thresholds
+
+
+def test_residual():
+    example = load("residual")
+    example.cr.set_seed(1)
+    x, x_held_out, y, y_held_out = example.load()
+    model = example.build(filters=4)
+    history = model.fit(x, y, epochs=3, batch_size=32, verbose=0).history
+    assert history["loss"][-1] < 0.8 * history["loss"][0]
+    wrong = (model.predict(x_held_out).argmax(axis=1) != y_held_out).sum()
+    assert example.mistakes(model, x_held_out, y_held_out).row_count == wrong < 0.8 * len(y_held_out)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support import assert_same, reference
 
@@ -62,6 +62,7 @@ def weights(shape):
 
 @settings(max_examples=300, deadline=None)
 @given(arrays_and_keys())
+@example((np.arange(6.0).reshape(2, 3), (None, [0, 1], Ellipsis, [0, 1])))  # parted by an empty ellipsis
 def test_is_numpys_recorded_and_in_the_gradient(pair):
     x, key = pair
     expected = numpys(x, key)
@@ -79,6 +80,7 @@ def test_is_numpys_recorded_and_in_the_gradient(pair):
 
 @settings(max_examples=100, deadline=None)
 @given(arrays_and_keys())
+@example((np.arange(6.0).reshape(2, 3), (None, [0, 1], Ellipsis, [0, 1])))  # parted by an empty ellipsis
 def test_updates_are_numpys_recorded_and_in_the_gradient(pair):
     x, key = pair
     there = numpys(x, key)

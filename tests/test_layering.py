@@ -26,6 +26,7 @@ LEVELS = [
     ["autodiff"],
     ["compiler"],
     ["llvm"],
+    ["threads"],
     ["runtime"],
     ["random"],
     ["nn", "losses", "metrics", "initializers", "regularizers", "constraints", "activations"],

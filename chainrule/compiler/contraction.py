@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import product
-from math import ceil, gcd, inf, prod
+from math import ceil, gcd, inf, log2, prod
 from typing import Protocol
 
 from chainrule.compiler.contraction_plan import (
@@ -46,6 +46,7 @@ __all__ = ["ContractAxis", "Contraction", "Machine", "Plan", "plan"]
 COPY_PRICE = 0.02  # what another copy of the innermost loop, for tiles of another size, must gain
 PACK_CODE = 60  # instructions that packing an operand takes, if nothing is transposed
 STREAMS = 8  # rows read side by side before they get into each other's way
+L2_VECTOR = 1.2  # cycles in which the second-level cache gives a vector
 LINE, L1_WAY, L2_WAY, MEMORY_PAGE = 64, 4096, 65536, 4096  # bytes; a way is a cache's size over its associativity
 
 Packs = tuple[Pack, ...]
@@ -65,16 +66,16 @@ class Machine(Protocol):
 
 
 @lru_cache(maxsize=1024)
-def plan(c: Contraction, machine: Machine, effort: Effort = FAST) -> Plan:
-    """The cheapest plan by the model."""
-    return _Search(c, machine, effort).best()
+def plan(c: Contraction, machine: Machine, effort: Effort = FAST, uses: tuple[int, int] = (1, 1)) -> Plan:
+    """The cheapest plan by the model. ``uses``: how often A, and B, are used before they change."""
+    return _Search(c, machine, effort, uses).best()
 
 
 class _Search:
     """Tries register tiles against a model of the machine's cycles."""
 
-    def __init__(self, c: Contraction, machine: Machine, effort: Effort) -> None:
-        self.c, self.machine, self.effort = c, machine, effort
+    def __init__(self, c: Contraction, machine: Machine, effort: Effort, uses: tuple[int, int]) -> None:
+        self.c, self.machine, self.effort, self.uses = c, machine, effort, uses
         self.axes = merge(c)
         if not all(x.extent for x in self.axes):  # nothing to add up, or nothing at all
             self.axes = tuple(x for x in self.axes if not x.reduce)
@@ -163,6 +164,7 @@ class _Search:
         for o in (A, B):
             options = [(self.pack_cycles(o, i, tile[i]), i) for i in self.packable(o, v, tile)]
             cost, axis = min(options, default=(inf, 0))
+            cost /= self.uses[o]
             cost += self.effort.price * PACK_CODE * (1 if self.stride(o, axis) == 1 else 2)
             cycles += min(cost, direct[o])
             packs += [Pack(o, axis)] if cost < direct[o] else []
@@ -193,11 +195,14 @@ class _Search:
         if dot:  # without blocks: an operand that is swept for each row of the other comes from where it fits
             step += max(0, loads - STREAMS) + sum(n * self.far(o) for n, o in zip(each, (A, B), strict=True))
             return 14 + registers * (2.5 if registers > 1 else 0) + steps * step
-        if self.block_steps(v, tile) * counts[v] * self.machine.vector_bytes > self.machine.l1_bytes // 2:
-            step = max(step, 1.2 * counts[v]) + 0.05 * counts[v]  # panels come from the second-level cache
+        if self.from_l2(v, tile, counts):
+            step = max(step, L2_VECTOR * counts[v]) + 0.05 * counts[v]
         step += 0.02 * sum(n for i, n in counts.items() for o in (A, B)
                            if abs(self.stride(o, i)) * self.item >= MEMORY_PAGE)
-        return 8 + registers * (1 if self.stride(OUT, v) == 1 else 2 * self.lanes) + steps * step
+        apart = sum(log2(max(1.0, abs(self.stride(o, i)) * self.item / LINE))
+                    for i in counts if i != v for o in (A, B, OUT))  # rows that lie together are fetched together
+        once = 8 + registers * (1 if self.stride(OUT, v) == 1 else 2 * self.lanes)
+        return (once + steps * step) * (1 + 0.004 * apart)
 
     def code(self, v: int, counts: dict[int, int], looped: bool) -> tuple[float, list[float]]:
         """About how many instructions one tile is written in; and by how many more if A, or B, is transposed."""
@@ -225,17 +230,28 @@ class _Search:
         if any(self.stride(operand, i) == 1 for i in self.reduced):
             return 0.0 if along == 0 else count * (self.lanes / self.quad + 1) * 0.75
         if along in (0, 1):
-            lines = ceil(count * self.item * (self.lanes if along else 1) / LINE)
-            return self.miss_cycles(operand, lines, self.block_steps(v, tile)) * (1 - 1 / max(1, sweeps))
+            bytes_ = {i: abs(self.stride(operand, i)) * self.item * (self.lanes if i == v else 1) for i in counts}
+            lines = prod(ceil(n * min(bytes_[i] / LINE, 1)) for i, n in counts.items() if bytes_[i])
+            busy = L2_VECTOR * counts[v] * self.from_l2(v, tile, counts) - prod(counts.values()) / FMA_RATE
+            return self.miss_cycles(operand, lines, self.block_steps(v, tile), busy) * (1 - 1 / max(1, sweeps))
         return count * float(self.lanes)
 
-    def miss_cycles(self, operand: int, lines: int, steps: int) -> float:
-        """For ``lines`` cache lines a step, where every step goes to other lines, as far apart as the stride says."""
+    def from_l2(self, v: int, tile: dict[int, int], counts: dict[int, int]) -> bool:
+        """Whether the panels with the lanes come from the second-level cache."""
+        return self.block_steps(v, tile) * counts[v] * self.machine.vector_bytes > self.machine.l1_bytes // 2
+
+    def miss_cycles(self, operand: int, lines: int, steps: int, busy: float) -> float:
+        """For ``lines`` cache lines a step, where every step goes to other lines, as far apart as the stride says.
+
+        ``busy``: cycles of a step for which the second-level cache is busy beyond those of the arithmetic.
+        """
         apart = max((abs(self.stride(operand, i)) for i in self.reduced), default=0) * self.item
-        for size, way, price in ((self.machine.l1_bytes, L1_WAY, 0.0), (self.machine.l2_bytes, L2_WAY, 1.0)):
+        line = L2_VECTOR * LINE / self.machine.vector_bytes
+        for size, way, price in ((self.machine.l1_bytes, L1_WAY, 0.0),
+                                 (self.machine.l2_bytes, L2_WAY, max(0.0, line * lines + busy) + 0.3 * lines)):
             sets = way // gcd(max(apart, LINE), way)
             if 2 * steps <= size // way * sets and 2 * steps * lines * LINE <= size:
-                return price * lines
+                return price
         return 5.0 * lines
 
     def pack_cycles(self, operand: int, axis: int, width: int) -> float:
@@ -247,14 +263,17 @@ class _Search:
         transposable = any(x.strides[operand] == 1 for x in self.axes)
         return 20 + vectors * (spread + 0.25 * width / self.quad if transposable else 1.5 * width)
 
-    # -- blocks: of the reduction where a panel outgrows half of the second-level cache, of rows where those of one
-    #    sweep do, of panels where all of them outgrow it by far
+    # -- blocks: of the reduction where a panel outgrows half of the second-level cache, or where the operands outgrow
+    #    it and all outputs do not; of rows where those of one sweep do, of panels where all of them outgrow it by far
 
     def block_steps(self, v: int | None, tile: dict[int, int]) -> int:
         """About how many steps of the reduction are done at a time."""
-        panel = tile[v] * self.item if v in tile else 1
-        whole = v not in tile or len(tile) < 2 or 2 * self.steps * panel <= self.machine.l2_bytes
-        return self.steps if whole else max(1, self.machine.l2_bytes // (8 * panel))
+        if v not in tile or len(tile) < 2:
+            return self.steps
+        l2, panel, read = self.machine.l2_bytes, tile[v] * self.item, self.sizes[A] + self.sizes[B]
+        if read > l2 and 4 * self.sizes[OUT] <= l2:  # a long sum of few outputs
+            return min(self.steps, max(64, l2 * self.steps // (4 * read)))
+        return self.steps if 2 * self.steps * panel <= l2 else max(1, l2 // (8 * panel))
 
     def cuts(self, steps: int, inner: Sequence[int]) -> dict[int, int]:
         """Blocks of reduced axes that make about so many steps."""

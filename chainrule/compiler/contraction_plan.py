@@ -164,6 +164,12 @@ class Plan:
     def packs(self) -> tuple[Pack, ...]:
         return tuple(s for s in self.nest if isinstance(s, Pack))
 
+    @cached_property
+    def packs_before(self) -> tuple[Pack, ...]:
+        """Those of the packed operands that are packed whole, before all loops."""
+        first = next((n for n, s in enumerate(self.nest) if isinstance(s, Step)), len(self.nest))
+        return tuple(s for s in self.nest[:first] if isinstance(s, Pack))
+
     def pack_layout(self, pack: Pack, size: int) -> tuple[tuple[int, ...], int]:
         """Strides inside a panel of ``size`` (or the rows), and how far apart panels are for a step along the axis."""
         blocks = self.blocks_around(self.nest.index(pack))

@@ -32,6 +32,7 @@ class Group:
     lead: Node | None
     nodes: list[Node] = field(default_factory=list)
     before: int = 0  # bit g is set if this group needs, directly or not, what group g makes
+    reads: int = 0  # bit g is set if it reads what group g makes
 
     @property
     def bit(self) -> int:
@@ -78,6 +79,8 @@ class _Fusion:
         for node in self.graph.nodes:
             if node not in self.inputs:
                 self._place(node)
+        for group in self.groups:
+            self._keep_one(group)
         for node in self.graph.nodes:
             self._sink(node)
         stored = {n for n in self.group if self._is_stored(n)}
@@ -149,6 +152,7 @@ class _Fusion:
         needs = 0
         for source, _ in self._sources(node, True):
             needs |= source.before | source.bit
+            group.reads |= source.bit
         needs &= ~group.bit
         for g in self.groups:
             if g is group or g.before & group.bit:
@@ -163,12 +167,17 @@ class _Fusion:
                 yield from self._sources(i, same and i.op.kind == "elementwise")
 
     def _join(self, node: Node) -> None:
-        """The latest group of the same space that makes an input; else any elementwise group of that space."""
+        """The latest group of the same space that makes an input; else an elementwise group of that space.
+
+        Of those one that reads the same values is best: they are in the caches then.
+        """
         sources = list(self._sources(node, True))
         crossing = {g.number for g, same in sources if not same}
         makers = [g for g, same in sources if same]
         makers.sort(key=lambda g: g.number, reverse=True)
-        for g in (*makers, *(g for g in reversed(self.groups) if g.lead is None)):
+        read = sum(g.bit for g in {g for g, _ in sources})
+        others = sorted((g for g in reversed(self.groups) if g.lead is None), key=lambda g: not g.reads & read)
+        for g in (*makers, *others):
             if g.shape != node.shape or g.number in crossing or not self._welcome(g, node):
                 continue
             if any(source is not g and source.before & g.bit for source, _ in sources):
@@ -190,16 +199,61 @@ class _Fusion:
 
     def _welcome(self, group: Group, node: Node) -> bool:
         if group.lead is None:
-            return group.nodes[0].op.kind == "elementwise"
+            return group.nodes[0].op.kind == "elementwise" and not self._waits(group, node)
         if group.lead.op.kind not in ("contract", "reduce"):
             return False
         return (node.op.name not in COSTLY or node.size == 1) and all(self._plain(i) for i in node.inputs)
+
+    def _waits(self, group: Group, node: Node) -> bool:
+        """Whether ``node`` is costly and needs another costly one of the group, which has several already.
+
+        The processor looks ahead some 200 instructions. Where a turn of the loop is that long and one chain of waiting,
+        there is nothing to do beside it: two loops are faster, each over several turns at a time.
+        """
+        if node.op.name not in COSTLY or sum(n.op.name in COSTLY for n in group.nodes) < 2:
+            return False
+        rest, seen = [node], {node}
+        while rest:
+            for i in rest.pop().inputs:
+                if i not in seen and (self.group.get(i) is group or i.op.kind == "view"):
+                    if i.op.name in COSTLY:
+                        return True
+                    seen.add(i)
+                    rest.append(i)
+        return False
 
     def _plain(self, node: Node) -> bool:
         """Whether reading ``node`` is reading memory or registers: no positions, no indirect access."""
         if node in self.inputs or node in self.group:
             return True
         return node.op.kind not in ("iota", "take") and all(self._plain(i) for i in node.inputs)
+
+    # -- several cheap functions of one value: the value is stored, and they are computed where they are read
+
+    def _keep_one(self, group: Group) -> None:
+        """Before: ``z = a·b + c; t = z/2; u = z·z`` with t and u stored. After: z is, and t and u are no statements."""
+        cheap = [n for n in group.nodes if self._is_stored(n) and self._may_move(n)]
+        if len(cheap) < 2:
+            return
+        made = {z: [n for n in cheap if n is not z and self._made_of(n, z)] for z in group.nodes}
+        z = max(reversed(group.nodes), key=lambda z: len(made[z]))
+        if len(made[z]) > (not self._is_stored(z)):
+            self.forced.add(z)
+            for n in made[z]:
+                group.nodes.remove(n)
+                del self.group[n]
+
+    def _may_move(self, node: Node) -> bool:
+        if node.op.kind != "elementwise" or node.op.name in COSTLY or node in self.outputs or node in self.forced:
+            return False
+        return node not in self.roots and all(u.op.kind == "elementwise" for u in self.users[node])
+
+    def _made_of(self, node: Node, z: Node) -> bool:
+        """Whether ``node`` is a cheap function of ``z`` and scalars."""
+        if node is z or node.op.name == "broadcast" and _is_scalar_constant(node.inputs[0]):
+            return True
+        return (self.group.get(node) is self.group[z] and node.op.kind == "elementwise" and node.op.name not in COSTLY
+                and all(self._made_of(i, z) for i in node.inputs))
 
     # -- a cheap node that only a later group reads is computed there, if that takes no further memory
 

@@ -202,6 +202,7 @@ class Nest:
     combine: str | None = None
     body: Any = None
     label: str = ""
+    loaded: tuple[Access, ...] | None = None
 
 
 @dataclass(eq=False, repr=False, match_args=False)
@@ -215,6 +216,7 @@ class Contract:
     dtype: np.dtype
     stores: list[Store]
     label: str = ""
+    loaded: tuple[Access, ...] | None = None
 
 
 @dataclass(eq=False, repr=False, match_args=False)
@@ -244,7 +246,8 @@ class Custom:
 class Loop:
     """``body`` for every point of ``axis`` in order.
 
-    Ends after a turn that leaves ``until`` True, and before one where ``holds`` is False.
+    Ends after a turn that leaves ``until`` True, and before one where ``holds`` is False. ``parallel``: turns are
+    independent.
     """
 
     axis: Axis
@@ -252,6 +255,7 @@ class Loop:
     until: Access | None = None
     label: str = ""
     holds: Access | None = None
+    parallel: bool = False
 
 
 @dataclass(eq=False, repr=False, match_args=False)
@@ -361,15 +365,11 @@ def reads(s: Statement) -> Iterator[Access]:
     elif isinstance(s, Custom):
         yield from (whole.access for whole in s.inputs)
     else:
-        if isinstance(s, Contract):
-            yield s.a
-            yield s.b
-        for e in expressions(roots(s)):
-            if isinstance(e, Load):
-                yield e.access
-        for store in s.stores:
-            if store.accumulate:
-                yield store.access
+        if s.loaded is None:  # asked for again and again, and no pass changes a nest in place
+            both = (s.a, s.b) if isinstance(s, Contract) else ()
+            found = [e.access for e in expressions(roots(s)) if isinstance(e, Load)]
+            s.loaded = (*both, *found, *(store.access for store in s.stores if store.accumulate))
+        yield from s.loaded
 
 
 def writes(s: Statement) -> Iterator[Access]:

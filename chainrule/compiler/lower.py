@@ -5,7 +5,7 @@ Needs: a simplified graph. Gives: a :class:`Program` whose temporaries have no p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,7 +92,10 @@ class _Block:
 
     def run(self) -> list[Statement]:
         copies = self._place_outputs()
-        self._place_concatenated()
+        for node, target in copies:
+            if node in self.inputs:  # before what follows may be written over it
+                self._copy(node, target)
+        self._place_parts()
         for group in self.plan.groups:
             for node in group.nodes:
                 if node in self.plan.stored and node not in self.views and node.op.kind not in SEVERAL | {"project"}:
@@ -100,7 +103,8 @@ class _Block:
         for group in self.plan.groups:
             self._emit(group)
         for node, target in copies:
-            self._copy(node, target)
+            if node not in self.inputs:
+                self._copy(node, target)
         return self.statements
 
     # -- destinations
@@ -128,23 +132,46 @@ class _Block:
         return [(node, target) for node, target in zip(self.graph.outputs, self.targets, strict=True)
                 if not self._place(node, target)]
 
-    def _place_concatenated(self) -> None:
-        """Operands of a concatenation are computed right into their part of it, from the last one made on."""
+    def _place_parts(self) -> None:
+        """What is concatenated or padded is computed right into its part of the result, from the last one made on."""
         self.leftover: dict[Node, list[tuple[Node, View]]] = {}
         for group in reversed(self.plan.groups):
             node = group.lead
-            if node is None or node.op.kind != "concatenate":
+            if node is None or node.op.kind not in ("concatenate", "pad"):
                 continue
             if node not in self.views:
                 self.views[node] = dense(self.memory.temp(node.size, node.dtype), node.shape)
-            whole, axis, at = self.views[node], node.params["axis"], 0
-            contiguous = is_dense(node.shape, whole.strides) and all(n == 1 for n in node.shape[:axis])
             self.leftover[node] = []
-            for operand in node.inputs:
-                part = View(whole.buffer, whole.base.affine(1, at * whole.strides[axis]), whole.strides)
-                if not (contiguous and self._place(operand, part)):
+            spread = max(node.params.get("step", ()), default=1) > 1  # the zeros between must come first
+            for operand, part in self._parts(node, self.views[node]):
+                if spread or not self._fits(operand, part) or not self._place(operand, part):
                     self.leftover[node].append((operand, part))
-                at += operand.shape[axis]
+
+    def _parts(self, node: Node, whole: View) -> Iterator[tuple[Node, View]]:
+        """The operands of a concatenation or of padding, and where they lie."""
+        if node.op.kind == "pad":
+            strides = tuple(w * s for w, s in zip(whole.strides, node.params["step"], strict=True))
+            at = sum(w * a for w, a in zip(whole.strides, node.params["start"], strict=True))
+            yield node.inputs[0], View(whole.buffer, whole.base.affine(1, at), strides)
+            return
+        axis, first = node.params["axis"], 0
+        for operand in node.inputs:
+            yield operand, View(whole.buffer, whole.base.affine(1, first * whole.strides[axis]), whole.strides)
+            first += operand.shape[axis]
+
+    def _fits(self, operand: Node, part: View) -> bool:
+        """Whether ``operand`` may lie there: in dense memory, or in rows apart where all who read it can."""
+        if is_dense(operand.shape, part.strides):
+            return True
+        steps = [abs(s) for n, s in zip(operand.shape, part.strides, strict=True) if n > 1]
+        return min(steps) == steps[-1] == 1 and self._takes_strides(operand)
+
+    def _takes_strides(self, node: Node) -> bool:
+        """Whether all who read ``node`` find their way if it is no dense memory."""
+        if node.ndim == 0 or node.op.kind == "reshape":
+            return False
+        return all(not (u.op.kind == "reshape" and regroups(u)) and u.op.kind not in SEVERAL and u.op.kind != "custom"
+                   and (u.op.kind not in ("view", "reshape") or self._takes_strides(u)) for u in self.plan.users[node])
 
     # -- statements
 
@@ -195,11 +222,25 @@ class _Block:
     def _emit_pad(self, group: Group) -> None:
         node = group.lead
         assert node is not None
+        if not self.leftover[node]:
+            self._margins(node)
+            return
         self._fill(node)
-        view, start, step = self.views[node], node.params["start"], node.params["step"]
-        axes, index = self._axes(node.inputs[0].shape)
-        inside = [i.affine(s, a) for i, a, s in zip(index, start, step, strict=True)]
-        self.statements.append(Nest(axes, [Store(view.access(inside), self.read(node.inputs[0], index))], label="pad"))
+        for operand, part in self.leftover[node]:
+            self._copy(operand, part, "pad")
+
+    def _margins(self, node: Node) -> None:
+        """Zeros around what has been computed in its place."""
+        view, zero = self.views[node], Const(node.dtype.type(0), node.dtype)
+        start, shape = node.params["start"], list(node.shape)
+        first = [0] * len(shape)
+        for k, (a, n) in enumerate(zip(start, node.inputs[0].shape, strict=True)):
+            for low, high in ((0, a), (a + n, node.shape[k])):
+                if high > low:
+                    axes, index = self._axes([*shape[:k], high - low, *shape[k + 1:]])
+                    at = [i.affine(1, f) for i, f in zip(index, [*first[:k], low, *first[k + 1:]], strict=True)]
+                    self.statements.append(Nest(axes, [Store(view.access(at), zero)], label="zeros"))
+            first[k], shape[k] = a, n
 
     def _emit_scatter_add(self, group: Group) -> None:
         node = group.lead
@@ -304,10 +345,10 @@ class _Block:
         axes, index = self._axes(shape)
         return Nest(axes, [Store(view.access(index), Const(dtype.type(0), dtype))], label="zeros")
 
-    def _copy(self, node: Node, target: View) -> None:
+    def _copy(self, node: Node, target: View, label: str = "copy") -> None:
         axes, index = self._axes(node.shape)
         self.exprs = {}
-        self.statements.append(Nest(axes, [Store(target.access(index), self.read(node, index))], label="copy"))
+        self.statements.append(Nest(axes, [Store(target.access(index), self.read(node, index))], label=label))
 
     def _stores(self, group: Group, index: list[Affine]) -> list[Store]:
         values = {node: self.read(node, index) for node in group.nodes}

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from chainrule.compiler.loops import Program
 from chainrule.compiler.lower import lower
 from chainrule.compiler.memory import plan_memory
+from chainrule.compiler.rows import fuse_rows
 from chainrule.compiler.simplify import simplify
+from chainrule.compiler.split import split_sums
+from chainrule.compiler.unfold import unfold
 from chainrule.compiler.widen import widen
 from chainrule.graph import Graph
 
@@ -18,13 +21,16 @@ def build(graph: Graph, donated: Sequence[tuple[int, int]] = ()) -> Program:
     =============  ==========================  =====================================================
     pass           needs                       gives
     =============  ==========================  =====================================================
+    unfold         any graph                   no ``fold``: contractions and sums of slices instead
     simplify       any graph                   no copies, equal nodes once, constants folded
     widen          any graph                   half types only moved and cast, arithmetic in float32
     fuse, lower    a simplified graph          nests over buffers (fusion happens inside ``lower``)
+    fuse_rows      nests over buffers          those that go over the same rows in one loop over them
+    split_sums     nests over buffers          long sums with few results in parts
     plan_memory    nests over buffers          in-place results, an offset for every temporary
     =============  ==========================  =====================================================
     """
-    program = plan_memory(lower(widen(simplify(graph))), donated)
+    program = plan_memory(split_sums(fuse_rows(lower(widen(simplify(unfold(graph)))))), donated)
     for position, buffer in enumerate([*program.inputs, *program.outputs, *(b for b, _ in program.constants)]):
         if buffer.position < 0:
             buffer.position = position

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from chainrule import dtypes
+from chainrule.compiler.after import sums_after_loops
 from chainrule.compiler.merge import drop_unused_rows, inline_calls, merge_loops
+from chainrule.compiler.pads import joined_pads
 from chainrule.graph import Graph, Node, map_graphs, params_key
 from chainrule.ops.declare import CONSTANT, REGISTRY
 
@@ -45,7 +47,7 @@ def simplify(graph: Graph) -> Graph:
                 break
             new = better
         return intern(new)
-    return drop_unused_rows(merge_loops(graph.rewrite(rule)))
+    return drop_unused_rows(sums_after_loops(merge_loops(graph.rewrite(rule))))
 
 
 def _rebuilt(node: Node, inputs: tuple[Node, ...]) -> Node:
@@ -159,7 +161,7 @@ def _add(node: Node) -> Node | None:
             return _same(node, "sub", x, y.inputs[0])
         if x.op.name == "neg":
             return _same(node, "sub", y, x.inputs[0])
-    return None
+    return joined_pads(node)
 
 
 def _sub(node: Node) -> Node | None:

@@ -53,7 +53,7 @@ class Layer:
         input_shape: the shape of one sample, for the first layer of a model; None for an extent that varies.
         input_dim: the same where a sample is a vector: ``input_dim=10`` is ``input_shape=(10,)``.
         trainable: whether training changes its weights; may be set at any time, also for a whole model.
-        activity_regularizer: a function of the output whose result is added to the loss.
+        activity_regularizer: a function of the output whose result, divided by the batch size, is added to the loss.
         dtype: float32.
 
     A weight is made in ``build`` and used in ``call`` under the name it was stored as. Layers stored as attributes,
@@ -73,6 +73,7 @@ class Layer:
 
     input_dtype: np.dtype | None = None  # what inputs are converted to; None: floats to float32, others stay
     fixed_axes: tuple[int, ...] = ()  # axes of the input whose extents are those that the layer was built for
+    shared_arguments: tuple[str, ...] = ()  # of the base class, for get_config: attributes of the same names
     scoped = True  # whether what is recorded is booked under the layer even if no other layer calls it
     supports_masking = False  # whether the mask of an input, unchanged, holds for the output
 
@@ -118,7 +119,7 @@ class Layer:
 
     # -- what a subclass defines
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, *shapes: Any) -> None:
         """Make the weights for inputs of this shape, its first extent (the batch) None."""
 
     def call(self, *args: Any, **options: Any) -> Any:
@@ -133,7 +134,7 @@ class Layer:
 
     def add_weight(self, shape: Sequence[int] | int = (), initializer: str | Callable[..., Any] | None = None,
                    dtype: Any = None, trainable: bool = True, regularizer: Any = None, constraint: Any = None,
-                   name: str | None = None) -> Weight:
+                   name: str | None = None) -> Any:
         """A new weight; store it as an attribute: ``self.kernel = self.add_weight(...)``.
 
         Args:
@@ -257,8 +258,9 @@ class Layer:
             outer.training = before
 
     def _called(self, call: Call, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        args = tuple(self.converted(a) for a in args)
         signature, depth = signature_of(self), call.depth
+        args, options = signature.positional(args, options)
+        args = tuple(self.converted(a) for a in args)
         shapes = [shapes_of(a) for a in args]
         try:
             self.ensure_built(*shapes)
@@ -288,7 +290,7 @@ class Layer:
                     call.set_mask(x, m)
         if self.activity_regularizer is not None:
             for x in tree.flatten(result)[0]:
-                self.add_loss(self.activity_regularizer(x) * (1.0 / x.shape[0]))  # the mean over the batch, as Keras
+                self.add_loss(self.activity_regularizer(x) * (1.0 / (x.shape[0] or 1)))
         return result
 
     def converted(self, x: Any) -> Any:
@@ -401,7 +403,7 @@ class Layer:
 
         Example:
             >>> Dropout(0.5, name="drop").get_config()
-            {'rate': 0.5, 'seed': None, 'name': 'drop', 'trainable': True}
+            {'rate': 0.5, 'noise_shape': None, 'seed': None, 'name': 'drop', 'trainable': True}
         """
         return config.arguments_of(self, *self._given)
 

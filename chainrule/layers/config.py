@@ -57,10 +57,7 @@ def arguments_of(layer: Any, args: tuple[Any, ...], options: dict[str, Any]) -> 
             open_ended = True
         elif kind is not inspect.Parameter.VAR_POSITIONAL:
             found[name] = value
-    if open_ended:  # what parent classes take, as the layer keeps it under the same names
-        for cls in type(layer).__mro__[1:-2]:
-            takes = inspect.signature(vars(cls)["__init__"]).parameters if "__init__" in vars(cls) else {}
-            found = {**{name: vars(layer)[name] for name in takes if name in vars(layer)}, **found}
+    found = {**{name: getattr(layer, name) for name in layer.shared_arguments}, **found}
     for name, value in (("name", layer.name), ("trainable", layer.trainable)):
         if name in found or open_ended:
             found[name] = value

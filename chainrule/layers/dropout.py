@@ -1,15 +1,26 @@
-"""Dropout."""
+"""Noise while training: dropout and its relatives."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from chainrule.arguments import share
-from chainrule.layers.base import Layer
+import numpy as np
+
+from chainrule import random
+from chainrule.arguments import not_negative, share
+from chainrule.errors import ShapeError
+from chainrule.layers.base import FLOAT, Layer
+from chainrule.layers.shape import format_of
 from chainrule.nn.stochastic import dropout
 
 
-class Dropout(Layer):
+class _Noise(Layer):
+    input_dtype = FLOAT
+    supports_masking = True
+
+
+class Dropout(_Noise):
     """Sets a share ``rate`` of the elements to 0 while training and divides the others by ``1 - rate``.
 
     Otherwise it does nothing. Which elements is a function of the model's seed and the step, so that equal seeds give
@@ -17,9 +28,10 @@ class Dropout(Layer):
 
     Args:
         rate: from 0 to below 1.
+        noise_shape: one decision for each element of this shape, which broadcasts to the batch; None as an extent is
+            that of the batch: ``(None, 1, None)`` drops the same features in all steps.
         seed: a seed of this layer's own.
-        name: of the layer.
-        options: ``input_shape`` or ``input_dim``, for a first layer.
+        options: those of every :class:`Layer`.
 
     Example:
         >>> Dropout(0.5)(np.ones((2, 3)))
@@ -30,16 +42,133 @@ class Dropout(Layer):
     networks from overfitting", JMLR 2014.
     """
 
-    def __init__(self, rate: float, seed: int | None = None, name: str | None = None, **options: Any) -> None:
-        super().__init__(name, **options)
+    def __init__(self, rate: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None,
+                 **options: Any) -> None:
+        super().__init__(**options)
         self.rate, self.seed = share("rate", rate), seed
+        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
+
+    def noise(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the decisions for a batch of ``shape``."""
+        given = self.noise_shape
+        if given is None:
+            return shape
+        if len(given) != len(shape):
+            raise ShapeError.of(f"layer {self.name!r} (Dropout) got a batch of shape {shape} for noise_shape={given}",
+                                "as many axes", f"noise_shape={(None, *(1,) * (len(shape) - 1))}")
+        return tuple(n if g is None else g for g, n in zip(given, shape, strict=True))
 
     def call(self, x: Any, training: bool = False) -> Any:
         """The batch, thinned out while training."""
         if not (training and self.rate):
             return x
-        return dropout(self.next_key(self.seed), x, self.rate)
+        return dropout(self.next_key(self.seed), x, self.rate, self.noise(tuple(x.shape)))
 
     def describe(self) -> str:
         """The rate."""
         return str(self.rate)
+
+
+class _SpatialDropout(Dropout):
+    rank = 2
+
+    def __init__(self, rate: float, data_format: str | None = None, seed: int | None = None, **options: Any) -> None:
+        super().__init__(rate, None, seed, **options)
+        self.data_format = format_of(data_format)
+
+    def noise(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """One decision for each channel of a sample."""
+        if len(shape) != self.rank + 2:
+            raise ShapeError.of(f"layer {self.name!r} ({type(self).__name__}) got a batch of shape {shape}",
+                                f"{self.rank + 2} axes: the batch, {self.rank} spatial ones and the channels",
+                                "Dropout(rate)")
+        ones = (1,) * self.rank
+        return (shape[0], *ones, shape[-1]) if self.data_format == "channels_last" else (*shape[:2], *ones)
+
+
+class SpatialDropout1D(_SpatialDropout):
+    """:class:`Dropout` of whole channels of sequences.
+
+    Args:
+        rate: from 0 to below 1.
+        seed: a seed of this layer's own.
+        options: those of every :class:`Layer`.
+    """
+
+    rank = 1
+
+    def __init__(self, rate: float, seed: int | None = None, **options: Any) -> None:
+        super().__init__(rate, None, seed, **options)
+
+
+class SpatialDropout2D(_SpatialDropout):
+    """:class:`Dropout` of whole channels of images.
+
+    Args:
+        rate: from 0 to below 1.
+        data_format: ``'channels_last'`` (the default) or ``'channels_first'``.
+        seed: a seed of this layer's own.
+        options: those of every :class:`Layer`.
+    """
+
+
+class SpatialDropout3D(_SpatialDropout):
+    """:class:`Dropout` of whole channels of volumes; arguments as for :class:`SpatialDropout2D`."""
+
+    rank = 3
+
+
+class GaussianNoise(_Noise):
+    """Adds normal numbers of deviation ``stddev`` while training.
+
+    Args:
+        stddev: the standard deviation.
+        seed: a seed of this layer's own.
+        options: those of every :class:`Layer`.
+
+    Example:
+        >>> GaussianNoise(0.1)(np.ones((1, 2)))
+        array([[1., 1.]], dtype=float32)
+    """
+
+    def __init__(self, stddev: float, seed: int | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.stddev, self.seed = not_negative("stddev", stddev), seed
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """The batch, with noise while training."""
+        if not (training and self.stddev):
+            return x
+        return x + self.stddev * random.normal(self.next_key(self.seed), tuple(x.shape), dtype=FLOAT)
+
+    def describe(self) -> str:
+        """The deviation."""
+        return str(self.stddev)
+
+
+class GaussianDropout(_Noise):
+    """Multiplies by normal numbers of mean 1 and deviation ``√(rate / (1 - rate))`` while training.
+
+    Args:
+        rate: from 0 to below 1; the noise has the variance of :class:`Dropout` of this rate.
+        seed: a seed of this layer's own.
+        options: those of every :class:`Layer`.
+    """
+
+    def __init__(self, rate: float, seed: int | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.rate, self.seed = share("rate", rate), seed
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """The batch, with noise while training."""
+        if not (training and self.rate):
+            return x
+        deviation = float(np.sqrt(self.rate / (1.0 - self.rate)))
+        return x * (1.0 + deviation * random.normal(self.next_key(self.seed), tuple(x.shape), dtype=FLOAT))
+
+    def describe(self) -> str:
+        """The rate."""
+        return str(self.rate)
+
+
+__all__ = ["Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"]

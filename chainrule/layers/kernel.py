@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule import activations, constraints, initializers, regularizers
-from chainrule.layers.base import FLOAT, Layer, Weight
+from chainrule.layers.base import FLOAT, Layer
 
 Initializer = str | Callable[..., Any]
 Function = str | Callable[[Any], Any] | None  # a regularizer or constraint
@@ -22,7 +22,7 @@ class KernelLayer(Layer):
         bias_initializer: of the bias.
         kernel_regularizer: a function of the kernel whose result is added to the loss, such as ``'l2'``.
         bias_regularizer: the same for the bias.
-        activity_regularizer: the same for the output.
+        activity_regularizer: the same for the output, divided by the batch size.
         kernel_constraint: a function applied to the kernel after each training step, such as ``'non_neg'``.
         bias_constraint: the same for the bias.
         options: those of every :class:`Layer`.
@@ -30,6 +30,8 @@ class KernelLayer(Layer):
 
     input_dtype = FLOAT
     fixed_axes: tuple[int, ...] = (-1,)
+    shared_arguments = ("kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer",
+                        "activity_regularizer", "kernel_constraint", "bias_constraint")
 
     def __init__(self, activation: Function = None, use_bias: bool = True,
                  kernel_initializer: Initializer = "glorot_uniform", bias_initializer: Initializer = "zeros",
@@ -45,12 +47,12 @@ class KernelLayer(Layer):
         self.kernel_constraint = constraints.get(kernel_constraint)
         self.bias_constraint = constraints.get(bias_constraint)
 
-    def add_kernel(self, shape: Sequence[int], name: str = "kernel") -> Weight:
+    def add_kernel(self, shape: Sequence[Any], name: str = "kernel") -> Any:
         """A kernel with the layer's initializer, regularizer and constraint."""
         return self.add_weight(shape, self.kernel_initializer, regularizer=self.kernel_regularizer,
                                constraint=self.kernel_constraint, name=name)
 
-    def add_bias(self, shape: Sequence[int], name: str = "bias") -> Weight:
+    def add_bias(self, shape: Sequence[Any], name: str = "bias") -> Any:
         """A bias, likewise."""
         return self.add_weight(shape, self.bias_initializer, regularizer=self.bias_regularizer,
                                constraint=self.bias_constraint, name=name)

@@ -6,6 +6,7 @@ import inspect
 import re
 import weakref
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import Traced
 
 Shape = tuple[int | None, ...]
+ARRAYS = (Traced, np.ndarray, np.generic)
 
 
 class Signature(NamedTuple):
@@ -25,7 +27,18 @@ class Signature(NamedTuple):
 
     training: bool
     masks: tuple[tuple[str, int], ...]  # names of arguments for masks, and of which positional argument each is
-    shapes: int  # how many shapes build takes, where it names several
+    shapes: int  # how many shapes build takes
+    names: tuple[str, ...]  # of the arguments of call, up to the first that is no batch
+
+    def positional(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Batches that were given by name moved to their positions."""
+        found = list(args)
+        for name in self.names[len(args):]:
+            if name not in options:
+                break
+            found.append(options[name])
+        moved = self.names[len(args):len(found)]
+        return tuple(found), {name: value for name, value in options.items() if name not in moved}
 
 
 def signature_of(layer: Any) -> Signature:
@@ -47,7 +60,10 @@ def _signature(cls: Any) -> Signature:
     masks = [("mask", 0)] if "mask" in names else []
     masks += [(f"{name}_mask", i) for i, name in enumerate(names) if f"{name}_mask" in names]
     build = [p for p in list(inspect.signature(cls.build).parameters.values())[1:] if p.kind is p.POSITIONAL_OR_KEYWORD]
-    return Signature("training" in takes, tuple(masks), len(build))
+    batches = list(takewhile(lambda name: takes[name].default in (takes[name].empty, None) and name != "training"
+                             and not name.endswith("mask") and takes[name].kind is takes[name].POSITIONAL_OR_KEYWORD,
+                             names))
+    return Signature("training" in takes, tuple(masks), len(build), tuple(batches))
 
 
 def penalties(weights: Sequence[Weight]) -> list[Any]:
@@ -57,8 +73,8 @@ def penalties(weights: Sequence[Weight]) -> list[Any]:
 
 def as_input(x: Any, dtype: np.dtype | None = FLOAT) -> Any:
     """An array in the dtype that a layer computes in; with None only floats are converted, to float32."""
-    if x is None:
-        return None
+    if not isinstance(x, ARRAYS):  # a flag, a number, a name
+        return x
     array = x if isinstance(x, Traced) else np.asarray(x)
     wanted = dtype if dtype is not None else FLOAT if dtypes.is_float(array.dtype) else array.dtype
     if array.dtype == wanted:

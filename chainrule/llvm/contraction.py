@@ -7,7 +7,7 @@ the fused kernel needs. It is called as ``epilogue(e, place, sums)``, once for e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -18,22 +18,33 @@ import numpy as np
 
 from chainrule.compiler.contraction_plan import Pack, Piece, Plan, Step, pieces
 from chainrule.llvm.emitter import PTR, Emitter, Loop, Val
+from chainrule.llvm.frame import Part
 from chainrule.llvm.lanes import gather, load_columns, load_first, power_of_two, resize, square, store_first, sum_lanes
-from chainrule.llvm.place import Index, Place, Tile, affine, value
+from chainrule.llvm.place import Index, Place, Tile, affine, plus, value
 
 Epilogue = Callable[[Emitter, Place, Val], None]
 
 
 def emit_contraction(
-    e: Emitter, plan: Plan, a: ir.Value, b: ir.Value, scratch: ir.Value | None, epilogue: Epilogue
+    e: Emitter, plan: Plan, a: ir.Value, b: ir.Value, scratch: ir.Value | None, epilogue: Epilogue,
+    part: Part | None = None, packed: Mapping[int, ir.Value] | None = None,
 ) -> None:
     """Emit the whole contraction at the end of the current block.
 
     ``a`` and ``b`` point to the operands' element of index zero; ``scratch`` to ``plan.scratch`` elements (best aligned
     to 64 bytes) that do not overlap anything else, or None if the plan needs none. The epilogue sees each output once.
+    ``part`` limits what is computed to some register tiles along an axis of the plan. ``packed``: where operands lie
+    that :func:`emit_pack` has packed before.
     """
     if all(x.extent for x in plan.contraction.axes if not x.reduce):
-        _Nest(e, plan, (a, b), scratch, epilogue).descend(0, {})
+        nest = _Nest(e, plan, (a, b), scratch, epilogue, packed or {})
+        nest.descend(0, {} if part is None else {part.axis: nest.tiles_of(part)})
+
+
+def emit_pack(e: Emitter, plan: Plan, pack: Pack, operand: ir.Value, target: ir.Value) -> None:
+    """Pack an operand (one of ``plan.packs_before``) to ``plan.pack_size(pack)`` elements, for later contractions."""
+    nest = _Nest(e, plan, (operand, operand), None, lambda *_: None, {p.operand: target for p in plan.packs})
+    nest.pack(pack, {})
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,7 @@ class _Span:
     stop: Index
     size: int = 0
     block: Index = 0  # where the block starts
+    part: bool = False  # no block of the plan, but what one thread computes
 
     @property
     def whole(self) -> bool:
@@ -90,15 +102,32 @@ Sums = list[list[Val | None]]  # for each register its chains; None is zero
 class _Nest:
     """Writes one contraction, from the outermost loop to the epilogue."""
 
-    def __init__(self, e: Emitter, plan: Plan, operands: tuple, scratch: ir.Value | None, epilogue: Epilogue) -> None:
-        self.e, self.plan, self.operands, self.epilogue = e, plan, operands, epilogue
+    def __init__(self, e: Emitter, plan: Plan, operands: tuple, scratch: ir.Value | None, epilogue: Epilogue,
+                 packed: Mapping[int, ir.Value]) -> None:
+        self.e, self.plan, self.operands, self.epilogue, self.done = e, plan, operands, epilogue, packed
         self.axes, self.dtype = plan.axes, plan.contraction.dtype
         self.packed: dict[int, tuple[Pack, ir.Value]] = {}
         used = 0
         for pack in plan.packs:
+            if pack.operand in packed:
+                self.packed[pack.operand] = pack, packed[pack.operand]
+                continue
             self.packed[pack.operand] = pack, e.at(scratch, used, self.dtype)
             used += plan.pack_size(pack)
         self.partial = e.at(scratch, used, self.dtype) if plan.partial_size else None
+
+    def tiles_of(self, part: Part) -> _Span:
+        """The register tiles that are a part's units."""
+        e, (full, *odd) = self.e, self.plan.pieces(part.axis)
+
+        def position(n: Val) -> Val:
+            at = e.mul(n, e.index(full.size))
+            if not odd:
+                return at
+            count = full.stop // full.size
+            beyond = plus(e, e.mul(e.sub(n, e.index(count)), e.index(odd[0].size)), full.stop)
+            return e.select(e.gt(n, e.index(count)), beyond, at)
+        return _Span(position(part.begin), position(part.end), part=True)
 
     # -- the loops outside of the tile
 
@@ -108,7 +137,8 @@ class _Nest:
             return self.tile(spans)
         step = self.plan.nest[depth]
         if isinstance(step, Pack):
-            self.pack(step, spans)
+            if step.operand not in self.done:
+                self.pack(step, spans)
             self.descend(depth + 1, spans)
         elif step.block:
             self.block(step, depth, spans)
@@ -117,11 +147,18 @@ class _Nest:
 
     def block(self, step: Step, depth: int, spans: dict[int, _Span]) -> None:
         """Blocks of an axis; the last one takes the odd tiles along."""
-        e, extent = self.e, self.axes[step.axis].extent
+        e, extent, around = self.e, self.axes[step.axis].extent, spans.get(step.axis)
         full = self.plan.pieces(step.axis)[0].stop if not self.axes[step.axis].reduce else extent
-        with e.loop(0, full, step.size) as loop:
+        first: Index = 0
+        limit, last = e.index(full), e.index(extent)
+        if around is not None:  # of the part, which may consist of odd tiles only
+            first, last = around.start, value(e, around.stop)
+            low = plus(e, first, 1)
+            limit = e.select(e.lt(last, limit), last, limit)
+            limit = e.select(e.gt(low, limit), low, limit)
+        with e.loop(first, limit if around is not None else full, step.size) as loop:
             end = e.add(loop.index, e.index(step.size))
-            stop = e.select(e.ge(end, e.index(full)), e.index(extent), end)
+            stop = e.select(e.ge(end, limit), last, end)
             self.descend(depth + 1, spans | {step.axis: _Span(loop.index, stop)})
 
     def tiles(self, step: Step, depth: int, spans: dict[int, _Span]) -> None:
@@ -140,7 +177,7 @@ class _Nest:
         stop: Index = piece.stop
         block: Index = 0
         if around is not None:
-            block, low, high = around.start, value(e, around.start), value(e, around.stop)
+            block, low, high = 0 if around.part else around.start, value(e, around.start), value(e, around.stop)
             start, stop = e.index(piece.start), e.index(piece.stop)
             start, stop = e.select(e.gt(low, start), low, start), e.select(e.lt(high, stop), high, stop)
         with e.loop(start, stop, size) as loop:
@@ -150,6 +187,8 @@ class _Nest:
 
     def pack(self, pack: Pack, around: dict[int, _Span]) -> None:
         """Copy the part of an operand that lies in the block to scratch memory, reading it in the order of memory."""
+        if self.plan.dot:  # rows are copied some at a time, whatever the tiles
+            around = {i: s for i, s in around.items() if i != pack.axis}
         contiguous = self.axes[pack.axis].strides[pack.operand] == 1
         order = (*self.plan.inner, pack.axis) if contiguous else (pack.axis, *self.plan.inner)
         self.copy(order, pack, around, {})

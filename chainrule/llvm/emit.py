@@ -1,21 +1,22 @@
 """A program of loop nests → an LLVM module with one function, ``run(pointers, arena)``.
 
-``pointers`` lists the inputs, outputs and constants. Small statements stand one after another in that function;
-a large one becomes a function of its own, so that each is optimised by itself.
+``pointers`` lists the inputs, outputs and constants, then the thread pool, if the program uses it. Small statements
+stand one after another in that function; a large one becomes a function of its own, so that each is optimised by
+itself. One that is worth several threads becomes a function of a part of it, for the pool to call (``llvm/pool.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import llvmlite.ir as ir
 import numpy as np
 
-from chainrule.compiler.contraction import ContractAxis, Contraction, plan
-from chainrule.compiler.effort import FAST, Effort, effort
+from chainrule.compiler.contraction import ContractAxis, Contraction, Plan, plan
+from chainrule.compiler.effort import FAST, OFTEN, Effort, effort
 from chainrule.compiler.loops import (
     Access,
     Axis,
@@ -31,16 +32,21 @@ from chainrule.compiler.loops import (
     expressions,
     roots,
 )
+from chainrule.compiler.memory import ALIGN
+from chainrule.compiler.parallel import Cut, cut_contraction, cut_loop, cut_nest, own_buffers
 from chainrule.compiler.schedule import schedule
+from chainrule.compiler.shared import Shared, shared
+from chainrule.compiler.steady import steady_operands
 from chainrule.dtypes import BOOL, INT32, INT64
-from chainrule.llvm.contraction import Place, emit_contraction
+from chainrule.llvm.contraction import Place, emit_contraction, emit_pack
 from chainrule.llvm.emitter import I8, I64, PTR, Emitter, Val, integer
-from chainrule.llvm.frame import Evaluator, Frame
+from chainrule.llvm.frame import Evaluator, Frame, Part
 from chainrule.llvm.half import HALF
 from chainrule.llvm.jit import Target
 from chainrule.llvm.kernel import Array, Kernel
 from chainrule.llvm.math import MATH
 from chainrule.llvm.nests import emit_nest
+from chainrule.llvm.pool import DISPATCH_TYPE, PART_TYPE
 
 OUTLINE = 20_000  # points of a statement from which on it is a function of its own
 
@@ -52,26 +58,60 @@ class _Unit:
     module: ir.Module
     target: Target
     arena: int
+    pool: int  # position of the thread pool among the pointers
     scratch: int = 0
+    workers: int | None = None
     kernels: dict[Any, tuple[ir.Function, int]] = field(default_factory=dict)
+    functions: dict[Any, tuple[ir.Function, Cut | None, int]] = field(default_factory=dict)
+    packed: dict[Statement, _Packed] = field(default_factory=dict)
+
+    def keep(self, size: int) -> int:
+        """Where memory begins that no scratch memory of later statements overlaps."""
+        start = self.arena
+        self.arena += -(-size // ALIGN) * ALIGN
+        return start
 
 
-def emit_program(program: Program, target: Target) -> tuple[ir.Module, int]:
-    """The LLVM module of a planned program, and the size of the arena it needs (bytes)."""
-    unit = _Unit(ir.Module("chainrule"), target, program.arena)
+@dataclass
+class _Packed:
+    """Operands of a contraction that are packed before the loops around it, and where they lie in the arena."""
+
+    uses: tuple[int, int]
+    places: dict[int, int]
+
+
+class Emitted(NamedTuple):
+    """The module of a program, and the memory it needs."""
+
+    module: ir.Module
+    arena: int  # bytes
+    workers: int | None  # bytes of scratch memory for each further thread; None if one thread does all
+
+
+def emit_program(program: Program, target: Target) -> Emitted:
+    """The LLVM module of a planned program."""
+    pointers = len(program.inputs) + len(program.outputs) + len(program.constants)
+    unit = _Unit(ir.Module("chainrule"), target, program.arena, pointers)
     function = ir.Function(unit.module, ir.FunctionType(ir.VoidType(), [PTR, PTR]), "run")
-    _Writer(unit, function, {}).write(program.statements)
-    return unit.module, unit.arena + unit.scratch
+    _Writer(unit, function).write(program.statements)
+    return Emitted(unit.module, unit.arena + unit.scratch, unit.workers)
 
 
 class _Writer:
-    """Writes statements into one function, whose arguments are the pointers, the arena and the axes around."""
+    """Writes statements into one function: the program, or one of its statements.
 
-    def __init__(self, unit: _Unit, function: ir.Function, axes: dict[Axis, int]) -> None:
-        self.unit, self.function = unit, function
+    ``axes`` are those around, ``turns`` those of the loops around the function. A statement's function has its scratch
+    memory as an argument, of which it uses ``used`` bytes.
+    """
+
+    def __init__(self, unit: _Unit, function: ir.Function, turns: int = 1) -> None:
+        self.unit, self.function, self.turns = unit, function, turns
+        self.part: Part | None = None
+        self.packed: dict[int, ir.Value] = {}  # operands of the function's contraction
+        self.used = 0
         self.entry = ir.IRBuilder(function.append_basic_block("entry"))  # only addresses
         self.e = Emitter(ir.IRBuilder(function.append_basic_block("body")), MATH | HALF, unit.target.native_half)
-        self.axes = {axis: Val(function.args[2 + k], INT64) for axis, k in axes.items()}
+        self.axes: dict[Axis, Val] = {}
         self.known: dict[Buffer, ir.Value] = {}
         for argument in function.args[:2]:
             argument.add_attribute("noalias")
@@ -86,11 +126,7 @@ class _Writer:
 
     def statements(self, statements: Sequence[Statement]) -> None:
         for s in statements:
-            if isinstance(s, Loop):
-                self.loop(s)
-            elif isinstance(s, Branch):
-                self.branch(s)
-            elif points(s) > OUTLINE:
+            if points(s) > OUTLINE or isinstance(s, Loop) and s.parallel:
                 self.outline(s)
             else:
                 self.statement(s)
@@ -107,39 +143,81 @@ class _Writer:
         return self.known[buffer]
 
     def effort(self, s: Statement) -> Effort:
-        return effort(points(s), prod(axis.extent for axis in self.axes))
+        return effort(points(s), self.turns * prod(axis.extent for axis in self.axes))
 
     def frame(self, worth: Effort = FAST) -> Frame:
         return Frame(self.e, self.pointer, self.axes, worth)
 
     def outline(self, s: Statement) -> None:
-        """Write ``s`` into a function of its own and call it."""
-        axes = list(self.axes)
-        kind = ir.FunctionType(ir.VoidType(), [PTR, PTR, *(I64 for _ in axes)])
-        function = ir.Function(self.unit.module, kind, self.unit.module.get_unique_name("nest"))
-        function.linkage = "internal"
-        function.attributes.add("noinline")
-        _Writer(self.unit, function, {a: k for k, a in enumerate(axes)}).write_one(s)
-        self.e.b.call(function, [*self.function.args[:2], *(self.axes[a].ir for a in axes)])
+        """Call a function that does what ``s`` says, or let the pool share it out. Equal statements have one."""
+        b, unit = self.e.b, self.unit
+        form = shared(s, own_buffers(s) if isinstance(s, Loop) else ())
+        turns = self.turns * prod(axis.extent for axis in self.axes)
+        ready = self.ready(s)
+        key = (form.key, min(turns, OFTEN), ready.uses, tuple(ready.places))
+        if key not in unit.functions:
+            unit.functions[key] = _function(unit, form, turns, ready)
+        function, cut, used = unit.functions[key]
+        frame = self.frame()
+        passed = [b.ptrtoint(self.address(frame, access), I64) for _, access in form.bases]
+        passed += [frame.index(at).ir for _, at in form.positions]
+        passed += [b.ptrtoint(self.in_arena(place), I64) for place in ready.places.values()]
+        words = self.entry.alloca(I64, max(1, len(passed)))
+        for k, word in enumerate(passed):
+            b.store(word, b.gep(words, [integer(k)], source_etype=I64))
+        given = [*self.function.args[:2], self.scratch(used), words]
+        if cut is None:
+            b.call(function, [*given, integer(0), integer(0)])
+            return
+        unit.workers = max(unit.workers or 0, used)
+        slot = self.entry.gep(self.function.args[0], [integer(unit.pool)], source_etype=PTR)
+        pool = self.entry.load(slot, typ=PTR)
+        dispatch = self.entry.load(pool, typ=DISPATCH_TYPE.as_pointer())
+        b.call(dispatch, [pool, function, *given, integer(cut.units), integer(cut.grain)])
 
-    def write_one(self, s: Statement) -> None:
-        self.statement(s)
-        self.close()
+    def cut(self, s: Statement) -> Cut | None:
+        """How a statement is cut for threads."""
+        if isinstance(s, Nest):
+            return cut_nest(s, schedule(s, self.unit.target, self.effort(s)))
+        if isinstance(s, Loop):
+            return cut_loop(s, self.unit.target)
+        return cut_contraction(self.planned(s)) if isinstance(s, Contract) else None
+
+    def word(self, k: int, kind: ir.Type) -> ir.Value:
+        """What a statement's function is passed."""
+        return self.entry.load(self.entry.gep(self.function.args[3], [integer(k)], source_etype=kind), typ=kind)
+
+    def own(self, buffers: Iterable[Buffer]) -> None:
+        """Let buffers have memory of this part's own."""
+        for buffer in buffers:
+            self.known[buffer] = self.entry.gep(self.function.args[2], [integer(self.used)], source_etype=I8)
+            self.used += -(-buffer.size * buffer.dtype.itemsize // ALIGN) * ALIGN
 
     def statement(self, s: Statement) -> None:
+        """Write ``s`` here."""
         if isinstance(s, Nest):
             worth = self.effort(s)
-            emit_nest(self.frame(worth), s, schedule(s, self.unit.target, worth))
+            emit_nest(self.frame(worth), s, schedule(s, self.unit.target, worth), self.part)
         elif isinstance(s, Contract):
             self.contract(s)
         elif isinstance(s, Custom):
             self.custom(s)
+        elif isinstance(s, Loop):
+            self.loop(s)
+        else:
+            self.branch(s)
 
     def loop(self, s: Loop) -> None:
         """Repeat the body; a flag ends it early."""
         b = self.e.b
         if s.axis.extent == 0:
             return
+        start, stop = integer(0), integer(s.axis.extent)
+        if self.part is not None and self.part.axis is s.axis:
+            start, stop = self.part.begin.ir, self.part.end.ir
+        if self.part is None and not s.parallel:
+            for contract, uses, turns in steady_operands(s):
+                self.pack_before(contract, uses, turns)
         body, after = b.append_basic_block("repeat"), b.append_basic_block("done")
         before = b.block
         if s.holds is not None:
@@ -148,12 +226,13 @@ class _Writer:
             b.branch(body)
         b.position_at_end(body)
         i = b.phi(I64)
-        i.add_incoming(I64(0), before)
+        i.add_incoming(start, before)
         self.axes[s.axis] = Val(i, INT64)
-        self.statements(s.body)
+        for inner in s.body:
+            self.statement(inner) if s.parallel else self.statements([inner])
         following = b.add(i, I64(1))
         i.add_incoming(following, b.block)
-        go = b.icmp_signed("<", following, I64(s.axis.extent))
+        go = b.icmp_signed("<", following, stop)
         if s.until is not None:
             go = b.and_(go, b.not_(self.flag(s.until)))
         if s.holds is not None:
@@ -179,33 +258,80 @@ class _Writer:
             b.branch(after)
         b.position_at_end(after)
 
+    def planned(self, s: Contract) -> Plan:
+        """How a contraction runs."""
+        return plan(_described(s), self.unit.target, self.effort(s), self.ready(s).uses)
+
+    def ready(self, s: Statement) -> _Packed:
+        """Which operands are packed already."""
+        return self.unit.packed.get(s, _Packed((1, 1), {}))
+
+    def pack_before(self, s: Contract, uses: tuple[int, int], turns: int) -> None:
+        """Pack the operands of ``s`` that the loop which begins now leaves as they are."""
+        if s in self.unit.packed:
+            return
+        worth = effort(points(s), turns * prod(axis.extent for axis in self.axes))
+        chosen = plan(_described(s), self.unit.target, worth, uses)
+        early = [p for p in chosen.packs_before if uses[p.operand] > 1]
+        if len(early) < sum(uses[p.operand] > 1 for p in chosen.packs):  # one depends on loops of the contraction
+            return
+        ready = self.unit.packed[s] = _Packed(uses, {})
+        for pack in early:
+            ready.places[pack.operand] = self.unit.keep(chosen.pack_size(pack) * s.dtype.itemsize)
+            source = self.address(self.frame(), (s.a, s.b)[pack.operand])
+            emit_pack(self.e, chosen, pack, source, self.in_arena(ready.places[pack.operand]))
+
     def contract(self, s: Contract) -> None:
-        frame = self.frame()
-        axes = (*s.axes, *s.reduce_axes)
-        first = s.stores[0].access
-        accesses = [x.access for x in expressions(roots(s)) if isinstance(x, Load)] + [st.access for st in s.stores]
-        described = Contraction(
-            tuple(ContractAxis(a.extent, s.a.at.stride(a), s.b.at.stride(a), first.at.stride(a), a in s.reduce_axes)
-                  for a in axes), s.dtype, tuple(_strides(access, axes) for access in accesses))
-        chosen = plan(described, self.unit.target, self.effort(s))
+        frame, chosen = self.frame(), self.planned(s)
         scratch = self.scratch(chosen.scratch * s.dtype.itemsize) if chosen.scratch else None
-        bases = {id(access): self.address(frame, access) for access in accesses}
-        work = _Epilogue(frame, s, axes, bases)
-        emit_contraction(self.e, chosen, self.address(frame, s.a), self.address(frame, s.b), scratch, work)
+        bases = {id(access): self.address(frame, access) for access in _accesses(s)}
+        work = _Epilogue(frame, s, (*s.axes, *s.reduce_axes), bases)
+        packed = self.packed or {o: self.in_arena(place) for o, place in self.ready(s).places.items()}
+        emit_contraction(self.e, chosen, self.address(frame, s.a), self.address(frame, s.b), scratch, work, self.part,
+                         packed)
 
     def address(self, frame: Frame, access: Access) -> ir.Value:
         """Where the access begins: at the point where the nest's own axes are 0."""
         return self.e.at(frame.base(access), frame.index(access.at), _dtype(access))
 
     def scratch(self, size: int) -> ir.Value:
+        if len(self.function.args) > 2:
+            self.used = max(self.used, size)
+            return self.function.args[2]
         self.unit.scratch = max(self.unit.scratch, size)
-        return self.e.b.gep(self.function.args[1], [integer(self.unit.arena)], source_etype=I8)
+        return self.in_arena(self.unit.arena)
+
+    def in_arena(self, offset: int) -> ir.Value:
+        return self.e.b.gep(self.function.args[1], [integer(offset)], source_etype=I8)
 
     def custom(self, s: Custom) -> None:
         frame = self.frame()
         function, scratch = _kernel(self.unit, s)
         operands = [self.address(frame, whole.access) for whole in (*s.inputs, *s.outputs)]
         self.e.b.call(function, [*operands, self.scratch(scratch)])
+
+
+def _function(unit: _Unit, form: Shared, turns: int, ready: _Packed) -> tuple[ir.Function, Cut | None, int]:
+    """The function of a statement, how it is cut for threads, and the scratch memory that it needs (bytes)."""
+    function = ir.Function(unit.module, PART_TYPE, unit.module.get_unique_name("nest"))
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    inside = _Writer(unit, function, turns)
+    if isinstance(form.statement, Contract):
+        unit.packed[form.statement] = ready
+    cut = inside.cut(form.statement)
+    if cut is not None:
+        inside.part = Part(cut.axis, *(Val(x, INT64) for x in function.args[4:]))
+    inside.own(form.own)
+    for k, (base, _) in enumerate(form.bases):
+        inside.known[base] = inside.word(k, PTR)
+    for k, (axis, _) in enumerate(form.positions):
+        inside.axes[axis] = Val(inside.word(len(form.bases) + k, I64), INT64)
+    for k, operand in enumerate(ready.places):
+        inside.packed[operand] = inside.word(len(form.bases) + len(form.positions) + k, PTR)
+    inside.statement(form.statement)
+    inside.close()
+    return function, cut, inside.used
 
 
 def _kernel(unit: _Unit, s: Custom) -> tuple[ir.Function, int]:
@@ -246,6 +372,19 @@ class _Epilogue:
             place.store(
                 work.value(store.value, acc.lanes), self.bases[id(store.access)], _strides(store.access, self.axes)
             )
+
+
+def _described(s: Contract) -> Contraction:
+    """What the planner must know of a contraction."""
+    axes, first = (*s.axes, *s.reduce_axes), s.stores[0].access
+    return Contraction(
+        tuple(ContractAxis(a.extent, s.a.at.stride(a), s.b.at.stride(a), first.at.stride(a), a in s.reduce_axes)
+              for a in axes), s.dtype, tuple(_strides(access, axes) for access in _accesses(s)))
+
+
+def _accesses(s: Contract) -> list[Access]:
+    """What the epilogue of a contraction reads and writes."""
+    return [x.access for x in expressions(roots(s)) if isinstance(x, Load)] + [store.access for store in s.stores]
 
 
 def _strides(access: Access, axes: Sequence[Axis]) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import llvmlite.ir as ir
@@ -69,6 +70,15 @@ class Frame:
         with self.e.loop(start, extent, step, carry) as loop:
             loop.next(body(loop.index, loop.carry))
         return loop.carry
+
+
+@dataclass(frozen=True)
+class Part:
+    """The units from ``begin`` to before ``end`` along an axis (``compiler/parallel.py``): what one call computes."""
+
+    axis: Any
+    begin: Val
+    end: Val
 
 
 class Evaluator:

@@ -10,7 +10,7 @@ from chainrule.compiler.loops import Apply, Nest, roots
 from chainrule.compiler.schedule import Band, Schedule
 from chainrule.cost import COSTLY
 from chainrule.llvm.emitter import Emitter, Val
-from chainrule.llvm.frame import Evaluator, Frame
+from chainrule.llvm.frame import Evaluator, Frame, Part
 from chainrule.llvm.lanes import pick, power_of_two
 
 COMBINE = {"add": Emitter.add, "mul": Emitter.mul, "max": Emitter.max, "min": Emitter.min}
@@ -25,19 +25,19 @@ def identity(combine: str, dtype: np.dtype) -> object:
     return low if combine == "max" else high
 
 
-def emit_nest(frame: Frame, nest: Nest, plan: Schedule) -> None:
-    """Emit the loops of ``nest`` at the end of the current block."""
+def emit_nest(frame: Frame, nest: Nest, plan: Schedule, part: Part | None = None) -> None:
+    """Emit the loops of ``nest``, or of a part of it, at the end of the current block."""
     if any(b.extent == 0 for b in plan.outer):
         return
     for band in (*plan.outer, *plan.inner):
         for axis in band.axes:
             frame.axes[axis] = frame.zero
-    _Emission(frame, nest, plan).run()
+    _Emission(frame, nest, plan, part).run()
 
 
 class _Emission:
-    def __init__(self, frame: Frame, nest: Nest, plan: Schedule) -> None:
-        self.frame, self.e, self.nest, self.plan = frame, frame.e, nest, plan
+    def __init__(self, frame: Frame, nest: Nest, plan: Schedule, part: Part | None) -> None:
+        self.frame, self.e, self.nest, self.plan, self.part = frame, frame.e, nest, plan, part
         self.vector = plan.vector.axis if plan.vector is not None else None
         self.outer = [b for b in plan.outer if b is not plan.vector]
         self.inner = [b for b in plan.inner if b is not plan.vector]
@@ -64,6 +64,10 @@ class _Emission:
             self.work.enter(level)
             self.loops(bands[1:], level + 1, inside)
             return carry
+        if self.part is not None and self.part.axis == bands[0]:
+            with self.e.loop(self.part.begin, self.part.end) as loop:
+                turn(loop.index, [])
+            return
         rest = int(np.prod([b.extent for b in self.bands[level:]], dtype=np.int64))
         self.frame.repeat(bands[0].extent, self.cost * -(-rest // self.plan.lanes), turn)
 
@@ -81,6 +85,8 @@ class _Emission:
         assert self.plan.vector is not None
         extent, lanes, jam = self.plan.vector.extent, self.plan.lanes, self.plan.jam
         full = extent // lanes
+        if self.part is not None and self.part.axis == self.plan.vector:
+            return self.some_outputs(self.part, full // jam, lanes * jam)
         done = 0
         for count in ([jam, 1] if jam > 1 else [1]):
             end = (full - done) // count * count + done
@@ -91,6 +97,21 @@ class _Emission:
         if extent % lanes:
             rest = extent % lanes
             self.turn(1, rest, power_of_two(rest))(self.e.index(full * lanes), [])
+
+    def some_outputs(self, part: Part, full: int, unit: int) -> None:
+        """The units of a part, of which ``full`` are whole; what is left of the axis is one more, the last."""
+        e, lanes, jam = self.e, self.plan.lanes, self.plan.jam
+        extent = self.plan.vector.extent  # type: ignore[union-attr]
+        whole = e.index(full)
+        stop = e.select(e.lt(part.end, whole), part.end, whole)
+        with e.loop(e.mul(part.begin, e.index(unit)), e.mul(stop, e.index(unit)), unit) as loop:
+            self.turn(jam, lanes, lanes)(loop.index, [])
+        if extent % unit:
+            with e.b.if_then(e.gt(part.end, whole).ir):
+                vectors = extent // lanes * lanes
+                self.frame.repeat(vectors, self.cost * self.turns(), self.turn(1, lanes, lanes), (), full * unit, lanes)
+                if extent > vectors:
+                    self.turn(1, extent - vectors, power_of_two(extent - vectors))(e.index(vectors), [])
 
     def turns(self) -> int:
         return max(1, int(np.prod([b.extent for b in self.inner], dtype=np.int64)))

@@ -40,13 +40,15 @@ from chainrule.nn.convolution import conv, conv_transpose
 from chainrule.nn.lookup import embedding, one_hot
 from chainrule.nn.normalization import batch_norm, group_norm, layer_norm, moments, rms_norm
 from chainrule.nn.pooling import avg_pool, global_avg_pool, global_max_pool, max_pool
+from chainrule.nn.recurrent import gru, lstm, rnn
+from chainrule.nn.resize import resize
 from chainrule.nn.stochastic import dropout
 from chainrule.numpy import logsumexp
 
 __all__ = [
-    "avg_pool", "batch_norm", "celu", "conv", "conv_transpose", "dot_product_attention", "dropout", "elu", "embedding",
-    "gelu", "global_avg_pool", "global_max_pool", "glu", "group_norm", "hard_sigmoid", "hard_silu", "hard_swish",
-    "hard_tanh", "layer_norm", "leaky_relu", "log_sigmoid", "log_softmax", "logsumexp", "max_pool", "mish", "moments",
-    "one_hot", "relu", "relu6", "rms_norm", "selu", "sigmoid", "silu", "softmax", "softplus", "softsign", "squareplus",
-    "swish", "tanh",
+    "avg_pool", "batch_norm", "celu", "conv", "conv_transpose", "dot_product_attention", "dropout", "elu",
+    "embedding", "gelu", "global_avg_pool", "global_max_pool", "glu", "group_norm", "gru", "hard_sigmoid",
+    "hard_silu", "hard_swish", "hard_tanh", "layer_norm", "leaky_relu", "log_sigmoid", "log_softmax", "logsumexp",
+    "lstm", "max_pool", "mish", "moments", "one_hot", "relu", "relu6", "resize", "rms_norm", "rnn", "selu",
+    "sigmoid", "silu", "softmax", "softplus", "softsign", "squareplus", "swish", "tanh",
 ]

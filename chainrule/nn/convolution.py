@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -14,12 +12,12 @@ from chainrule.dtypes import FLOAT32, is_half
 from chainrule.errors import ArgumentError, ShapeError
 from chainrule.nn.windows import Padding, Pair, Windows, back, channels_last, each, reaches, windows
 from chainrule.numpy.products import labelled
-from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import Traced, common_dtype, convert
-from chainrule.ops.structure import flip, reshape, transpose
+from chainrule.ops.structure import reshape, slice_
+from chainrule.ops.windows import fold
 
 Extents = int | Sequence[int]
-_GROUP, _IN, _OUT = 100, 101, 102
+_GROUP, _IN, _OUT, _PLACE = 100, 101, 102, 103  # labels of a contraction
 
 
 def conv(x: Any, kernel: Any, stride: Extents = 1, padding: Padding = "valid", dilation: Extents = 1, groups: int = 1,
@@ -99,19 +97,13 @@ def conv_transpose(x: Any, kernel: Any, stride: Extents = 1, padding: Padding = 
     window, extents = tuple(kernel.shape[:n]), tuple(x.shape[1:-1])
     steps, gaps = each("conv_transpose", "stride", stride, n), each("conv_transpose", "dilation", dilation, n)
     more = (None,) * n if output_padding is None else _more(output_padding, steps)
-    pads = [_transposed_pads(padding, i, n, extents[i], reach, steps[i], more[i])
+    kept = [_transposed_span(padding, i, n, extents[i], reach, steps[i], more[i])
             for i, reach in enumerate(reaches(window, gaps))]
-    if any(lo < 0 for lo, _ in pads):
-        raise ArgumentError.of(f"the function conv_transpose got padding={padding!r} for a window of {window}",
-                               "padding below the window's reach", "padding='valid'")
-    over = Windows(extents, window, (1,) * n, gaps, tuple(pads), steps)
-    spatial = tuple(range(n))
-    turned = flip(transpose(kernel, axes=(*spatial, n + 1, n)), axes=spatial)
-    return back(_convolved(x, turned, over, 1), data_format)
+    return back(_spread(x, kernel, kept, steps, gaps), data_format)
 
 
 def _convolved(x: Any, kernel: Any, over: Windows, groups: int) -> Any:
-    """Every convolution: a sum over the kernel's positions of a contraction of a view of the input with its slice.
+    """Every convolution: a contraction of what the window sees at each position with the kernel.
 
     Half types add up in float32 and round once, as in all sums.
     """
@@ -119,30 +111,39 @@ def _convolved(x: Any, kernel: Any, over: Windows, groups: int) -> Any:
     if is_half(dtype):
         return convert(_convolved(convert(x, FLOAT32), convert(kernel, FLOAT32), over, groups), dtype)
     n = len(over.window)
-    padded = over.padded(x)
-    slices = reshape(kernel, shape=(math.prod(over.window), *kernel.shape[n:]))
-    terms = [_contracted(seen, slices[i], groups) for i, seen in enumerate(over.seen(padded))]
-    return reduce(ew.add, terms)
-
-
-def _contracted(x: Any, weights: Any, groups: int) -> Any:
-    """(…, in) with (in / groups, out) summed over a group's channels: (…, out)."""
-    lead = tuple(range(len(x.shape) - 1))
+    padded, places = over.padded(x), tuple(range(_PLACE, _PLACE + n))
+    lead = tuple(range(n + 1))
     if groups == 1:
-        return labelled(x, weights, (*lead, _IN), (_IN, _OUT), (*lead, _OUT))
-    inner, outer = weights.shape[0], weights.shape[1] // groups
-    apart = reshape(x, shape=(*x.shape[:-1], groups, inner))
-    kernels = reshape(weights, shape=(inner, groups, outer))
-    if inner == 1:  # depthwise: nothing to sum
-        out = ew.mul(apart, kernels[0])
-    else:
-        out = labelled(apart, kernels, (*lead, _GROUP, _IN), (_IN, _GROUP, _OUT), (*lead, _GROUP, _OUT))
-    return reshape(out, shape=(*x.shape[:-1], groups * outer))
+        return labelled(over.seen(padded), kernel, (*lead, *places, _IN), (*places, _IN, _OUT), (*lead, _OUT))
+    inner, outer = kernel.shape[n], kernel.shape[n + 1] // groups
+    seen = over.seen(reshape(padded, shape=(*padded.shape[:-1], groups, inner)))
+    kernels = reshape(kernel, shape=(*over.window, inner, groups, outer))
+    out = labelled(seen, kernels, (*lead, *places, _GROUP, _IN), (*places, _IN, _GROUP, _OUT), (*lead, _GROUP, _OUT))
+    return reshape(out, shape=(*out.shape[:n + 1], groups * outer))
 
 
-def _transposed_pads(padding: Padding, axis: int, n: int, extent: int, reach: int, stride: int,
+def _spread(x: Any, kernel: Any, kept: Sequence[Pair], stride: tuple[int, ...], dilation: tuple[int, ...]) -> Any:
+    """The transpose: each element of ``x`` times the kernel is added to the places of its window.
+
+    ``kept``: for each axis the first place of the result, and the place behind the last.
+    """
+    dtype = common_dtype((x, kernel))
+    if is_half(dtype):
+        return convert(_spread(convert(x, FLOAT32), convert(kernel, FLOAT32), kept, stride, dilation), dtype)
+    n = len(kept)
+    lead, places = tuple(range(n + 1)), tuple(range(_PLACE, _PLACE + n))
+    terms = labelled(x, kernel, (*lead, _IN), (*places, _OUT, _IN), (*lead, *places, _OUT))
+    reach = reaches(tuple(kernel.shape[:n]), dilation)
+    extents = [max((m - 1) * s + r if m else 0, stop)
+               for m, s, r, (_, stop) in zip(x.shape[1:-1], stride, reach, kept, strict=True)]
+    whole = fold(terms, shape=(x.shape[0], *extents, kernel.shape[n]), axes=lead[1:], stride=stride, dilation=dilation)
+    return slice_(whole, start=(0, *(a for a, _ in kept), 0), step=(1,) * (n + 2),
+                  stop=(x.shape[0], *(b for _, b in kept), kernel.shape[n]))
+
+
+def _transposed_span(padding: Padding, axis: int, n: int, extent: int, reach: int, stride: int,
                      more: int | None) -> Pair:
-    """Zeros before and after the spread input such that windows at every position give the result."""
+    """The first place of the result among all that the windows at every position reach, and the one behind its last."""
     full = (extent - 1) * stride + reach if extent else 0
     if isinstance(padding, str):
         kind = padding.lower()
@@ -150,19 +151,19 @@ def _transposed_pads(padding: Padding, axis: int, n: int, extent: int, reach: in
             raise ArgumentError.of(f"the function conv_transpose got padding={padding!r}",
                                    "'valid', 'same', or numbers", "padding='same'")
         if kind == "valid":
-            cut, result = 0, full + (max(stride - reach, 0) if more is None else more)
-        else:
-            result = extent * stride if more is None else (extent - 1) * stride + reach % 2 + more
-            cut = max(full - result, 0) // 2
-    else:
-        given = padding if isinstance(padding, int | np.integer) else padding[axis] if len(padding) == n else None
-        pair = (given, given) if isinstance(given, int | np.integer) else tuple(given or ())
-        if len(pair) != 2:
-            raise ArgumentError.of(f"the function conv_transpose got padding={padding!r} for {n} spatial axes",
-                                   "a whole number, or for each axis one or a pair", "padding=1")
-        cut, result = int(pair[0]), full - int(pair[0]) - int(pair[1]) + (more or 0)
-    before = reach - 1 - cut
-    return before, result + reach - 1 - before - (full - reach + 1 if extent else 0)
+            return 0, full + (max(stride - reach, 0) if more is None else more)
+        result = extent * stride if more is None else (extent - 1) * stride + reach % 2 + more
+        cut = max(full - result, 0) // 2
+        return cut, cut + result
+    given = padding if isinstance(padding, int | np.integer) else padding[axis] if len(padding) == n else None
+    pair = (given, given) if isinstance(given, int | np.integer) else tuple(given or ())
+    if len(pair) != 2:
+        raise ArgumentError.of(f"the function conv_transpose got padding={padding!r} for {n} spatial axes",
+                               "a whole number, or for each axis one or a pair", "padding=1")
+    if pair[0] >= reach:
+        raise ArgumentError.of(f"the function conv_transpose got padding={padding!r} for a window that reaches {reach}",
+                               "padding below the window's reach", "padding='valid'")
+    return int(pair[0]), full - int(pair[1]) + (more or 0)
 
 
 def _more(output_padding: Extents, stride: tuple[int, ...]) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.arguments import whole
+from chainrule.autodiff.custom import custom_jvp
 from chainrule.dtypes import FLOAT32, is_half
 from chainrule.errors import ShapeError
 from chainrule.numpy.common import axes_of, axis_of, reshaped
@@ -35,8 +36,22 @@ def moments(x: Any, axis: Axes | None = None, keepdims: bool = False) -> tuple[A
 
 
 def _moments(x: Any, axis: Axes | None) -> tuple[Any, Any]:
-    mean = np.mean(x, axis=axis, keepdims=True)
-    return mean, np.mean(np.square(x - mean), axis=axis, keepdims=True)
+    return _mean_and_variance(x, axes_of(axis, len(shape_of(x))))
+
+
+@custom_jvp
+def _mean_and_variance(x: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
+    mean = np.mean(x, axis=axes, keepdims=True)
+    return mean, np.mean(np.square(x - mean), axis=axes, keepdims=True)
+
+
+@_mean_and_variance.defjvp
+def _tangents_of_moments(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+    """The mean's own change adds nothing to the variance's: Σ (x - mean) = 0 need not be computed."""
+    (x, axes), t = primals, tangents[0]
+    mean, variance = _mean_and_variance(x, axes)
+    sloped = np.mean((x - mean) * t, axis=axes, keepdims=True)
+    return (mean, variance), (np.mean(t, axis=axes, keepdims=True), sloped + sloped)
 
 
 def _wide(x: Any) -> Any:
@@ -69,7 +84,7 @@ def layer_norm(x: Any, scale: Any = None, offset: Any = None, axis: Axes = -1, e
     axes = axes_of(axis, len(shape_of(x)))
     wide = _wide(x)
     mean, variance = _moments(wide, axes)
-    return _adjusted(_rounded((wide - mean) / np.sqrt(variance + epsilon), x), scale, offset, axes)
+    return _adjusted(_rounded((wide - mean) * _reciprocal(variance, epsilon), x), scale, offset, axes)
 
 
 def rms_norm(x: Any, scale: Any = None, axis: Axes = -1, epsilon: float = 1e-6) -> Any:
@@ -89,7 +104,7 @@ def rms_norm(x: Any, scale: Any = None, axis: Axes = -1, epsilon: float = 1e-6) 
     """
     axes = axes_of(axis, len(shape_of(x)))
     wide = _wide(x)
-    out = wide / np.sqrt(np.mean(np.square(wide), axis=axes, keepdims=True) + epsilon)
+    out = wide * _reciprocal(np.mean(np.square(wide), axis=axes, keepdims=True), epsilon)
     return _adjusted(_rounded(out, x), scale, None, axes)
 
 
@@ -119,8 +134,11 @@ def batch_norm(x: Any, mean: Any, variance: Any, scale: Any = None, offset: Any 
     """
     at = (axis_of(axis, len(shape_of(x))),)
     mean, variance = _along("mean", mean, x, at), _along("variance", variance, x, at)
-    out = (_wide(x) - _wide(mean)) / np.sqrt(_wide(variance) + epsilon)
-    return _adjusted(_rounded(out, x, mean, variance), scale, offset, at)
+    factor = _reciprocal(_wide(variance), epsilon)
+    centred = _wide(x) - _wide(mean)
+    if scale is None or is_half(common_dtype((x, mean, variance))):
+        return _adjusted(_rounded(centred * factor, x, mean, variance), scale, offset, at)
+    return _adjusted(centred * (factor * _along("scale", scale, x, at)), None, offset, at)
 
 
 def group_norm(x: Any, groups: int, scale: Any = None, offset: Any = None, axis: int = -1,
@@ -150,8 +168,13 @@ def group_norm(x: Any, groups: int, scale: Any = None, offset: Any = None, axis:
                             "a channel axis after the batch, its extent a multiple of groups", "groups=1")
     apart = reshaped(_wide(x), (*shape[:at], groups, shape[at] // groups, *shape[at + 1:]))
     mean, variance = _moments(apart, tuple(i for i in range(1, len(shape) + 1) if i != at))
-    out = _rounded((apart - mean) / np.sqrt(variance + epsilon), x)
+    out = _rounded((apart - mean) * _reciprocal(variance, epsilon), x)
     return _adjusted(reshaped(out, shape), scale, offset, (at,))
+
+
+def _reciprocal(variance: Any, epsilon: float) -> Any:
+    """One division for all that one variance normalises."""
+    return 1.0 / np.sqrt(variance + epsilon)
 
 
 def _adjusted(x: Any, scale: Any, offset: Any, axes: tuple[int, ...]) -> Any:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from chainrule import dtypes
-from chainrule.nn.windows import Padding, back, channels_last, each, windows
+from chainrule.nn.windows import Padding, Windows, back, channels_last, each, windows
 from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import convert
+from chainrule.ops.reduce import max_, sum_
 from chainrule.ops.structure import pad
 
 Extents = int | Sequence[int]
@@ -22,8 +22,7 @@ def max_pool(x: Any, window: Extents, stride: Extents | None = None, padding: Pa
              data_format: str = "channels_last") -> Any:
     """The largest element of each window; padding never wins.
 
-    Where elements tie, they share the derivative: each comparison of two equals gives half to either side. Elements of
-    a window are compared in pairs, then the winners in pairs: in a window of 2, 4, 8 … all equals get the same share.
+    Where elements of a window tie, they share the derivative.
 
     Args:
         x: (batch, *spatial, channels) with one to three spatial axes; with ``channels_first`` (batch, channels,
@@ -41,7 +40,8 @@ def max_pool(x: Any, window: Extents, stride: Extents | None = None, padding: Pa
     x = channels_last("max_pool", x, data_format)
     over = _windows("max_pool", x, window, stride, padding)
     lowest = -np.inf if x.dtype.kind not in "iub" else np.iinfo(x.dtype).min if x.dtype.kind != "b" else False
-    return back(_paired(ew.maximum, list(over.seen(over.padded(x, lowest)))), data_format)
+    seen = over.seen(over.padded(x, lowest))
+    return back(max_(seen, axes=_places(over)), data_format)
 
 
 def avg_pool(x: Any, window: Extents, stride: Extents | None = None, padding: Padding = "valid",
@@ -65,12 +65,13 @@ def avg_pool(x: Any, window: Extents, stride: Extents | None = None, padding: Pa
     over = _windows("avg_pool", x, window, stride, padding)
     wide = convert(x, dtypes.widened(x.dtype))  # half types are added up in float32, as in all sums
     padded = over.padded(wide)
-    total = reduce(ew.add, over.seen(padded))
+    seen = over.seen(padded)
+    total = sum_(seen, axes=_places(over))
     if padded is wide:
         return back(_rounded(ew.mul(total, 1.0 / math.prod(over.window)), x.dtype), data_format)
     ones = pad(np.ones((1, *over.extents, 1)), shape=(1, *over.padded_extents, 1), step=(1,) * len(x.shape),
                start=(0, *(lo for lo, _ in over.pads), 0))
-    share = 1.0 / np.maximum(sum(over.seen(ones)), 1.0)
+    share = 1.0 / np.maximum(over.seen(ones).sum(axis=_places(over)), 1.0)
     return back(_rounded(ew.mul(total, share.astype(wide.dtype)), x.dtype), data_format)
 
 
@@ -109,16 +110,14 @@ def _over_all(function: Callable[..., Any], name: str, x: Any, keepdims: bool, d
     return back(out, data_format) if keepdims else out
 
 
-def _windows(name: str, x: Any, window: Extents, stride: Extents | None, padding: Padding) -> Any:
+def _windows(name: str, x: Any, window: Extents, stride: Extents | None, padding: Padding) -> Windows:
     n = len(x.shape) - 2
     size = each(name, "window", window, n)
     step = size if stride is None else each(name, "stride", stride, n)
     return windows(name, tuple(x.shape[1:-1]), size, step, (1,) * n, padding)
 
 
-def _paired(combine: Callable[[Any, Any], Any], parts: list[Any]) -> Any:
-    """All parts combined, neighbours first."""
-    while len(parts) > 1:
-        pairs = [combine(a, b) for a, b in zip(parts[::2], parts[1::2], strict=False)]
-        parts = pairs + parts[2 * len(pairs):]
-    return parts[0]
+def _places(over: Windows) -> tuple[int, ...]:
+    """The axes of the places in a window, behind those of the positions."""
+    n = len(over.window) + 1
+    return tuple(range(n, 2 * n - 1))

@@ -6,9 +6,8 @@ Positions are counted on the spatial axes only: those between the batch and the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,8 @@ from chainrule.errors import ArgumentError, ShapeError
 from chainrule.numpy.common import transposed
 from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import Traced
-from chainrule.ops.structure import pad, slice_
+from chainrule.ops.structure import pad
+from chainrule.ops.windows import windows as sliding
 
 Padding = str | int | Sequence[Any]
 Pair = tuple[int, int]
@@ -25,60 +25,43 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows over an input of extents ``extents``, padded by ``pads``: one result for each position of the window.
-
-    ``spread`` zeros apart (1: side by side) are the input's elements put before padding, as the transpose of a stride
-    needs them.
-    """
+    """Windows over an input of extents ``extents``, padded by ``pads``: one result for each position of the window."""
 
     extents: tuple[int, ...]
     window: tuple[int, ...]
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
     pads: tuple[Pair, ...]
-    spread: tuple[int, ...]
 
     @property
     def padded_extents(self) -> tuple[int, ...]:
-        """Those of the input after spreading and padding."""
-        return tuple(((n - 1) * s + 1 if n else 0) + lo + hi
-                     for n, s, (lo, hi) in zip(self.extents, self.spread, self.pads, strict=True))
-
-    @property
-    def results(self) -> tuple[int, ...]:
-        """The extents of the result."""
-        reach = reaches(self.window, self.dilation)
-        return tuple(max(0, (n - r) // s + 1) for n, r, s in zip(self.padded_extents, reach, self.stride, strict=True))
+        """Those of the input after padding."""
+        return tuple(n + lo + hi for n, (lo, hi) in zip(self.extents, self.pads, strict=True))
 
     def padded(self, x: Any, value: float = 0.0) -> Any:
-        """The input (batch, *extents, channels) spread and padded with ``value``; itself where nothing is added."""
-        if all(p == (0, 0) for p in self.pads) and all(s == 1 for s in self.spread):
+        """The input (batch, *extents, channels) padded with ``value``; itself where nothing is added."""
+        if all(p == (0, 0) for p in self.pads):
             return x
         shape = (x.shape[0], *self.padded_extents, x.shape[-1])
-        placed = {"start": (0, *(lo for lo, _ in self.pads), 0), "step": (1, *self.spread, 1), "shape": shape}
+        placed = {"start": (0, *(lo for lo, _ in self.pads), 0), "step": (1,) * len(shape), "shape": shape}
         out = pad(x, **placed)
         if value == 0.0:
             return out
-        inside = pad(np.ones(x.shape[1:-1], bool), start=placed["start"][1:-1], step=self.spread,
+        inside = pad(np.ones(x.shape[1:-1], bool), start=placed["start"][1:-1], step=(1,) * len(self.extents),
                      shape=self.padded_extents)
         return ew.select(inside[..., None], out, value)
 
-    def seen(self, padded: Any) -> Iterator[Any]:
-        """For each element of the window, in row-major order, what it sees at all positions: views."""
-        results = self.results
-        for place in product(*map(range, self.window)):
-            start = tuple(p * d for p, d in zip(place, self.dilation, strict=True))
-            stop = tuple(a + (n - 1) * s + 1 if n else a
-                         for a, n, s in zip(start, results, self.stride, strict=True))
-            yield slice_(padded, start=(0, *start, 0), stop=(padded.shape[0], *stop, padded.shape[-1]),
-                         step=(1, *self.stride, 1))
+    def seen(self, padded: Any) -> Any:
+        """What the window sees at each position: (batch, *results, *window, …)."""
+        return sliding(padded, axes=tuple(range(1, len(self.window) + 1)), window=self.window, stride=self.stride,
+                       dilation=self.dilation)
 
 
 def windows(name: str, extents: tuple[int, ...], window: tuple[int, ...], stride: tuple[int, ...],
             dilation: tuple[int, ...], padding: Padding) -> Windows:
     """Windows with ``padding`` in one of its forms; an error where none fits into the input."""
     pads = padding_pairs(name, padding, extents, window, stride, dilation)
-    out = Windows(extents, window, stride, dilation, pads, (1,) * len(extents))
+    out = Windows(extents, window, stride, dilation, pads)
     if any(n < r for n, r in zip(out.padded_extents, reaches(window, dilation), strict=True)):
         raise ShapeError.of(f"the function {name} got a window of {reaches(window, dilation)} for extents {extents} "
                             f"(padded: {out.padded_extents})", "a window that fits into the input", "padding='same'")

@@ -134,8 +134,11 @@ _UFUNCS = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "div
 def _converted(name: str, value: Any, dtype: np.dtype) -> Any:
     """The value in the dtype of the array, which it must not need more than; ``set`` converts whatever it gets."""
     given = dtype_of(value)
-    check_dtype(dtype)
-    check_dtype(given)
+    for part in (dtype, given):
+        if part.kind == "c":
+            raise ChainruleTypeError.of(f"at(x).{name} with {part}, which cannot be computed with here", "real numbers",
+                                        f"at(x.real, key).{name}(v)")
+        check_dtype(part)
     if name == "divide" and not dtypes.is_float(dtype):
         raise ChainruleTypeError.of(f"at(x).divide for an array of dtype {dtype}", "an array of floats",
                                     "at(x.astype(np.float64), key).divide(v)")

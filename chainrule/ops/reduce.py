@@ -51,8 +51,7 @@ sum_: Op = Op(
 
 def _extreme_jvp(t: Any, x: Any, out: Any, axes: tuple[int, ...]) -> Any:
     winners = cast(eq(x[0], spread(out, axes, x[0].shape)), dtype=x[0].dtype)
-    share = div(winners, spread(sum_(winners, axes=axes), axes, x[0].shape))
-    return sum_(mul(share, t[0]), axes=axes)
+    return div(sum_(mul(winners, t[0]), axes=axes), sum_(winners, axes=axes))
 
 
 max_: Op = Op(

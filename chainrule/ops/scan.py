@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.cost import COSTLY
 from chainrule.errors import ChainruleTypeError
 from chainrule.graph import Graph, Node, rebuilt
 from chainrule.ops import elementwise as ew
@@ -38,6 +39,8 @@ project: Op = Op(
 poll: Op = Op(
     "poll", "The array as it is now: read again in every turn of a loop, for a flag that another thread may set.",
     "elementwise", infer=lambda x: x, reference=lambda x: np.array(x), lower=lambda e, x: x)
+
+_AGAIN = 8  # cheap operations that reverse mode would rather make again than stack their result
 
 
 def _infer(*inputs: Any, body: Graph, carries: int, sliced: int, length: int, until: int | None) -> Any:
@@ -157,9 +160,11 @@ class _Split:
         linear = {*placeholders, *order}
         needed = dict.fromkeys(i for n in order for i in n.inputs if i not in linear)
         needed |= dict.fromkeys(e for e in ends if e not in linear)
-        varying = {reached, *carries, *dependent(list(needed), [*carries, *xs])}
-        self.kept = {n for n in needed if n in xs or n in constants}
-        self.stacked = [n for n in needed if n in varying]
+        changing = dependent(list(needed), [*carries, *xs])
+        varying = {reached, *carries, *changing}
+        again, taken = _computed_again([n for n in (*carries, *changing) if n in needed], xs, constants)
+        self.kept = {n for n in needed if n in xs or n in constants} | taken
+        self.stacked = [n for n in needed if n in varying and n not in again]
         self.fixed = [n for n in dependent(list(needed), constants) if n in needed and n not in varying]
 
     def linear_body(self, lines: Sequence[Sequence[Node]], own: Sequence[Sequence[Node]],
@@ -169,6 +174,44 @@ class _Split:
         outputs = rebuilt(ends, dict(zip([*self.stacked, *self.fixed], [*stacked, *fixed], strict=True)))
         rows, constants = ([i for i in part if i in self.kept] for part in own)
         return Graph([*lines[0], *stacked, *rows, *lines[1], *fixed, *constants, *lines[2]], outputs)
+
+
+def _computed_again(varying: Sequence[Node], rows: Sequence[Node], constants: Sequence[Node]) -> tuple[
+        set[Node], set[Node]]:
+    """Which of the values need not be stacked: a few cheap operations make them of the others, as s·(1 - s) of a
+    sigmoid s. And the body's inputs which that takes. ``varying`` is in the order of computation.
+    """
+    stacked = {n for n in varying if not _is_cheap(n)}
+    again: set[Node] = set()
+    taken: set[Node] = set()
+    for node in varying:
+        if node in stacked:
+            continue
+        found: set[Node] = set()
+        rest, steps = [node], 0
+        while rest and steps <= _AGAIN:
+            n = rest.pop()
+            if n in stacked or n.op.kind in ("constant", "iota"):
+                continue
+            if n in constants or n in rows and n.size <= node.size:
+                found.add(n)
+            elif _is_cheap(n):
+                steps += n.op.kind == "elementwise"
+                rest += n.inputs
+            else:
+                break
+        else:
+            if steps <= _AGAIN:
+                again.add(node)
+                taken |= found
+                continue
+        stacked.add(node)
+    return again, taken
+
+
+def _is_cheap(node: Node) -> bool:
+    return node.op.kind in ("view", "reshape") or (
+        node.op.kind == "elementwise" and node.op.name not in COSTLY and node.op is not poll)
 
 
 # ---------------------------------------------------------------- cotangents
