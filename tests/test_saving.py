@@ -1,5 +1,6 @@
 """Models in files: what comes back is what was saved; what cannot be read is refused; files of Keras."""
 
+import io
 import json
 import os
 import zipfile
@@ -15,7 +16,7 @@ from chainrule.layers import Activation, Dense, Dropout, Flatten, Input
 from chainrule.losses import Huber
 from chainrule.models import Model, Sequential, load_model
 from chainrule.optimizers import SGD, Adam, schedules
-from chainrule.training import tensors
+from chainrule.training import keras_files, tensors
 
 GOLDEN = Path(__file__).parent / "golden"
 RNG = np.random.default_rng(0)
@@ -171,6 +172,25 @@ def test_a_model_of_keras():
     model = load_model(GOLDEN / "keras_branched.keras")
     for found, expected in zip(model.predict(wave(3, 6, phase=9.0)), OUTPUTS["keras_branched"], strict=True):
         np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_convolutions_of_keras():
+    model = load_model(GOLDEN / "keras_images.keras")
+    np.testing.assert_allclose(model.predict(wave(3, 8, 8, 2, phase=9.0)), OUTPUTS["keras_images"], atol=2e-5)
+
+
+def test_weights_of_cells_come_in_keras_order():
+    """Bidirectional LSTM, TimeDistributed and GRU: groups in groups, each array told by the wave it was filled with."""
+    with zipfile.ZipFile(GOLDEN / "keras_series.keras") as archive:
+        data = io.BytesIO(archive.read("model.weights.h5"))
+    with h5py.File(data) as file:
+        groups = [file["layers"][name] for name in ("bidirectional", "time_distributed", "gru", "dense")]
+        orders = [keras_files._ORDER.get(name, ()) for name in ("bidirectional", "", "", "")]
+        found = [np.asarray(d) for group, order in zip(groups, orders, strict=True)
+                 for d in keras_files._datasets(group, order, h5py, Path("f"), 0)]
+    assert len(found) == 13
+    for k, array in enumerate(found):
+        np.testing.assert_array_equal(array, wave(*array.shape, phase=float(k)) * 0.5)
 
 
 def test_weights_of_keras():

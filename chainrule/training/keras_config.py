@@ -17,7 +17,7 @@ from chainrule.layers import config
 _IDLE = frozenset((
     "dtype", "quantization_config", "lora_rank", "lora_alpha", "autocast", "sparse", "ragged", "optional",
     "implementation", "unroll", "use_cudnn", "build_input_shape", "input_axes", "output_axes", "batch_input_shape",
-    "shared_object_id", "flash_attention", "remat"))
+    "shared_object_id", "flash_attention", "remat", "renorm_clipping", "renorm_momentum"))  # without renorm
 _DEFAULTS: dict[str, Any] = {"data_format": "channels_last", "reset_after": True, "epsilon": 1e-7}
 
 
