@@ -158,6 +158,17 @@ def test_best_epoch_and_gap(capsys):
     assert plain.best_epoch == int(np.argmin(plain.history["loss"])) and plain.gap is None
 
 
+def test_evaluations_and_predictions_are_told_of():
+    heard = []
+    names = ("on_test_begin", "on_test_end", "on_predict_begin", "on_predict_end")
+    callback = LambdaCallback(**{n: lambda logs, n=n: heard.append((n, sorted(logs))) for n in names})
+    _, model = fitted(callback, epochs=1)
+    model.evaluate(X, Y, verbose=0, callbacks=[callback])
+    model.predict(X, callbacks=callback)
+    tests = [("on_test_begin", []), ("on_test_end", ["accuracy", "loss"])]
+    assert heard == [*tests, *tests, ("on_predict_begin", []), ("on_predict_end", [])]
+
+
 def test_validation_freq():
     history, _ = fitted(validation_freq=3)
     assert len(history.history["val_loss"]) == 4 and len(history.history["loss"]) == 12

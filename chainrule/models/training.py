@@ -180,8 +180,8 @@ class Trainer(Layer):
         return _shown(values, return_dict)
 
     @public
-    def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0,
-                steps: int | None = None) -> np.ndarray:
+    def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0, steps: int | None = None,
+                callbacks: Any = None) -> np.ndarray:
         """The outputs for all samples, as a float32 array.
 
         Args:
@@ -189,7 +189,13 @@ class Trainer(Layer):
             batch_size: samples computed at a time; but for rounding the outputs do not depend on it.
             verbose: 1 prints how long it took.
             steps: batches to compute; None for all.
+            callbacks: called before and after.
         """
+        if callbacks:
+            run.tell(self, callbacks, "on_predict_begin", {})
+            out = self.predict(x, batch_size, verbose, steps)
+            run.tell(self, callbacks, "on_predict_end", {})
+            return out
         if self._single is not None and type(x) is np.ndarray and batch_size is None and verbose == 0:
             quick = self._single(x)
             if quick is not None:

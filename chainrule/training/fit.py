@@ -11,7 +11,7 @@ import numpy as np
 
 from chainrule import tree
 from chainrule.errors import ArgumentError, DataError, NotFiniteError
-from chainrule.training.callbacks import Callback, History, Hooks, each
+from chainrule.training.callbacks import Callback, History, Hooks, each, overrides
 from chainrule.training.feed import Engine, Memory, MemoryEvaluation, Stream, StreamEvaluation
 from chainrule.training.progress import Progress, Record
 
@@ -98,11 +98,25 @@ class Training:
         else:
             self.feed.run()
         if self.validation is not None and not self.interrupt.stop and self.validated(self.epoch):
-            if isinstance(self.validation, MemoryEvaluation):
-                self.engine.call(self.validation.run)
-            else:
-                self.validation.run()
+            self._validate(self.validation)
         return time.perf_counter() - begin
+
+    def _validate(self, validation: MemoryEvaluation | StreamEvaluation) -> None:
+        told = [c for c in self.callbacks if overrides(c, "on_test_begin", "on_test_end")]
+        self._tell(told, "on_test_begin", {})
+        if isinstance(validation, MemoryEvaluation):
+            self.engine.call(validation.run)
+        else:
+            validation.run()
+        if told and not self.interrupt.stop:
+            results = self.engine.task.objective.results(validation.sums, validation.samples)
+            self._tell(told, "on_test_end", results)
+
+    def _tell(self, told: Sequence[Any], hook: str, logs: dict[str, Any]) -> None:
+        """Call a hook between native calls."""
+        self.interrupt.native = False
+        each(told, hook, logs)
+        self.interrupt.native = True
 
     def _by_hooks(self, model: Any) -> None:
         """The steps, with a return to Python wherever a callback asks for it."""

@@ -28,8 +28,8 @@ def described(value: Any) -> Any:
         UsageError: for what cannot be found again by its name.
 
     Example:
-        >>> described(losses.Huber(delta=2.0))
-        {'kind': 'loss', 'class_name': 'Huber', 'config': {'delta': 2.0, 'name': 'huber'}}
+        >>> described([losses.Huber(delta=2.0), "mse"])[0]["config"]["delta"]
+        2.0
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value

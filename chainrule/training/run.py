@@ -160,7 +160,7 @@ def evaluate(model: Any, x: Any, y: Any, batch_size: int | None, verbose: int | 
             run = MemoryEvaluation(engine, tree.map_leaves(lambda a: a[:last], pair), batch)
         else:
             run = StreamEvaluation(engine, source, batch, check, steps)
-        _tell(model, calls, "on_test_begin", {})
+        tell(model, calls, "on_test_begin", {})
         begin = time.perf_counter()
         interrupt.native = True
         if isinstance(run, MemoryEvaluation):
@@ -176,7 +176,7 @@ def evaluate(model: Any, x: Any, y: Any, batch_size: int | None, verbose: int | 
     if level:
         made = -(-run.samples // batch)
         print(f"{made}/{made} - {duration((time.perf_counter() - begin) / made)}/step - {numbers(values)}")
-    _tell(model, calls, "on_test_end", values)
+    tell(model, calls, "on_test_end", values)
     return values
 
 
@@ -271,11 +271,13 @@ def _endless(source: Source, steps: int | None, passes: int) -> Source:
     return source
 
 
-def _tell(model: Any, callbacks: list[Any], hook: str, logs: dict[str, float]) -> None:
-    if hook == "on_test_begin":
-        for callback in callbacks:
+def tell(model: Any, callbacks: Any, hook: str, logs: dict[str, Any]) -> None:
+    """Call a hook of the callbacks of an evaluation or a prediction."""
+    given = checked(callbacks)
+    if hook.endswith("begin"):
+        for callback in given:
             callback.set_model(model)
-    each(callbacks, hook, dict(logs))
+    each(given, hook, dict(logs))
 
 
-__all__ = ["BATCH", "Options", "blocks", "evaluate", "fit", "size"]
+__all__ = ["BATCH", "Options", "blocks", "evaluate", "fit", "size", "tell"]
