@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from chainrule.lazy import lazy
 from chainrule.tracebacks import public
-from chainrule.training import checkpoint, keras_files
+from chainrule.training import checkpoint
+
+keras_files = lazy("chainrule.training.keras_files")
 
 
 @public

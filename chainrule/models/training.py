@@ -12,10 +12,11 @@ import numpy as np
 from chainrule import optimizers, random, tree
 from chainrule.errors import DataError, UsageError
 from chainrule.layers.base import FLOAT, Layer, Version, Weight
+from chainrule.lazy import lazy
 from chainrule.optimizers.base import Optimizer
 from chainrule.runtime import aligned
 from chainrule.tracebacks import public
-from chainrule.training import checkpoint, keras_files, run, targets
+from chainrule.training import checkpoint, run, targets
 from chainrule.training.callbacks import Callback, History
 from chainrule.training.epoch import Task, batch_program, layout, makes_masks, prediction_program
 from chainrule.training.feed import Programs
@@ -24,6 +25,7 @@ from chainrule.training.progress import duration, verbosity
 from chainrule.training.single import Single
 from chainrule.training.structure import count, samples
 
+keras_files = lazy("chainrule.training.keras_files")
 _BLOCK = 64  # batches that one native call of predict takes where there are as many
 
 

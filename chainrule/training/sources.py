@@ -11,7 +11,6 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,10 @@ import numpy as np
 from chainrule import tree
 from chainrule.arguments import whole
 from chainrule.errors import ArgumentError, DataError, UsageError
+from chainrule.lazy import lazy
 from chainrule.training import frames
+
+futures = lazy("concurrent.futures")
 
 Block = tuple[Any, Any, Any, np.ndarray | None]
 Samples = tuple[Any, Any, Any]  # x, y, weights
@@ -245,8 +247,8 @@ def _made_ahead(make: Callable[[Any], Any], numbers: Iterable[Any], workers: int
     if workers == 1:
         yield from map(make, numbers)
         return
-    coming: list[Future[Any]] = []
-    with ThreadPoolExecutor(workers, "chainrule-batches") as pool:
+    coming: list[Any] = []
+    with futures.ThreadPoolExecutor(workers, "chainrule-batches") as pool:
         for number in numbers:
             coming.append(pool.submit(make, number))
             if len(coming) >= max(workers, ahead):
