@@ -17,7 +17,7 @@ from harness import (
     ratio,
     run_python,
     show,
-    use_one_processor,
+    use_processors,
 )
 from small_functions import CASES
 from startup import cache_in
@@ -69,7 +69,7 @@ def print_table(name: str, results: dict[str, Times | str], notes: list[str]) ->
 
 def main() -> None:
     options = parser(__doc__).parse_args()
-    use_one_processor(options.cpu)
+    use_processors(options.cpu)
     runs = 1 if options.quick else 4
     notes: list[str] = []
     results: dict[str, Times | str] = {

@@ -12,7 +12,7 @@ import tempfile
 import time
 
 import numpy
-from harness import attempt, duration, new_table, parser, ratio, run_python, show, use_one_processor
+from harness import attempt, duration, new_table, parser, ratio, run_python, show, use_processors
 from small_functions import LIBRARIES
 from startup import cache_in
 
@@ -78,7 +78,7 @@ def best(library: str, runs: int) -> dict[str, float]:
 
 def main() -> None:
     options = parser(__doc__).parse_args()
-    use_one_processor(options.cpu)
+    use_processors(options.cpu)
     notes: list[str] = []
     results = {peer: attempt(peer, options, lambda library=library: best(library, 1 if options.quick else 5), notes)
                for peer, library in PEERS.items() if peer in options.peers}

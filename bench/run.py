@@ -1,16 +1,20 @@
-"""All benchmarks, one after another. Options are passed on; without --quick, torch.compile runs too."""
+"""All benchmarks, one after another. Options are passed on; without --quick, torch.compile and two threads run too."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("startup.py", "compile_time.py", "hessian.py", "keras_script.py", "mlp.py")
+QUICK = ("startup.py", "inference.py", "convolution.py", "steps.py", "transformer.py")
+SCRIPTS = (*QUICK, "hessian.py", "compile_time.py")
 
 if __name__ == "__main__":
-    options = sys.argv[1:]
+    options, scripts = sys.argv[1:], QUICK
     if "--quick" not in options and "--help" not in options:
+        scripts = SCRIPTS
         options = [*options, "--compile"]
-    for script in SCRIPTS:
+        if "--threads" not in options:
+            options += ["--threads", "1", "2"]
+    for script in scripts:
         status = subprocess.run([sys.executable, str(Path(__file__).parent / script), *options]).returncode
         if status:
             sys.exit(status)

@@ -1,4 +1,6 @@
-"""From process start to the end of the Keras script's first epoch, and what importing costs."""
+"""From process start to the end of the first training step, the process's memory then, and what importing costs."""
+
+from __future__ import annotations
 
 import argparse
 import tempfile
@@ -14,9 +16,10 @@ from harness import (
     run_peer,
     run_python,
     show,
-    use_one_processor,
+    use_processors,
 )
 from peers import PEERS
+from workloads import WORKLOADS
 
 IMPORTS = {
     "chainrule": "chainrule",
@@ -25,6 +28,8 @@ IMPORTS = {
     "sklearn": "sklearn",
     "keras": "keras",
 }
+MODELS = {"keras_script": "chainrule_fit", **dict.fromkeys(("mlp", "lenet", "resnet20"), "chainrule")}  # and ours
+LEFT_OUT = ("plain_c", "jax_scan", "keras_tuned")  # compiled by hand; as jax_step, as keras
 CACHE_VARIABLES = ("CHAINRULE_CACHE_DIR", "JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
 
 
@@ -37,22 +42,26 @@ def cache_in(folder: str) -> dict[str, str]:
     }
 
 
-def first_epoch(name: str, folder: str) -> float:
-    """Seconds from the start of a peer's process until it has trained one epoch."""
+def first_step(name: str, workload: str, folder: str) -> tuple[float, int]:
+    """Seconds from the start of a peer's process until it has trained on one batch, and the bytes it took at most."""
     start = time.time()
-    return run_peer(name, ["keras_script", "--first-epoch"], cache_in(folder))["finished"] - start
+    report = run_peer(name, [workload, "--first-step"], cache_in(folder))[workload]
+    return report["finished"] - start, report["peak"]
 
 
-def first_epochs(name: str, runs: int) -> tuple[float, float]:
-    """Medians with an empty and with a filled cache. What the system read from disk is in memory for both."""
-    with tempfile.TemporaryDirectory() as filled:
-        first_epoch(name, filled)
-        warm = [first_epoch(name, filled) for _ in range(runs)]
+def first_steps(name: str, workload: str, runs: int) -> tuple[float, float, int]:
+    """Medians with an empty and with the filled cache, and the least memory with the latter.
+
+    Before all a process runs whose figures do not count: it brings into memory what the system reads from disk.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        first_step(name, workload, folder)
+        warm = [first_step(name, workload, folder) for _ in range(runs)]
     cold = []
     for _ in range(runs):
-        with tempfile.TemporaryDirectory() as empty:
-            cold.append(first_epoch(name, empty))
-    return median(cold), median(warm)
+        with tempfile.TemporaryDirectory() as folder:
+            cold.append(first_step(name, workload, folder)[0])
+    return median(cold), median(seconds for seconds, _ in warm), min(peak for _, peak in warm)
 
 
 def process_seconds(statement: str, environment: dict[str, str], runs: int) -> float:
@@ -65,27 +74,23 @@ def process_seconds(statement: str, environment: dict[str, str], runs: int) -> f
     return median(timings[1:])
 
 
-def compare_first_epochs(options: argparse.Namespace, runs: int) -> None:
+def compare_first_steps(options: argparse.Namespace, workload: str, ours_is: str, runs: int) -> None:
     notes: list[str] = []
-    table = new_table(
-        f"Keras script, process start to end of first epoch, median of {runs}",
-        "empty cache",
-        "× ours",
-        "filled cache",
-        "× ours ",
-    )
-    ours: tuple = (None, None)
-    for name in options.peers:
-        if name == "plain_c":  # compiled by hand beforehand
+    table = new_table(f"{WORKLOADS[workload].title}\nprocess start to first step done, median of {runs}",
+                      "empty cache", "× ours", "filled cache", "× ours ", "peak memory", "× ours  ")
+    ours: tuple = (None, None, None)
+    own = {"chainrule", "chainrule_fit"} - {ours_is}
+    for name in [ours_is, *(n for n in options.peers if n not in (*LEFT_OUT, *own, ours_is))]:
+        if not PEERS[name].takes(WORKLOADS[workload]):
             continue
-        result = attempt(name, options, lambda name=name: first_epochs(name, runs), notes)
+        result = attempt(name, options, lambda name=name: first_steps(name, workload, runs), notes)
         if isinstance(result, str):
             table.add_row(PEERS[name].title, result)
             continue
-        ours = result if name == "chainrule" else ours
-        pairs = zip(result, ours, strict=True)
-        cells = [cell for mine, our in pairs for cell in (duration(mine), ratio(mine, our))]
-        table.add_row(PEERS[name].title, *cells)
+        ours = result if name == ours_is else ours
+        shown = duration(result[0]), duration(result[1]), f"{result[2] / 1e6:.0f} MB"
+        factors = (ratio(mine, our) for mine, our in zip(result, ours, strict=True))
+        table.add_row(PEERS[name].title, *(cell for pair in zip(shown, factors, strict=True) for cell in pair))
     show(table, notes)
 
 
@@ -107,11 +112,14 @@ def compare_imports(options: argparse.Namespace, runs: int) -> None:
 
 
 def main() -> None:
-    options = parser(__doc__).parse_args()
-    use_one_processor(options.cpu)
-    runs = 2 if options.quick else 5
+    given = parser(__doc__)
+    given.add_argument("--workloads", nargs="+", choices=MODELS, metavar="WORKLOAD", help=", ".join(MODELS))
+    options = given.parse_args()
+    use_processors(options.cpu)
+    runs = 1 if options.quick else 5
     compare_imports(options, runs)
-    compare_first_epochs(options, runs)
+    for workload in options.workloads or (["mlp"] if options.quick else MODELS):
+        compare_first_steps(options, workload, MODELS[workload], runs)
 
 
 if __name__ == "__main__":

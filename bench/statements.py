@@ -1,9 +1,12 @@
 """Where the time of a compiled program goes: each statement of its loop nests timed where it stands.
 
 A counter of cycles is read between the statements, also inside of the program's loops.
+
+    python bench/statements.py WORKLOAD
 """
 
 import ctypes
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -164,3 +167,16 @@ def show(found: list[Timed], steps: int, console: Console, least: float = 0.002)
                   f"{operations / max(products, 1e-12) / 1e9:.0f}", "")
     table.add_row("all", f"{total / steps * 1e6:.0f}", "", f"{operations / total / 1e9:.0f}", "")
     console.print(table)
+
+
+def main() -> None:
+    """A workload of ``bench/workloads.py``."""
+    from peer_chainrule import epoch_of
+    from workloads import WORKLOADS
+    work = WORKLOADS[sys.argv[1]]
+    epoch, arguments = epoch_of(work)
+    show(timed(epoch, *arguments, donate=(0,)), work.steps, Console(width=120))
+
+
+if __name__ == "__main__":
+    main()

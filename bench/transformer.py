@@ -14,8 +14,9 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
-from harness import CONSOLE, SGEMM, attempt, parser, run_python, show, step_table, use_one_processor
+from harness import attempt, machine_peak, parser, run_python, show, use_processors
 from peers import time_steps
+from steps import step_table
 
 VOCABULARY, CONTEXT, WIDTH, HEADS, LAYERS, BATCH = 65, 64, 128, 4, 2, 16
 RATE, DECAY = 1e-3, 0.004
@@ -232,7 +233,7 @@ def main() -> None:
     add = parser(__doc__)
     add.set_defaults(peers=list(NAMES))
     options = add.parse_args()
-    use_one_processor(options.cpu)
+    use_processors(options.cpu)
     work, notes = Work(), []
     arguments = ["0.3", "3"] if options.quick else ["1", "7"]
 
@@ -240,10 +241,9 @@ def main() -> None:
         return json.loads(run_python([__file__, name, *arguments], {}).splitlines()[-1])
     results = {name: attempt(name, options, lambda name=name: run(name), notes) for name in NAMES
                if name in options.peers}
-    peak = float(run_python(["-c", SGEMM], {}))
-    show(step_table(work, results, peak), notes)
-    CONSOLE.print(f"Products of a step: {work.flops:,} operations. NumPy's best float32 product of this run: "
-                  f"{peak / 1e9:.0f} GFLOP/s.\n")
+    peak = machine_peak()
+    notes.append(f"of peak: {peak / 1e9:.0f} GFLOP/s of multiply-adds between registers")
+    show(step_table(work, results, peak, 1), notes)
 
 
 if __name__ == "__main__":

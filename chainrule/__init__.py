@@ -5,6 +5,9 @@ The public names: differentiation (:func:`grad`, …), compilation (:func:`jit`)
 :mod:`chainrule.models`, :mod:`chainrule.layers`, :mod:`chainrule.optimizers`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from chainrule import (
     activations,
     callbacks,
@@ -40,7 +43,8 @@ from chainrule.autodiff import (
 )
 from chainrule.check import check_grads
 from chainrule.control import associative_scan, cond, fori_loop, map, scan, switch, while_loop
-from chainrule.graph import Graph
+from chainrule.graph import INSPECT, Graph
+from chainrule.lazy import lazy
 from chainrule.minimize import minimize
 from chainrule.models import Model, Sequential
 from chainrule.nans import debug_nans
@@ -51,6 +55,21 @@ from chainrule.threads import get_threads, set_threads
 from chainrule.trace import trace
 from chainrule.tracebacks import set_tracebacks
 from chainrule.variables import variables
+
+if TYPE_CHECKING:
+    from chainrule import plot
+    from chainrule.inspect import explain
+inspect = lazy("chainrule.inspect")  # what few programs need is loaded when it is first used, as are the two below
+INSPECT[:] = [inspect]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "explain":
+        return inspect.explain
+    if name == "plot":
+        return import_module("chainrule.plot")  # or an error, each time, that says what is not installed
+    raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
+
 
 __all__ = [
     "Graph",
@@ -68,6 +87,7 @@ __all__ = [
     "custom_jvp",
     "custom_vjp",
     "debug_nans",
+    "explain",
     "finite_difference",
     "fori_loop",
     "get_threads",
@@ -75,6 +95,7 @@ __all__ = [
     "hessian",
     "hvp",
     "initializers",
+    "inspect",
     "jacobian",
     "jit",
     "jvp",
@@ -88,6 +109,7 @@ __all__ = [
     "nn",
     "numpy",
     "optimizers",
+    "plot",
     "random",
     "regularizers",
     "scan",

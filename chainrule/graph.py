@@ -28,6 +28,7 @@ _WIDEST, _WIDEST_HEADER = 72, 110  # characters: what is longer does not move th
 
 
 ORDER = itertools.count()
+INSPECT: list[Any] = []  # what draws and explains graphs; chainrule/inspect, which stands above, is put here
 
 
 class Source(NamedTuple):
@@ -45,7 +46,7 @@ class Source(NamedTuple):
     part: str = ""
 
     def __str__(self) -> str:
-        return f"{Path(self.file).name}:{self.line}"
+        return f"{Path(self.file).name}:{self.line}" if self.file else ""
 
     def described(self) -> str:
         """``model.py:12, layer 'dense', backward pass of tanh``, as far as it applies."""
@@ -120,11 +121,11 @@ class Node:
     result when the node was recorded with concrete data; ``grad`` the derivative of some result with respect to
     this node, once it was computed; ``name`` what the user calls it; ``order`` grows with every node that is made;
     ``weak`` says, while a program is recorded, that the node stands for a plain Python number, whose dtype gives way to
-    that of arrays (``ops/declare.py``).
+    that of arrays (``ops/declare.py``); ``open`` says that a transformation is by this node, and still being recorded.
     """
 
     __slots__ = ("op", "inputs", "params", "shape", "dtype", "source", "value", "grad", "name", "order", "weak",
-                 "__weakref__")
+                 "open", "__weakref__")
 
     def __init__(self, op: Any, inputs: tuple[Node, ...], params: dict[str, Any], shape: tuple[Any, ...],
                  dtype: Any, value: Any = None, source: Source | None = None) -> None:
@@ -133,7 +134,7 @@ class Node:
         self.grad: Any = None
         self.name: str | None = None
         self.order = next(ORDER)
-        self.weak = False
+        self.weak = self.open = False
 
     @property
     def size(self) -> int:
@@ -145,6 +146,12 @@ class Node:
     @property
     def ndim(self) -> int:
         return len(self.shape)
+
+    def over(self, inputs: tuple[Node, ...]) -> Node:
+        """The same node on other inputs that have the same meaning."""
+        new = Node(self.op, inputs, self.params, self.shape, self.dtype, self.value, self.source)
+        new.name, new.order, new.weak = self.name, self.order, self.weak
+        return new
 
     @property
     def bodies(self) -> list[tuple[str, Graph]]:
@@ -298,6 +305,70 @@ class Graph:
             if first and not first[0]:
                 parameters = 1
         return measure(self, sum(i.size for i in self.inputs[:parameters]))
+
+    def show(self, *values: Any, title: str = "", lang: str = "") -> Path | None:
+        """Show the graph with the value and the gradient at every node: in a notebook there, else in the browser.
+
+        The page steps through both passes, unfolds layers and loops, and needs no network; :meth:`save` writes it.
+
+        Args:
+            values: the arguments, as they were given to :func:`~chainrule.trace`; by default those that the graph was
+                recorded with.
+            title: of the page.
+            lang: ``"en"`` or ``"es"``; by default what the browser prefers.
+
+        Returns:
+            The file; in a notebook None.
+
+        Example:
+            >>> import chainrule as cr
+            >>> x, y, z = cr.variables(x=1.0, y=3.0, z=-3.0)
+            >>> f = (x + y) * z
+            >>> f.graph.show()   # doctest: +SKIP
+        """
+        return INSPECT[0].show(self, values, title, lang)
+
+    def save(self, path: str | Path, *values: Any, title: str = "", lang: str = "en", unfold: bool = False) -> Path:
+        """Write a picture of the graph: ``.html`` (the page of :meth:`show`), ``.svg``, ``.png`` or ``.dot``.
+
+        Args:
+            path: the file.
+            values: as for :meth:`show`.
+            title: of the picture; by default the formula of the result, where it is short.
+            lang: ``"en"`` or ``"es"``.
+            unfold: draw layers and loops unfolded, in ``.svg`` and ``.png``; the page unfolds what you point at.
+
+        Raises:
+            ArgumentError: for other endings.
+            MissingExtra: for ``.svg`` and ``.png`` without ``pip install 'chainrule[pictures]'``.
+
+        Example:
+            >>> import chainrule as cr, numpy as np
+            >>> graph = cr.trace(lambda w, x: np.sum(np.tanh(x @ w)), np.ones((3, 2)), np.ones(3))
+            >>> graph.save("graph.html", np.ones((3, 2)), np.ones(3))   # doctest: +SKIP
+        """
+        return INSPECT[0].save(self, path, values, title, lang, unfold)
+
+    def backward(self) -> Graph:
+        """The graph with its own backward pass: to its one result come the derivatives by all floating inputs.
+
+        Example:
+            >>> import chainrule as cr, numpy as np
+            >>> print(cr.trace(lambda x: np.sum(np.sin(x)), np.ones(2)).backward())
+            graph(x: float64[2])
+              %1 = sin(x)             float64[2]
+              %2 = sum(%1) axes=(0,)  float64[]
+              %3 = cos(x)             float64[2]
+              %4 = mul(%3, 1.0)       float64[2]
+              return %2, %4
+        """
+        return INSPECT[0].backward(self)
+
+    def _repr_html_(self) -> str:
+        return INSPECT[0].notebook(self)
+
+    def _repr_svg_(self) -> str | None:
+        return INSPECT[0].notebook_svg(self)
 
     @cached_property
     def key(self) -> str:

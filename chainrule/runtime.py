@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import cache, dtypes, tree
+from chainrule.compiler.accounts import Memory, memory_of, traffic_of
 from chainrule.compiler.loops import Program
 from chainrule.compiler.pipeline import build
 from chainrule.errors import ArgumentError
@@ -27,6 +29,7 @@ from chainrule.tracebacks import public, shorten
 ALIGN = 64
 _MANY = 100  # signatures of one function that deserve a word
 _ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+_HEAD = object.__basicsize__  # bytes of a Python object before the fields of its type
 
 
 class Counters:
@@ -46,12 +49,23 @@ def aligned(array: np.ndarray) -> np.ndarray:
     return out
 
 
+def _objects_have_addresses() -> bool:
+    """Whether ``id`` is the address of an array object, and the address of its elements is its first field."""
+    probe = np.zeros(1)
+    return sys.implementation.name == "cpython" and \
+        ctypes.c_void_p.from_address(id(probe) + _HEAD).value == probe.ctypes.data
+
+
+_DIRECT = _objects_have_addresses()
+
+
 class Executable:
     """Native code of a graph with the memory it works in. Thread-safe: every call has an arena of its own."""
 
     def __init__(self, entry: cache.Entry) -> None:
-        self._loaded = Loaded(entry.code, host())
+        self._loaded = Loaded(entry.code, host(), ("run", "call"))
         self.function = _ENTRY(self._loaded.address("run"))
+        self._call = _ENTRY(self._loaded.address("call"))
         self.arena_bytes = entry.arena
         self.constants = entry.constants
         self.pool: Pool | None = None
@@ -60,17 +74,20 @@ class Executable:
             self.pool = shared_pool()
             self.pool.reserve(entry.workers)
             self.further.append(self.pool.address)
+        self._pack: Callable[..., bytes] | None = None
         self._arenas: list[tuple[np.ndarray, int]] = []  # not in use at present, with their addresses
 
     def arena(self) -> np.ndarray:
         """Aligned working memory."""
         return aligned(np.empty(self.arena_bytes, np.uint8))
 
+    def _packing(self, arrays: int) -> Callable[..., bytes]:
+        """Puts what so many arrays, and all further pointers, are found by side by side."""
+        self._pack = struct.Struct(f"{_DIRECT + arrays + len(self.further)}P").pack
+        return self._pack
+
     def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
         """One call. All arrays are C-contiguous and of the graph's shapes and dtypes."""
-        pointers = [a.ctypes.data for a in inputs]
-        pointers += [a.ctypes.data for a in outputs]
-        pointers += self.further
         try:
             arena, address = self._arenas.pop()
         except IndexError:
@@ -78,7 +95,11 @@ class Executable:
             address = arena.ctypes.data
         if self.pool is not None and not self.pool.live:
             self.pool.start()
-        self.function(struct.pack(f"{len(pointers)}P", *pointers), address)
+        pack = self._pack or self._packing(len(inputs) + len(outputs))
+        if _DIRECT:
+            self._call(pack(_HEAD, *map(id, inputs), *map(id, outputs), *self.further), address)
+        else:
+            self.function(pack(*[a.ctypes.data for a in (*inputs, *outputs)], *self.further), address)
         self._arenas.append((arena, address))
 
 
@@ -157,23 +178,34 @@ class Compiled:
         self.taken = {j: k for k, j in self.donated}
         self.limits = _limits(self.graph)
 
+    def fits(self, leaves: Sequence[Any]) -> bool:
+        """Whether the leaves are arrays just as the program takes them."""
+        return all([type(x) is np.ndarray and x.shape == shape and x.dtype is dtype and x.flags.c_contiguous
+                    for x, (shape, dtype) in zip(leaves, self.inputs, strict=False)])  # a list is made sooner
+
     def __call__(self, leaves: Sequence[Any]) -> Any:
         """Run on the flattened arguments; the result in its containers."""
         arrays = [_fitting(x, shape, dtype) for x, (shape, dtype) in zip(leaves, self.inputs, strict=True)]
         for k, dtype in self.limits:
             dtype.type(leaves[k])
+        return self.run(arrays)
+
+    def run(self, arrays: list[np.ndarray]) -> Any:
+        """Run on fitting arrays; the result in its containers."""
         for k, _ in self.donated:
             if not arrays[k].flags.writeable:
                 arrays[k] = arrays[k].copy()
-        outputs = [arrays[self.taken[j]] if j in self.taken else np.empty(shape, dtype)
-                   for j, (shape, dtype) in enumerate(self.outputs)]
+        outputs = [np.empty(shape, dtype) for shape, dtype in self.outputs] if not self.donated else [
+            arrays[self.taken[j]] if j in self.taken else np.empty(shape, dtype)
+            for j, (shape, dtype) in enumerate(self.outputs)]
         watch = OBSERVER.get()
         if watch is None:
             self.executable.run(arrays, outputs)
         else:
             watch.run(self.graph, arrays, [k for k, _ in self.donated], outputs,
                       lambda: self.executable.run(arrays, outputs))
-        return tree.unflatten(self.structure, [o if o.ndim else o[()] for o in outputs])
+        leaves = [o if o.ndim else o[()] for o in outputs]
+        return leaves[0] if self.structure.kind is tree.LEAF else tree.unflatten(self.structure, leaves)
 
     def bind(self, leaves: Sequence[np.ndarray]) -> Bound:
         """Tie the program to these very arrays."""
@@ -247,17 +279,26 @@ class Jitted:
         self.function, self.donate = function, tuple(donate)
         self._signature = Signature(function, static_argnames)
         self._programs: dict[Any, Compiled] = {}
+        self._last: tuple[Any, Compiled | None] = None, None  # structure of arguments without static ones, program
         self.__name__ = f"jit({getattr(function, '__name__', 'function')})"
         self.__wrapped__ = function
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Run compiled; inside another recording, become part of it."""
         try:
+            last, program = self._last
+            if program is not None and not options:
+                leaves, structure = tree.flatten(args)
+                if structure is last and program.fits(leaves):
+                    return program.run(leaves)
             request = self._signature.split(args, options)
             leaves, structure = tree.flatten(request.args)
-            if any(isinstance(leaf, Traced) for leaf in leaves):
+            if any([isinstance(leaf, Traced) for leaf in leaves]):
                 return self.function(*args, **options)
-            return self._compiled(leaves, structure, request)(leaves)
+            program = self._compiled(leaves, structure, request)
+            if not options and request.key is None and program.fits(leaves):
+                self._last = structure, program
+            return program(leaves)
         except Exception as error:  # costs nothing where there is none, as a decorator would
             shorten(error)
             raise
@@ -297,7 +338,7 @@ class Jitted:
 
     @public
     def stage(self, stage: str, *args: Any, **options: Any) -> str:
-        """The text of one stage for arguments like these: ``graph``, ``loops``, ``llvm`` or ``asm``."""
+        """The text of one stage for arguments like these: see :meth:`show`."""
         request = self._signature.split(args, options)
         graph = record(request.function, request.args)[0]
         return _staged(stage, graph, _pairs(graph, request.args, self._donated(request)))
@@ -307,7 +348,8 @@ class Jitted:
         """Print one stage of compilation for arguments like these; without arguments, for those of the last call.
 
         Args:
-            stage: ``graph``, ``loops``, ``llvm`` or ``asm``.
+            stage: ``graph``, ``loops``, ``traffic`` (the bytes that the loops move, beside what the graph's operations
+                would move one by one), ``llvm`` or ``asm``.
             args: example arguments.
             options: example arguments by name.
         """
@@ -320,6 +362,31 @@ class Jitted:
             last = next(reversed(self._programs.values()))
             print(_staged(stage, last.graph, last.donated))
 
+    @public
+    def memory(self, *args: Any, **options: Any) -> Memory:
+        """The bytes that a call with arguments like these needs at its peak, and what for.
+
+        Args:
+            args: example arguments.
+            options: example arguments by name.
+
+        Raises:
+            ArgumentError: where NumPy evaluates the graph, which plans no memory.
+
+        Example:
+            >>> import chainrule as cr, numpy as np
+            >>> found = cr.jit(lambda x: np.exp(x) / np.sum(np.exp(x))).memory(np.ones(1000))
+            >>> found.arguments, found.results, found.arena
+            (8000, 8000, 8064)
+        """
+        compiled = self.compile(*args, **options)
+        executable = compiled.executable
+        if isinstance(executable, Evaluated):
+            raise ArgumentError.of(f"{self.__name__} has no plan of its memory: {executable.reason} have no native "
+                                   "code, NumPy evaluates the graph", "a function with native code",
+                                   "cr.jit(f).graph(x).cost()")
+        return memory_of(build(compiled.graph, compiled.donated), executable.arena_bytes)
+
     def __repr__(self) -> str:
         by_numpy = sorted({p.executable.reason for p in self._programs.values() if isinstance(p.executable, Evaluated)})
         count = len(self._programs)
@@ -328,8 +395,8 @@ class Jitted:
 
 
 def _staged(stage: str, graph: Graph, donated: Sequence[tuple[int, int]]) -> str:
-    if stage not in ("graph", "loops", "llvm", "asm"):
-        raise ArgumentError.of(f"unknown stage {stage!r}", "graph, loops, llvm or asm", "f.show('loops', x)")
+    if stage not in ("graph", "loops", "traffic", "llvm", "asm"):
+        raise ArgumentError.of(f"unknown stage {stage!r}", "graph, loops, traffic, llvm or asm", "f.show('loops', x)")
     if stage == "graph":
         return graph.text(sources=True)
     why = reason(graph)
@@ -339,6 +406,8 @@ def _staged(stage: str, graph: Graph, donated: Sequence[tuple[int, int]]) -> str
     program: Program = build(graph, donated)
     if stage == "loops":
         return str(program)
+    if stage == "traffic":
+        return str(traffic_of(program, graph.cost()))
     parsed = optimize(emit_program(program, host()).module, host())
     return str(parsed) if stage == "llvm" else assembly(parsed, host())
 

@@ -39,6 +39,7 @@ class LEAF:
 _LEAF = Structure(LEAF, (), (), 1)
 _NONE = Structure(type(None), (), (), 0)
 _KNOWN: dict[Any, Structure] = {}
+_SEQUENCES: dict[tuple[type, tuple[Structure, ...]], Structure] = {}  # of them lists and tuples, to be found sooner
 
 
 def _structure(kind: type, keys: tuple[Any, ...], children: tuple[Structure, ...]) -> Structure:
@@ -60,11 +61,18 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
 
 
 def _flatten(tree: Any, leaves: list[Any]) -> Structure:
+    kind = type(tree)
+    if kind is tuple or kind is list:  # what most are
+        children = tuple([_flatten(t, leaves) for t in tree])
+        known = _SEQUENCES.get((kind, children))
+        if known is None:
+            known = _SEQUENCES.setdefault((kind, children), _structure(kind, (), children))
+        return known
     if isinstance(tree, dict):
         keys = tuple(sorted(tree, key=lambda k: (type(k).__name__, k)))
         return _structure(dict, keys, tuple([_flatten(tree[k], leaves) for k in keys]))
     if isinstance(tree, (list, tuple)):  # noqa: UP038 (a union would be made anew at every node)
-        return _structure(type(tree), (), tuple([_flatten(t, leaves) for t in tree]))
+        return _structure(kind, (), tuple([_flatten(t, leaves) for t in tree]))
     if tree is None:
         return _NONE
     leaves.append(tree)

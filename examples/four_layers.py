@@ -10,6 +10,8 @@ rule goes backwards through the local gradients δ, those of C with respect to s
     δ⁴ = (s - y) / rows    δ³ = δ⁴ W³ᵀ ⊙ f'(z³)    δ² = δ³ W²ᵀ ⊙ f'(z²)
     ∂C/∂Wˡ = (aˡ)ᵀ δˡ⁺¹    ∂C/∂bˡ = sum of δˡ⁺¹ over the rows    (a¹ = x)
 
+`cr.explain` writes the same equations out with their numbers, and ∂C/∂w²₂₂ as the product along its path.
+
 Backpropagation ends there. What is done with the gradients is the optimizer's business: `cr.minimize`.
 """
 
@@ -21,6 +23,8 @@ import chainrule as cr
 
 SIZES = (4, 5, 3, 1)
 AGREEMENT = 1e-12
+NAMES = {f"params['{kind}'][{k}]": letter + "¹²³"[k] for kind, letter in (("weights", "W"), ("biases", "b"))
+         for k in range(3)} | {"z2": "z²", "a2": "a²", "z3": "z³", "a3": "a³"}
 
 
 def forward(params, x):
@@ -99,6 +103,9 @@ def main():
     if worst > AGREEMENT:
         raise SystemExit(f"cr.grad and the formulas differ by {worst:.1e}, more than {AGREEMENT:.0e}")
     console.print(f"cr.grad and the formulas agree to {AGREEMENT:.0e}.\n")
+
+    console.print("The chain rule for one row and the weight w²₂₂ (counted from 0: W²[1, 1]):\n")
+    console.print(cr.explain(cost, (params, x[:1], y[:1]), wrt="params['weights'][1][1, 1]", names=NAMES))
 
     result = cr.minimize(
         lambda p: cost(p, x, y), params, optimizer=cr.optimizers.SGD(0.1), max_steps=100_000, tolerance=1e-3

@@ -8,6 +8,7 @@ import chainrule.numpy  # noqa: F401
 from chainrule import runtime
 from chainrule.autodiff import finite_difference, grad, jvp, value_and_grad, vjp
 from chainrule.check import WrongDerivative, check_grads
+from chainrule.compiler.simplify import simplify
 from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError, TracedValueError
 from chainrule.ops.declare import REGISTRY
 from chainrule.ops.elementwise import stop_gradient
@@ -195,6 +196,22 @@ def test_large_fan_in_of_reused_values():
             y = y + y  # 2^30 paths, 30 nodes
         return np.sum(y)
     np.testing.assert_array_equal(grad(g)(X), np.full(5, 2.0**30))
+
+
+def test_what_was_recorded_twice_is_transposed_once():
+    xs, weights = rng.normal(size=(6, 3)), (rng.normal(size=(3, 4)), rng.normal(size=(4, 2)))
+
+    def loss(weights, xs, again):
+        def network(x):
+            return np.tanh(x @ weights[0]) @ weights[1]
+        value, along = jvp(network, (xs,), (np.ones_like(xs),))
+        return np.sum((network(xs) if again else value) * along)
+
+    def products(again):
+        graph = simplify(record(grad(lambda weights, xs: loss(weights, xs, again)), (weights, xs))[0])
+        return [node.op.name for node in graph.nodes].count("contract")
+    assert products(True) == products(False)
+    check_grads(lambda weights: loss(weights, xs, True), (weights,), order=1)
 
 
 def test_compiled_functions_inside_others():

@@ -178,6 +178,14 @@ def test_equal_expressions_are_computed_once_and_constants_folded():
     assert [n.op.name for n in graph.nodes].count("mul") == 1
 
 
+def test_repeated_rows_are_contracted_once():
+    row, w = RNG.normal(size=3), RNG.normal(size=(3, 4))
+    for f in (lambda w: np.broadcast_to(row, (5, 3)) @ w, lambda w: w.T @ np.broadcast_to(row[:, None], (3, 5))):
+        graph = simplify(trace(f, w))
+        assert [n.size for n in graph.nodes if n.op.name == "contract"] == [4]
+        np.testing.assert_allclose(graph.evaluate(w)[0], f(w))
+
+
 def test_one_value_may_be_several_results():
     def reduced(x):
         total = np.sum(x, axis=0)

@@ -71,3 +71,14 @@ def test_residual():
     assert history["loss"][-1] < 0.8 * history["loss"][0]
     wrong = (model.predict(x_held_out).argmax(axis=1) != y_held_out).sum()
     assert example.mistakes(model, x_held_out, y_held_out).row_count == wrong < 0.8 * len(y_held_out)
+
+
+def test_descent_paths(tmp_path):
+    example = load("descent_paths")
+    results = list(example.ways(steps=40))
+    assert [name for name, _, _ in results] == ["Rosenbrock", "Beale", "Noisy bowl"]
+    for _, f, found in results:
+        assert all(f(r.x) < f(r.path[0]) for r in found.values())
+    figure = example.draw(results)
+    assert [len(ax.get_lines()) for ax in figure.axes] == [4, 4, 4]
+    example.plt.close(figure)

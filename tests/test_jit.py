@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule import runtime
 from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
 from chainrule.runtime import Counters
 
@@ -43,6 +44,20 @@ def test_static_values_of_other_types_are_other_programs():
 def test_within_a_recording():
     f = cr.jit(total, static_argnames=("axis", "how"))
     np.testing.assert_array_equal(cr.grad(lambda x: np.sum(f(x, 0, how="max", scale=2.0)))(X), [[0, 0, 0], [2, 2, 2]])
+
+
+def test_a_call_like_the_last_one_is_looked_at_anew(monkeypatch):
+    f = cr.jit(lambda p, x: p["w"] * x)
+    wide = np.arange(12.0).reshape(3, 4)
+    given = [wide[:, :2], wide[:, 2:], wide[:, 2:].copy(), wide[:, ::2].astype(np.float32), np.float64(3), 2,
+             np.array(2)]
+    for x in [*given, *given[::-1]]:
+        y = f({"w": np.float32([[2]])}, x)
+        np.testing.assert_array_equal(y, 2 * x)
+        assert y.dtype == (np.float32([[2]]) * x).dtype
+    monkeypatch.setattr(runtime, "_DIRECT", False)  # where an array object is not found by its address
+    f = cr.jit(lambda x: x + 1.5)
+    np.testing.assert_array_equal(f(wide), wide + 1.5)
 
 
 def test_donated_positions_are_those_of_the_call():

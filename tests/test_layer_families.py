@@ -1,12 +1,14 @@
 """Layers trained: each family compiled in the epoch equals the reference; noise, masks, state, bad input."""
 
+import copy
+
 import numpy as np
 import pytest
 
 import chainrule as cr
 from chainrule import layers as L
 from chainrule import nn, random
-from chainrule.errors import ArgumentError, ChainruleError, ShapeError, UsageError
+from chainrule.errors import ArgumentError, ChainruleError, DataError, ShapeError, UsageError
 from chainrule.models import Model, Sequential
 from chainrule.optimizers import SGD
 from chainrule.runtime import jit
@@ -190,6 +192,37 @@ def test_masked_keys_are_not_seen():
     assert (layer(x, z, key=x) != layer(x, z)).any()
 
 
+def test_attention_with_values_of_another_extent_is_its_formula():
+    layer = L.MultiHeadAttention(2, 3, value_dim=5, output_shape=4, use_bias=False)
+    x, z = (RNG.normal(size=(2, n, 6)).astype(np.float32) for n in (4, 5))
+    y = layer(x, z)
+    query, key, value, out = layer.get_weights()
+    assert value.shape == (6, 2, 5) and out.shape == (2, 5, 4)
+    logits = np.einsum("bqd,dhk,bvc,chk->bhqv", x, query, z, key) / np.sqrt(3)
+    weights = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(y, np.einsum("bhqv,bvc,che,hef->bqf", weights, z, value, out), rtol=1e-4, atol=1e-5)
+
+
+def test_layers_can_be_copied():
+    model = Sequential([L.Dense(3, input_dim=4), L.BatchNormalization(), L.Residual(L.Dense(3))])
+    other = copy.deepcopy(model)
+    x = np.ones((2, 4), np.float32)
+    np.testing.assert_array_equal(other(x), model(x))
+    other.set_weights([w + 1 for w in model.get_weights()])
+    assert (other(x) != model(x)).any()
+
+
+def test_numbers_without_a_vector_are_refused():
+    ids = L.Input((2,), dtype="int32")
+    for model in (Sequential([L.Embedding(10, 4, name="words"), L.Flatten(), L.Dense(1)]),
+                  Model(ids, L.Dense(1)(L.Flatten()(L.Embedding(10, 4, name="words")(ids))))):
+        model.predict(np.array([[0, 9]]))
+        with pytest.raises(DataError, match=r"x\[1, 0\] is 10, which layer 'words' \(Embedding\) has no vector for"):
+            model.predict(np.array([[1, 2], [10, 3]]))
+        with pytest.raises(DataError, match=r"x\[0, 1\] is -1[\s\S]*x = x - x.min\(\)"):
+            model.predict(np.array([[1, -1]]))
+
+
 # ---------------------------------------------------------------- functions of one's own
 
 
@@ -206,8 +239,8 @@ def test_lambda_and_functions_in_models():
     @L.register
     def doubled(x):
         return 2 * x
-    copy = L.deserialize(L.serialize(L.Lambda(doubled)))
-    np.testing.assert_array_equal(copy(x), 2 * x)
+    again = L.deserialize(L.serialize(L.Lambda(doubled)))
+    np.testing.assert_array_equal(again(x), 2 * x)
 
 
 @pytest.mark.parametrize("name", [n for n in L.__all__ if n not in (
@@ -223,9 +256,9 @@ def test_every_layer_has_a_configuration(name):
         "SpatialDropout2D": (0.5,), "SpatialDropout3D": (0.5,)}.get(name, ())
     layer = getattr(L, name)(*given, name="mine")
     config = layer.get_config()
-    copy = L.deserialize({"class_name": type(layer).__name__, "config": config})
-    assert copy.get_config() == config and config["name"] == "mine" and config["trainable"] is True
-    assert repr(copy) == repr(layer)
+    again = L.deserialize({"class_name": type(layer).__name__, "config": config})
+    assert again.get_config() == config and config["name"] == "mine" and config["trainable"] is True
+    assert repr(again) == repr(layer)
 
 
 # ---------------------------------------------------------------- bad input

@@ -32,10 +32,11 @@ LEVELS = [
     ["nn", "losses", "metrics", "initializers", "regularizers", "constraints", "activations"],
     ["layers"],
     ["optimizers"],
-    ["training"],
+    ["training", "looked_into"],
     ["models", "callbacks", "utils"],
     ["check", "minimize", "variables"],
-    ["inspect", "io", "distributed"],  # at the side: nothing below imports them
+    ["inspect", "plot", "io", "distributed"],  # at the side: nothing below imports them
+    ["command"],
     ["__init__"],  # the package itself, which names what is public
 ]
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}

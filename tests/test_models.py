@@ -194,6 +194,22 @@ def test_state_is_kept_and_returned():
     assert [g.shape for g in gradients] == [w.shape for w in block.trainable_weights]
 
 
+def test_state_that_prediction_changes_is_kept():
+    class Counter(Layer):
+        def build(self, input_shape):
+            self.rows = self.add_weight((), "zeros", trainable=False, dtype="int32")
+            self.frozen = self.add_weight((2,), "ones", trainable=False)
+
+        def call(self, x):
+            self.rows = self.rows + x.shape[0]
+            return x * self.frozen[0]
+    model = Sequential([Counter(input_dim=6), Dense(2)])
+    for n, rows in ((4, 4), (4, 8), (260, 268)):
+        model.predict(np.zeros((n, 6)), batch_size=4)
+        assert int(model.layers[0].rows) == rows
+    np.testing.assert_array_equal(model.layers[0].frozen, [1, 1])
+
+
 def test_freezing():
     random.set_seed(3)
     model = Sequential([Dense(4, activation="tanh", input_dim=6), Sequential([Dense(4), Dropout(0.1)]), Dense(2)])

@@ -47,6 +47,7 @@ class Recording:
     def close(self) -> None:
         """Declare the fresh inputs ended: what depends on them alone is concrete from here on."""
         for node in self.wrt:
+            node.open = False
             if node.op is INPUT:
                 node.params["closed"] = True
 
@@ -93,7 +94,7 @@ def _fresh(leaf: Any, position: int) -> Tracer:
         raise ChainruleTypeError.of(f"cannot differentiate with respect to argument {position} of dtype {array.dtype}",
                                     "floating-point values", "x = np.asarray(x, dtype=float)")
     fresh = ew.copy(leaf) if isinstance(leaf, Traced) else Tracer(input_node(array.shape, array.dtype, array))
-    fresh.node.weak = is_weak(leaf)
+    fresh.node.weak, fresh.node.open = is_weak(leaf), True
     return fresh
 
 

@@ -18,7 +18,7 @@ against a model of the machine's cycles; they depend on the shape and the machin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import product
 from math import ceil, gcd, inf, log2, prod
 from typing import Protocol
@@ -45,6 +45,7 @@ __all__ = ["ContractAxis", "Contraction", "Machine", "Plan", "plan"]
 
 COPY_PRICE = 0.02  # what another copy of the innermost loop, for tiles of another size, must gain
 PACK_CODE = 60  # instructions that packing an operand takes, if nothing is transposed
+THIN = 32  # steps of a block for which the sums are worth loading and storing
 STREAMS = 8  # rows read side by side before they get into each other's way
 L2_VECTOR = 1.2  # cycles in which the second-level cache gives a vector
 LINE, L1_WAY, L2_WAY, MEMORY_PAGE = 64, 4096, 65536, 4096  # bytes; a way is a cache's size over its associativity
@@ -266,10 +267,26 @@ class _Search:
     # -- blocks: of the reduction where a panel outgrows half of the second-level cache, or where the operands outgrow
     #    it and all outputs do not; of rows where those of one sweep do, of panels where all of them outgrow it by far
 
+    @cached_property
+    def thin(self) -> int:
+        """So many steps are done at a time where all sums, and what these steps read, fit the first-level cache.
+
+        0 where they do not. So are two long and narrow matrices multiplied along their length, as for the gradient of
+        a small layer's weights: neither has to be packed, and each is read once.
+        """
+        l1 = self.machine.l1_bytes
+        read = self.sizes[A] + self.sizes[B]
+        if len(self.reduced) != 1 or 2 * self.sizes[OUT] > l1 or read <= l1:
+            return 0
+        steps = self.steps * l1 // read
+        return steps if steps >= THIN else 0
+
     def block_steps(self, v: int | None, tile: dict[int, int]) -> int:
         """About how many steps of the reduction are done at a time."""
         if v not in tile or len(tile) < 2:
             return self.steps
+        if self.thin:
+            return self.thin
         l2, panel, read = self.machine.l2_bytes, tile[v] * self.item, self.sizes[A] + self.sizes[B]
         if read > l2 and 4 * self.sizes[OUT] <= l2:  # a long sum of few outputs
             return min(self.steps, max(64, l2 * self.steps // (4 * read)))

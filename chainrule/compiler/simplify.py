@@ -230,9 +230,32 @@ def _contract(node: Node) -> Node | None:
     (a, b), p = node.inputs, node.params
     extents = dict(zip((*p["a_axes"], *p["b_axes"]), (*a.shape, *b.shape), strict=True))
     if any(n != 1 for label, n in extents.items() if label not in p["out_axes"]):
-        return None
+        return _contract_rows(node)
     return _same(node, "mul", *(_spread_axes(x, p[axes], node, p["out_axes"])
                                 for x, axes in ((a, "a_axes"), (b, "b_axes"))))
+
+
+def _contract_rows(node: Node) -> Node | None:
+    """Rows of an operand that are repeated along an axis of the result are contracted once."""
+    p = node.params
+    inputs, labels, out = list(node.inputs), [p["a_axes"], p["b_axes"]], p["out_axes"]
+    for k, x in enumerate(node.inputs):
+        own = labels[k]
+        dims: Sequence[int] = x.params["dims"] if x.op.name == "broadcast" else range(x.ndim)
+        kept = [i for i, label in enumerate(own) if i in dims or label in labels[1 - k] or label not in out]
+        if len(kept) < len(own):
+            shape = tuple(x.shape[i] for i in kept)
+            row = x.inputs[0]
+            inputs[k] = row if row.shape == shape else Node(
+                x.op, x.inputs, {"shape": shape, "dims": tuple(map(kept.index, dims))}, shape, x.dtype, None, x.source)
+            labels[k] = tuple(own[i] for i in kept)
+    left = tuple(i for i, label in enumerate(out) if label in labels[0] or label in labels[1])
+    if len(left) == len(out):
+        return None
+    shape = tuple(node.shape[i] for i in left)
+    axes = {"a_axes": labels[0], "b_axes": labels[1], "out_axes": tuple(out[i] for i in left)}
+    once = Node(node.op, tuple(inputs), {**p, **axes}, shape, node.dtype, None, node.source)
+    return _same(node, "broadcast", once, shape=node.shape, dims=left)
 
 
 def _spread_axes(x: Node, axes: Sequence[int], node: Node, out_axes: Sequence[int]) -> Node:

@@ -325,6 +325,9 @@ class Layer:
                                 f"a shape like {fits}, for which it was built",
                                 f"{type(self).__name__}(...) anew for {shape[-1] if shape else 'scalar'} inputs")
 
+    def check_values(self, x: np.ndarray, name: str) -> None:
+        """An error for data, called ``name``, whose numbers the layer cannot take."""
+
     def add_loss(self, loss: Any) -> None:
         """Add a number to the loss of this call; used inside of ``call``."""
         call = CALL.get()

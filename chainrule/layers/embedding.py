@@ -8,6 +8,7 @@ import numpy as np
 
 from chainrule import constraints, initializers, regularizers
 from chainrule.arguments import whole
+from chainrule.errors import DataError
 from chainrule.layers.base import Layer, Shape
 from chainrule.nn.lookup import embedding
 
@@ -59,6 +60,16 @@ class Embedding(Layer):
     def call(self, ids: Any) -> Any:
         """The vectors; a number out of range, where it is only known when the program runs, gets the nearest one's."""
         return embedding(ids, self.embeddings)
+
+    def check_values(self, x: np.ndarray, name: str) -> None:
+        """An error for numbers that are not in the table."""
+        wrong = (x < 0) | (x >= self.input_dim)
+        if wrong.any():
+            where = [int(i) for i in np.argwhere(wrong)[0]]
+            larger = f"Embedding({int(x.max()) + 1}, {self.output_dim})"
+            fix = larger if x.min() >= 0 else f"{name} = {name} - {name}.min()"
+            raise DataError.of(f"the value {name}{where} is {x[tuple(where)]:g}, which layer {self.name!r} (Embedding) "
+                               "has no vector for", f"whole numbers from 0 to {self.input_dim - 1}", fix)
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """True where the number is not 0, with ``mask_zero``."""

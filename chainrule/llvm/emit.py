@@ -1,4 +1,4 @@
-"""A program of loop nests → an LLVM module with one function, ``run(pointers, arena)``.
+"""A program of loop nests → an LLVM module with a function ``run(pointers, arena)``, and ``call`` on array objects.
 
 ``pointers`` lists the inputs, outputs and constants, then the thread pool, if the program uses it. Small statements
 stand one after another in that function; a large one becomes a function of its own, so that each is optimised by
@@ -94,7 +94,29 @@ def emit_program(program: Program, target: Target) -> Emitted:
     unit = _Unit(ir.Module("chainrule"), target, program.arena, pointers)
     function = ir.Function(unit.module, ir.FunctionType(ir.VoidType(), [PTR, PTR]), "run")
     _Writer(unit, function).write(program.statements)
+    _call_on_objects(unit.module, function, len(program.inputs) + len(program.outputs))
     return Emitted(unit.module, unit.arena + unit.scratch, unit.workers)
+
+
+def _call_on_objects(module: ir.Module, run: ir.Function, count: int) -> None:
+    """``call(table, arena)``: after its first entry the table begins with ``count`` of NumPy's array objects.
+
+    The rest is as for ``run``. The pointer to its elements is the first field of an array after Python's own
+    (``PyArrayObject_fields`` of NumPy's C interface); the first entry says how many bytes these take. To ask for it
+    from Python takes longer than a small program.
+    """
+    call = ir.Function(module, run.function_type, "call")
+    e = Emitter(ir.IRBuilder(call.append_basic_block()))
+    table, arena = call.args
+    head = e.b.load(table, typ=I64)
+    pointers = e.b.gep(table, [integer(1)], source_etype=PTR)
+    if count:
+        with e.loop(0, count) as loop:
+            entry = e.b.gep(pointers, [loop.index.ir], source_etype=PTR)
+            field = e.b.gep(e.b.load(entry, typ=PTR), [head], source_etype=I8)
+            e.b.store(e.b.load(field, typ=PTR), entry)
+    e.b.call(run, [pointers, arena])
+    e.b.ret_void()
 
 
 class _Writer:

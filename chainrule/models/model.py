@@ -12,12 +12,13 @@ from chainrule.errors import ArgumentError, UsageError
 from chainrule.layers import config
 from chainrule.layers.base import FLOAT, Layer, Shape, assign, unique_names
 from chainrule.layers.symbolic import Network, Symbol, replaced
+from chainrule.looked_into import LookedInto
 from chainrule.models.summary import table
 from chainrule.models.training import Trainer
 from chainrule.tracebacks import public
 
 
-class Model(Trainer):
+class Model(LookedInto, Trainer):
     """Layers put together, and trained by ``fit``. A model can be a layer of another model.
 
     Either from what layers make of ``Input``: several inputs and outputs, shared layers, branches that are added or
@@ -123,6 +124,16 @@ class Model(Trainer):
         if self._network is None:
             return None
         return [s.step.layer for s in self._network.entries if s.step is not None]
+
+    def check_values(self, x: Any, name: str = "x") -> None:
+        """An error for data that a layer which gets them as they are cannot take."""
+        if self._network is not None:
+            entries = {id(symbol): i for i, symbol in enumerate(self._network.entries)}
+            arrays = tree.flatten(x)[0]
+            for step in self._network.steps:
+                i = entries.get(id(step.args[0])) if step.args else None
+                if i is not None:
+                    step.layer.check_values(arrays[i], name if len(arrays) == 1 else f"{name}[{i}]")
 
     # -- symbols
 

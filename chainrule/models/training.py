@@ -361,6 +361,7 @@ class Trainer(Layer):
         """Samples as the programs take them; a model that is not built is built for them."""
         x = samples(x, self.entrances(), name, at)
         self.build_for(x)
+        self.check_values(x, name)
         return x
 
     def _data(self, x: Any, y: Any, plan: Plan, names: tuple[str, str] = ("x", "y"), weights: Any = None,

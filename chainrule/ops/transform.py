@@ -17,7 +17,7 @@ import numpy as np
 
 from chainrule import dtypes
 from chainrule.errors import ChainruleTypeError
-from chainrule.graph import BACKWARD, FORWARD, Graph, Node, derived, topological
+from chainrule.graph import BACKWARD, FORWARD, Graph, Node, derived, params_key, topological
 from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import (
     INPUT,
@@ -33,6 +33,8 @@ from chainrule.ops.declare import (
     leading,
     make,
 )
+
+_COMPARED = 4096  # elements of a constant that is compared with others
 
 
 def wrap(node: Node) -> Any:
@@ -61,6 +63,9 @@ def push_forward(outputs: Sequence[Node], tangents: Mapping[Node, Any], separate
                  linear: bool = False) -> dict[Node, Any]:
     """The tangent of every node that depends on the keys of ``tangents`` (a node of zero tangent is left out).
 
+    For reverse mode nodes that compute the same are one node first (then not all nodes, but ``outputs`` are sure to be
+    keys): a network that was recorded for its value, and again for its derivative by the input, is transposed once.
+
     Args:
         outputs: where the walk ends.
         tangents: where it begins.
@@ -69,6 +74,10 @@ def push_forward(outputs: Sequence[Node], tangents: Mapping[Node, Any], separate
             operations with bodies then keep what is linear apart.
     """
     known: dict[Node, Any] = dict(tangents)
+    given, one = outputs, {}
+    if linear and not separate:
+        one = _merged(outputs, tangents)
+        outputs = [one[o] for o in outputs]
     moving = dependent(outputs, list(tangents))
     joins = _Joins(outputs, moving, tangents) if linear and not separate else None
     with derived() as origin:
@@ -77,7 +86,30 @@ def push_forward(outputs: Sequence[Node], tangents: Mapping[Node, Any], separate
             tangent = joins.tangent(node, known) if joins is not None else _tangent(node, known, linear)
             if tangent is not None and not (isinstance(tangent, list) and all(t is None for t in tangent)):
                 known[node] = ew.copy(tangent) if separate and not isinstance(tangent, list) else tangent
-    return known
+    return known | {o: known[one[o]] for o in given if o in one and one[o] in known}
+
+
+def _merged(outputs: Sequence[Node], roots: Mapping[Node, Any]) -> dict[Node, Node]:
+    """For every node up to ``outputs`` the one that stands for all that compute the same.
+
+    Roots stand for themselves, those of transformations around this one as well: paths through them must stay apart.
+    """
+    first: dict[Any, Node] = {}
+    one: dict[Node, Node] = {}
+    for node in topological(outputs, stop=roots):
+        if node in roots or node.open or node.op is INPUT or not node.inputs and node.size > _COMPARED:
+            one[node] = node
+            continue
+        inputs = tuple(one[i] for i in node.inputs)
+        if node.op.name == "copy":  # the root of a transformation that has ended
+            one[node] = inputs[0]
+        else:
+            key = id(node) if node.bodies else (node.op.name, inputs, params_key(node.params), node.shape, node.dtype,
+                                                node.weak)
+            if key not in first:
+                first[key] = node if inputs == node.inputs else node.over(inputs)
+            one[node] = first[key]
+    return one
 
 
 def _tangent(node: Node, known: Mapping[Node, Any], linear: bool) -> Any:

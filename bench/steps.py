@@ -1,0 +1,117 @@
+"""A training step of every workload in the steady state, ours beside the peers; for one thread and for several.
+
+python bench/steps.py                                  # all workloads, one thread
+python bench/steps.py --workloads mlp lenet --threads 1 2 --compile
+"""
+
+from __future__ import annotations
+
+import argparse
+from statistics import geometric_mean, median
+
+from harness import (
+    CONSOLE,
+    attempt,
+    duration,
+    machine_peak,
+    new_table,
+    parser,
+    ratio,
+    run_peer,
+    show,
+    use_processors,
+)
+from peers import PEERS
+from rich.table import Table
+from workloads import WORKLOADS, Workload
+
+Reports = dict[str, dict | str]  # by peer
+
+
+def measure(options: argparse.Namespace, threads: int, notes: list[str]) -> dict[str, Reports]:
+    """The reports of all peers on each workload: one process a peer, so that none is imported twice."""
+    how = ["--seconds", "0.1", "--repeats", "3"] if options.quick else []
+    found: dict[str, Reports] = {workload: {} for workload in options.workloads}
+    for name in options.peers:
+        taken = [w for w in options.workloads if PEERS[name].takes(WORKLOADS[w])]
+        if not taken:
+            continue
+        reports = attempt(name, options, lambda name=name, taken=taken: run_peer(name, [*taken, *how], None, threads),
+                          notes)
+        for workload in taken:
+            report = reports if isinstance(reports, str) else reports[workload]
+            found[workload][name] = report
+            if isinstance(report, dict) and "failed" in report:
+                notes.append(f"{PEERS[name].title}, {workload}: {report['failed']}")
+                found[workload][name] = "failed"
+    return found
+
+
+def step_table(work: Workload, reports: Reports, peak: float, threads: int) -> Table:
+    """A row per peer: median and best step, how many times ours, rate; the loss shows that it learns."""
+    table = new_table(work.title, "median step", "best", "× ours", "GFLOP/s", "of peak", "loss", threads=threads)
+    ours = reports.get("chainrule")
+    for name, report in reports.items():
+        title = PEERS[name].title
+        if isinstance(report, str):
+            table.add_row(title, report)
+            continue
+        step = median(report["step_seconds"])
+        table.add_row(
+            title,
+            duration(step),
+            duration(min(report["step_seconds"])),
+            ratio(step, median(ours["step_seconds"]) if isinstance(ours, dict) else None),
+            f"{work.flops / step / 1e9:.2f}",
+            f"{work.flops / step / (threads * peak):.1%}",
+            "{:.3f} → {:.3f}".format(*report["loss"]),
+        )
+    return table
+
+
+def best_peer(reports: Reports) -> float | None:
+    """How many times ours the best of the others takes."""
+    steps = {name: median(r["step_seconds"]) for name, r in reports.items() if isinstance(r, dict)}
+    others = [step for name, step in steps.items() if not name.startswith("chainrule")]
+    return min(others) / steps["chainrule"] if others and "chainrule" in steps else None
+
+
+def summary(found: dict[int, dict[str, Reports]]) -> Table:
+    """All workloads: the best of the others over ours, and what further threads give us."""
+    columns = [f"best peer ÷ ours, {n} thread{'s' * (n > 1)}" for n in found]
+    more = [n for n in found if n > 1 and 1 in found]
+    table = new_table("All workloads", *columns, *(f"ours: {n} threads over one" for n in more))
+    table.title = "All workloads"
+    for workload in next(iter(found.values())):
+        factors = [best_peer(results[workload]) for results in found.values()]
+        steps = {n: r[workload].get("chainrule") for n, r in found.items()}
+        gains = [f"{median(steps[1]['step_seconds']) / median(steps[n]['step_seconds']):.2f}"
+                 if isinstance(steps[n], dict) and isinstance(steps[1], dict) else "" for n in more]
+        table.add_row(workload, *(f"{f:.2f}" if f else "" for f in factors), *gains)
+    means = [[f for r in results.values() if (f := best_peer(r))] for results in found.values()]
+    table.add_row("geometric mean", *(f"{geometric_mean(m):.2f}" if m else "" for m in means))
+    return table
+
+
+def main() -> None:
+    given = parser(__doc__.split("\n")[0])
+    given.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), metavar="WORKLOAD",
+                       help=", ".join(WORKLOADS))
+    options = given.parse_args()
+    found: dict[int, dict[str, Reports]] = {}
+    for threads in options.threads:
+        use_processors(options.cpu, threads)
+        notes: list[str] = []
+        peak = machine_peak()
+        found[threads] = measure(options, threads, notes)
+        for workload, reports in found[threads].items():
+            CONSOLE.print(step_table(WORKLOADS[workload], reports, peak, threads))
+        notes.append(f"of peak: {peak / 1e9:.0f} GFLOP/s of multiply-adds between registers, a processor; GFLOP/s are "
+                     "those of the network's products, without what is computed more than once")
+        show(summary({threads: found[threads]}), notes)
+    if len(found) > 1:
+        show(summary(found), [])
+
+
+if __name__ == "__main__":
+    main()
