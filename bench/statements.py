@@ -5,7 +5,6 @@ A counter of cycles is read between the statements, also inside of the program's
     python bench/statements.py WORKLOAD
 """
 
-import ctypes
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from chainrule import tree
+from chainrule import runtime, threads, tree
+from chainrule.cache import Entry
 from chainrule.compiler.loops import (
     Access,
     Affine,
@@ -37,9 +37,8 @@ from chainrule.compiler.loops import (
 from chainrule.compiler.pipeline import build
 from chainrule.llvm.emit import emit_program
 from chainrule.llvm.emitter import I64
-from chainrule.llvm.jit import Loaded, emit_object, host, optimize
+from chainrule.llvm.jit import emit_object, host, optimize
 from chainrule.ops.declare import Op
-from chainrule.runtime import aligned
 from chainrule.trace import record
 
 
@@ -87,34 +86,36 @@ class Timed:
 
 def timed(function: Callable[..., Any], *args: Any, donate: tuple[int, ...] = (), rounds: int = 7) -> list[Timed]:
     """The statements of ``function``'s program for these arguments, with the least time of several calls."""
-    from chainrule.runtime import _pairs
     graph, _ = record(function, args)
-    program = build(graph, _pairs(graph, args, donate))
-    pointers = [*program.inputs, *program.outputs, *(b for b, _ in program.constants)]
-    clock = Buffer("cycles", 0, np.dtype(np.int64), "output", position=len(pointers))
+    program = build(graph, runtime._pairs(graph, args, donate))
+    further = len(program.inputs) + len(program.outputs) + len(program.constants)
+    clock = Buffer("cycles", 0, np.dtype(np.int64), "output", position=further)
     found: list[Timed] = []
     program.statements = list(_stamped(program.statements, 1, clock, found))
     clock.size = len(found) + 1
-    target = host()
-    module, arena = emit_program(program, target)
-    code = Loaded(emit_object(optimize(module, target), target), target)
-    arrays = [aligned(np.ascontiguousarray(a)) for a in tree.flatten(args)[0]]
-    taken = {id(o): a for o, a in zip(program.inputs, arrays, strict=True)}
-    arrays += [taken.get(id(b.home), np.empty(b.size, b.dtype)) for b in program.outputs]
-    arrays += [np.ascontiguousarray(v) for _, v in program.constants]
     cells = np.zeros(clock.size, np.int64)
-    table = (ctypes.c_void_p * (len(arrays) + 1))(*(a.ctypes.data for a in (*arrays, cells)))
-    work = aligned(np.empty(arena, np.uint8))
-    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(code.address("run"))
+    program.constants.append((clock, cells))
+    emitted = emit_program(program, host())
+    constants = tuple(np.ascontiguousarray(v).reshape(-1) for _, v in program.constants)
+    code = emit_object(optimize(emitted.module, host()), host())
+    executable = runtime.Executable(Entry(code, emitted.arena, constants, emitted.workers))
+    arrays = [runtime.aligned(np.ascontiguousarray(a)) for a in tree.flatten(args)[0]]
+    taken = {id(o): a for o, a in zip(program.inputs, arrays, strict=True)}
+    results = [taken.get(id(b.home), np.empty(b.size, b.dtype)) for b in program.outputs]
     best = np.full(len(found), np.inf)
-    for _ in range(rounds):
-        cells[:] = 0
-        start = time.perf_counter()
-        run(ctypes.addressof(table), work.ctypes.data)
-        took = time.perf_counter() - start
-        spent = cells[1:].astype(float)
-        spent[0] = 0.0  # since the start of time
-        best = np.minimum(best, spent * took / spent.sum())
+    before = threads.get_threads()
+    threads.set_threads(1)  # the clock's cells are one thread's
+    try:
+        for _ in range(rounds):
+            cells[:] = 0
+            start = time.perf_counter()
+            executable.run(arrays, results)
+            took = time.perf_counter() - start
+            spent = cells[1:].astype(float)
+            spent[0] = 0.0  # since the start of time
+            best = np.minimum(best, spent * took / spent.sum())
+    finally:
+        threads.set_threads(before)
     for one, seconds in zip(found, best, strict=True):
         one.seconds = float(seconds)
     return found[1:]
@@ -128,7 +129,7 @@ def _stamped(statements: list[Statement], turns: int, clock: Buffer, found: list
     if not found:
         yield stamp(Nest((), [], label="start"))
     for s in statements:
-        if isinstance(s, Loop):
+        if isinstance(s, Loop) and not s.parallel:
             s.body = list(_stamped(s.body, turns * s.axis.extent, clock, found))
             yield s
         elif isinstance(s, Branch):
@@ -143,6 +144,8 @@ def describe(s: Statement) -> str:
     """One line for a statement: its space and what it is made of."""
     if isinstance(s, Custom):
         return s.label
+    if isinstance(s, Loop):
+        return f"{s.label} {s.axis.extent}: {'; '.join(map(describe, s.body))}"
     over = "×".join(str(a.extent) for a in s.axes) or "once"
     inner = "×".join(str(a.extent) for a in s.reduce_axes)
     kind = "contract" if isinstance(s, Contract) else s.combine or "map"

@@ -14,7 +14,8 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
-from harness import attempt, machine_peak, parser, run_python, show, use_processors
+import statements
+from harness import CONSOLE, attempt, machine_peak, parser, run_python, show, use_processors
 from peers import time_steps
 from steps import step_table
 
@@ -229,12 +230,21 @@ BUILD = {"chainrule": chainrule, "jax_scan": jax_scan, "torch": torch,
          "torch_compile": lambda work: torch(work, compiled=True)}
 
 
+def profile(work: Work) -> None:
+    """The time of each statement of our step, where it stands."""
+    function, *args = chainrule(work).program
+    statements.show(statements.timed(function, *args, donate=(0,), rounds=25), work.steps, CONSOLE)
+
+
 def main() -> None:
     add = parser(__doc__)
     add.set_defaults(peers=list(NAMES))
+    add.add_argument("--profile", action="store_true", help="the time of each statement of our step instead")
     options = add.parse_args()
     use_processors(options.cpu)
     work, notes = Work(), []
+    if options.profile:
+        return profile(work)
     arguments = ["0.3", "3"] if options.quick else ["1", "7"]
 
     def run(name: str):

@@ -132,3 +132,13 @@ def test_endless_loop_that_a_condition_ends():
 def test_wrong_use(run, error, message):
     with pytest.raises(error, match=f"(?i){message}"):
         run(X)
+
+
+def test_rows_of_a_transposed_array_may_be_reshaped_and_sorted():
+    x = np.arange(24.0).reshape(4, 3, 2)
+
+    def f(x):
+        return scan(lambda c, row: (c, np.sort(np.reshape(row, (2, 4)).sum(axis=1))), (), np.transpose(x, (1, 0, 2)))[1]
+    np.testing.assert_array_equal(runtime.jit(f)(x), f(x))
+    g = lambda x: scan(lambda c, row: (c, np.sort(row)), (), np.transpose(x, (1, 2, 0)))[1]
+    np.testing.assert_array_equal(runtime.jit(g)(-x), g(-x))

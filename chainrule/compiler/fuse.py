@@ -20,6 +20,7 @@ from chainrule.ops.declare import CONSTANT
 
 ANCHORS = frozenset(("contract", "reduce", "custom", "scan", "while", "switch", "concatenate", "pad",
                      "scatter_add", "project"))
+SLOW = ("div", "sqrt", "mod", "floor_divide")  # not costly, but nothing to do twice
 SEVERAL = frozenset(("scan", "while", "switch"))  # they hold graphs, and have several results
 
 
@@ -81,6 +82,8 @@ class _Fusion:
                 self._place(node)
         for group in self.groups:
             self._keep_one(group)
+        for node in self.graph.nodes:
+            self._recompute(node)
         for node in self.graph.nodes:
             self._sink(node)
         stored = {n for n in self.group if self._is_stored(n)}
@@ -243,10 +246,10 @@ class _Fusion:
                 group.nodes.remove(n)
                 del self.group[n]
 
-    def _may_move(self, node: Node) -> bool:
+    def _may_move(self, node: Node, readers: tuple[str, ...] = ("elementwise",)) -> bool:
         if node.op.kind != "elementwise" or node.op.name in COSTLY or node in self.outputs or node in self.forced:
             return False
-        return node not in self.roots and all(u.op.kind == "elementwise" for u in self.users[node])
+        return node not in self.roots and all(u.op.kind in readers for u in self.users[node])
 
     def _made_of(self, node: Node, z: Node) -> bool:
         """Whether ``node`` is a cheap function of ``z`` and scalars."""
@@ -254,6 +257,33 @@ class _Fusion:
             return True
         return (self.group.get(node) is self.group[z] and node.op.kind == "elementwise" and node.op.name not in COSTLY
                 and all(self._made_of(i, z) for i in node.inputs))
+
+    # -- a cheap function of one array and of small ones, as x - mean, is computed anew wherever it is read
+
+    def _recompute(self, node: Node) -> None:
+        group = self.group.get(node)
+        if group is None or not self._is_stored(node) or not self._may_move(node, ("elementwise", "reduce")):
+            return
+        leaves = self._leaves(node, node.size)
+        if leaves is not None and len(leaves) == 1 and node.size > 1:
+            group.nodes.remove(node)
+            del self.group[node]
+
+    def _leaves(self, node: Node, size: int, depth: int = 4) -> set[Node] | None:
+        """The arrays of at least ``size`` elements that a node is computed from; None if it is not cheap to do so."""
+        if node.op.kind == "constant" or node in self.inputs or node in self.group and depth < 4:
+            if node in self.group and not self._is_stored(node):
+                return None
+            return {node} if node.size >= size else set()
+        if depth == 0 or node.op.name in (*COSTLY, *SLOW) or not (node.op.kind == "elementwise" or reads_through(node)):
+            return None
+        found: set[Node] = set()
+        for i in node.inputs:
+            below = self._leaves(i, size, depth - (node.op.kind == "elementwise"))
+            if below is None:
+                return None
+            found |= below
+        return found
 
     # -- a cheap node that only a later group reads is computed there, if that takes no further memory
 

@@ -246,8 +246,7 @@ class Custom:
 class Loop:
     """``body`` for every point of ``axis`` in order.
 
-    Ends after a turn that leaves ``until`` True, and before one where ``holds`` is False. ``parallel``: turns are
-    independent.
+    Ends after a turn that leaves ``until`` True, and before one where ``holds`` is False. Or its turns are independent.
     """
 
     axis: Axis

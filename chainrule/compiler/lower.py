@@ -82,10 +82,14 @@ class _Block:
 
     def __init__(self, graph: Graph, bound: dict[Node, View], targets: Sequence[View], memory: _Memory) -> None:
         self.graph, self.targets, self.memory = graph, targets, memory
+        self.statements: list[Statement] = []
+        for node, view in list(bound.items()):  # rows of something transposed, say
+            if not is_dense(node.shape, view.strides) and _must_be_dense(graph, node):
+                bound[node] = dense(memory.temp(node.size, node.dtype), node.shape)
+                self.statements.append(copy_nest(memory, view, bound[node], node.shape, node.dtype))
         self.plan: Plan = plan_fusion(graph, {n: v.strides for n, v in bound.items()})
         self.inputs = frozenset(graph.inputs)
         self.views: dict[Node, View] = dict(bound)
-        self.statements: list[Statement] = []
         self.registers: dict[Node, Any] = {}
         self.current: Group | None = None
         self.exprs: dict[Any, Any] = {}
@@ -418,6 +422,18 @@ class _Block:
         axis = node.params["axis"]
         where = Clamp((self.read(indices, index[axis:axis + indices.ndim]),), source.shape[axis], INT64)
         return self.read(source, [*index[:axis], Affine(0, (), ((1, where),)), *index[axis + indices.ndim:]])
+
+
+def _must_be_dense(graph: Graph, node: Node) -> bool:
+    """Whether an input, seen through views, is regrouped or goes to a kernel that takes whole arrays."""
+    seen = {node}
+    for n in graph.nodes:
+        if not seen.isdisjoint(n.inputs):
+            if n.op.kind == "custom" or (n.op.kind == "reshape" and regroups(n)):
+                return True
+            if reads_through(n):
+                seen.add(n)
+    return False
 
 
 def copy_nest(memory: _Memory, source: View, target: View, shape: tuple[int, ...], dtype: np.dtype) -> Nest:

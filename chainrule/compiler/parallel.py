@@ -9,11 +9,24 @@ where one thread does best.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 
 from chainrule.compiler.contraction_plan import Plan
-from chainrule.compiler.loops import Apply, Axis, Buffer, Load, Loop, Nest, expressions, reads, roots, writes
+from chainrule.compiler.loops import (
+    Apply,
+    Axis,
+    Buffer,
+    Load,
+    Loop,
+    Nest,
+    Statement,
+    expressions,
+    reads,
+    roots,
+    writes,
+)
 from chainrule.compiler.schedule import Band, Machine, Schedule, schedule
 from chainrule.cost import COSTLY
 
@@ -61,10 +74,16 @@ def cut_loop(loop: Loop, machine: Machine) -> Cut | None:
     while len(body) == 1 and isinstance(body[0], Loop):
         around.append(body[0].axis)
         body = body[0].body
-    each = sum(nest_cycles(s, schedule(s, machine)) for s in body if isinstance(s, Nest))
+    each = _cycles(body, machine)
     if each * prod(a.extent for a in around) < WORTH:
         return None
     return _first_with_enough([Cut(axis, axis.extent) for axis in around])
+
+
+def _cycles(body: Sequence[Statement], machine: Machine) -> float:
+    """About how long one thread takes for the nests of a loop's turn."""
+    return sum(nest_cycles(s, schedule(s, machine)) if isinstance(s, Nest) else s.axis.extent * _cycles(s.body, machine)
+               for s in body if isinstance(s, Nest | Loop))
 
 
 def own_buffers(loop: Loop) -> list[Buffer]:

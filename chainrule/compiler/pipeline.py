@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from chainrule.compiler.columns import block_columns
 from chainrule.compiler.loops import Program
 from chainrule.compiler.lower import lower
 from chainrule.compiler.memory import plan_memory
-from chainrule.compiler.rows import fuse_rows
+from chainrule.compiler.rows import fuse_rows, touched_by
 from chainrule.compiler.simplify import simplify
 from chainrule.compiler.split import split_sums
 from chainrule.compiler.unfold import unfold
@@ -26,11 +27,14 @@ def build(graph: Graph, donated: Sequence[tuple[int, int]] = ()) -> Program:
     widen          any graph                   half types only moved and cast, arithmetic in float32
     fuse, lower    a simplified graph          nests over buffers (fusion happens inside ``lower``)
     fuse_rows      nests over buffers          those that go over the same rows in one loop over them
+    block_columns  nests over buffers          sums down columns as loops over blocks of rows
     split_sums     nests over buffers          long sums with few results in parts
     plan_memory    nests over buffers          in-place results, an offset for every temporary
     =============  ==========================  =====================================================
     """
-    program = plan_memory(split_sums(fuse_rows(lower(widen(simplify(unfold(graph)))))), donated)
+    program = split_sums(block_columns(fuse_rows(lower(widen(simplify(unfold(graph)))))))
+    touched_by.cache_clear()
+    program = plan_memory(program, donated)
     for position, buffer in enumerate([*program.inputs, *program.outputs, *(b for b, _ in program.constants)]):
         if buffer.position < 0:
             buffer.position = position

@@ -19,26 +19,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import TypeGuard
 
 from chainrule.compiler.loops import (
     Access,
     Affine,
-    Apply,
     Axis,
     Branch,
     Buffer,
-    Clamp,
-    Load,
     Loop,
     Nest,
-    Position,
     Program,
     Statement,
-    Store,
     reads,
     writes,
 )
+from chainrule.compiler.rewrite import Rewrite
 
 SHORTEST, LONGEST = 16, 8192  # elements of a row: enough for vectors, few enough for the first cache
 WORTH = 16_384  # elements that a loop must save from being read or written in memory
@@ -49,7 +45,6 @@ def fuse_rows(program: Program) -> Program:
     """Form the loops, in the program and inside of its loops and branches."""
     uses = Counter(a.buffer for s in program.statements for a in (*reads(s), *writes(s)))
     program.statements = _fused(program.statements, uses)
-    _touched.cache_clear()
     return program
 
 
@@ -72,7 +67,7 @@ def _fused(statements: Sequence[Statement], uses: Counter[Buffer]) -> list[State
     return out
 
 
-def _fits(s: Statement) -> bool:
+def _fits(s: Statement) -> TypeGuard[Nest]:
     """Whether a statement may stand in a loop over rows: it writes each element once, from memory that stands still."""
     return isinstance(s, Nest) and not any(store.accumulate for store in s.stores) and not any(
         a.buffer.volatile for a in reads(s))
@@ -89,7 +84,7 @@ class _Touched:
 
 
 @lru_cache(maxsize=4096)
-def _touched(s: Statement) -> _Touched:
+def touched_by(s: Statement) -> _Touched:
     """Asked for again and again while a program's statements are compared."""
     read, written = tuple(reads(s)), tuple(writes(s))
     return _Touched((*((a, False) for a in read), *((a, True) for a in written)),
@@ -98,7 +93,7 @@ def _touched(s: Statement) -> _Touched:
 
 
 def _accesses(s: Statement) -> tuple[tuple[Access, bool], ...]:
-    return _touched(s).accesses
+    return touched_by(s).accesses
 
 
 @dataclass(eq=False)
@@ -130,7 +125,8 @@ class _Run:
             if buffer.kind == "temp" and accesses and len(accesses) == uses[buffer] and any(w for _, w in accesses):
                 first, last = _range(accesses, self.axes)
                 low[buffer], buffer.size = first, last - first + 1
-        body: list[Statement] = [_Rewrite({a: None for a in self.axes}, low).nest(s, s.axes) for s in self.body]
+        same = {a: Affine(0, ((a, 1),)) for a in self.axes}
+        body: list[Statement] = [Rewrite(same, low).nest(s, s.axes) for s in self.body]
         for axis in reversed(self.axes):
             body = [Loop(axis, body, label="rows", parallel=True)]
         return body[0]
@@ -144,13 +140,17 @@ def _collect(first: Nest, axes: tuple[Axis, ...], rest: Sequence[Statement]) -> 
         return None
     passed: list[Statement] = []
     for s in rest[:AHEAD]:
-        joined = _joined(run, s) if isinstance(s, Nest) and _fits(s) else None
-        if joined is not None and not _conflict(joined.body[-1], passed):
+        joined = _joined(run, s) if _fits(s) else None
+        if joined is not None and not conflict(joined.body[-1], passed):
             run = joined
-        elif _conflict(s, [*run.body, *passed]):
+        elif conflict(s, [*run.body, *passed]):
             passed.append(s)
         else:
             run.before.append(s)
+    for s in reversed(run.before):  # what the run had nothing in common with when it came by
+        joined = _joined(run, s, 0) if _fits(s) else None
+        if joined is not None and not conflict(s, run.before[run.before.index(s) + 1:]):
+            run = joined
     longest = max(_row(s) for s in run.body)
     return run if len(run.body) > 1 and SHORTEST <= longest <= LONGEST else None
 
@@ -168,15 +168,17 @@ def _keeps_order(s: Nest, axes: Sequence[Axis]) -> bool:
     return True
 
 
-def _joined(run: _Run, s: Nest) -> _Run | None:
-    """The run with ``s``, if the axes of the loop are found in it and no row needs another one."""
+def _joined(run: _Run, s: Nest, at: int | None = None) -> _Run | None:
+    """The run with ``s`` last (or ``at`` a place), if it has the loop's axes and no row needs another one."""
     places = _matched(run, s)
     if places is None:
         return None
-    new = _Run(run.axes, [*run.taken, s], [*run.body, _inside(s, places)], run.before)
+    body, nest = list(run.body), _inside(s, places)
+    body.insert(len(body) if at is None else at, nest)
+    new = _Run(run.axes, [*run.taken, s], body, [b for b in run.before if b is not s])
     ours = {a.buffer for a, _ in _accesses(s)}
-    touched = (v for b, v in new.touched().items() if b in ours)
-    return new if _keeps_order(new.body[-1], run.axes) and _apart(touched, run.axes) else None
+    touched = (accesses for buffer, accesses in new.touched().items() if buffer in ours)
+    return new if _keeps_order(nest, run.axes) and _apart(touched, run.axes) else None
 
 
 def _matched(run: _Run, s: Nest) -> dict[Axis, Axis] | None:
@@ -192,12 +194,12 @@ def _matched(run: _Run, s: Nest) -> dict[Axis, Axis] | None:
     return found
 
 
-def _conflict(s: Statement, passed: Sequence[Statement]) -> bool:
+def conflict(s: Statement, passed: Sequence[Statement]) -> bool:
     """Whether ``s`` may not come before one of the statements that it would pass."""
-    mine = _touched(s)
+    mine = touched_by(s)
     if mine.volatile and passed:
         return True
-    return any(mine.seen & other.written or mine.written & other.seen for other in map(_touched, passed))
+    return any(mine.seen & other.written or mine.written & other.seen for other in map(touched_by, passed))
 
 
 def _apart(groups: Iterable[Sequence[tuple[Access, bool]]], axes: Sequence[Axis]) -> bool:
@@ -229,42 +231,5 @@ def _range(accesses: Sequence[tuple[Access, bool]], axes: Sequence[Axis]) -> tup
 
 def _inside(s: Nest, places: dict[Axis, Axis]) -> Nest:
     """``s`` without the axes that the loop has instead of it."""
-    return _Rewrite(dict(places), {}).nest(s, tuple(a for a in s.axes if a not in places))
-
-
-class _Rewrite:
-    """Nests with other axes. An axis that becomes None is left out of accesses to the buffers in ``low``."""
-
-    def __init__(self, axes: dict[Axis, Axis | None], low: dict[Buffer, int]) -> None:
-        self.axes, self.low = axes, low
-        self.known: dict[int, Any] = {}
-
-    def nest(self, s: Nest, axes: tuple[Axis, ...]) -> Nest:
-        stores = [Store(self.access(store.access), self.value(store.value), store.accumulate) for store in s.stores]
-        body = None if s.body is None else self.value(s.body)
-        return Nest(axes, stores, s.reduce_axes, s.combine, body, s.label)
-
-    def access(self, access: Access) -> Access:
-        low = self.low.get(access.buffer)
-        if low is None:
-            return Access(access.buffer, self.affine(access.at))
-        terms = tuple((a, c) for a, c in access.at.terms if a not in self.axes)
-        return Access(access.buffer, Affine(access.at.offset - low, terms))
-
-    def affine(self, at: Affine) -> Affine:
-        return Affine(at.offset, tuple((self.axes.get(a) or a, c) for a, c in at.terms),
-                      tuple((c, self.value(e)) for c, e in at.dynamic))
-
-    def value(self, e: Any) -> Any:
-        if id(e) not in self.known:
-            self.known[id(e)] = self._value(e)
-        return self.known[id(e)]
-
-    def _value(self, e: Any) -> Any:
-        if isinstance(e, Load):
-            return Load(self.access(e.access), e.dtype)
-        if isinstance(e, Position):
-            return Position(self.affine(e.at), e.dtype)
-        if isinstance(e, Apply):
-            return Apply(e.op, tuple(map(self.value, e.args)), e.params, e.dtype)
-        return Clamp(tuple(map(self.value, e.args)), e.extent, e.dtype) if isinstance(e, Clamp) else e
+    index = {a: Affine(0, ((b, 1),)) for a, b in places.items()}
+    return Rewrite(index).nest(s, tuple(a for a in s.axes if a not in places))

@@ -88,9 +88,10 @@ class _Sharing:
         return Nest(axes, [self.store(store) for store in s.stores], over, s.combine, body, s.label)
 
     def axis(self, axis: Axis) -> Axis:
-        new = self.axes[axis] = Axis(f"a{len(self.axes)}", axis.extent)
-        self.note("axis", axis.extent)
-        return new
+        if axis not in self.axes:  # nests one after another may have it in common
+            self.axes[axis] = Axis(f"a{len(self.axes)}", axis.extent)
+        self.note("axis", self.axes[axis].name, axis.extent)
+        return self.axes[axis]
 
     def store(self, store: Store) -> Store:
         number, value = self.value(store.value)

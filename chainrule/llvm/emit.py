@@ -135,6 +135,7 @@ class _Writer:
         self.e = Emitter(ir.IRBuilder(function.append_basic_block("body")), MATH | HALF, unit.target.native_half)
         self.axes: dict[Axis, Val] = {}
         self.known: dict[Buffer, ir.Value] = {}
+        self.alone = False  # inside of a loop that is shared out as a whole
         for argument in function.args[:2]:
             argument.add_attribute("noalias")
 
@@ -250,8 +251,10 @@ class _Writer:
         i = b.phi(I64)
         i.add_incoming(start, before)
         self.axes[s.axis] = Val(i, INT64)
+        around, self.alone = self.alone, self.alone or s.parallel
         for inner in s.body:
-            self.statement(inner) if s.parallel else self.statements([inner])
+            self.statement(inner) if self.alone else self.statements([inner])
+        self.alone = around
         following = b.add(i, I64(1))
         i.add_incoming(following, b.block)
         go = b.icmp_signed("<", following, stop)

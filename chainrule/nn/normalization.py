@@ -41,8 +41,17 @@ def _moments(x: Any, axis: Axes | None) -> tuple[Any, Any]:
 
 @custom_jvp
 def _mean_and_variance(x: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
-    mean = np.mean(x, axis=axes, keepdims=True)
-    return mean, np.mean(np.square(x - mean), axis=axes, keepdims=True)
+    mean = _mean(x, axes)
+    return mean, _mean(np.square(x - mean), axes)
+
+
+def _mean(x: Any, axes: tuple[int, ...]) -> Any:
+    """The mean with its axes kept. Where the last axis is one, but not those before, down the columns first."""
+    last = len(shape_of(x)) - 1
+    if last in axes and last - 1 not in axes and len(axes) > 1:
+        x = np.mean(x, axis=tuple(a for a in axes if a != last), keepdims=True)
+        axes = (last,)
+    return np.mean(x, axis=axes, keepdims=True)
 
 
 @_mean_and_variance.defjvp
@@ -50,8 +59,20 @@ def _tangents_of_moments(primals: tuple[Any, ...], tangents: tuple[Any, ...]) ->
     """The mean's own change adds nothing to the variance's: Σ (x - mean) = 0 need not be computed."""
     (x, axes), t = primals, tangents[0]
     mean, variance = _mean_and_variance(x, axes)
-    sloped = np.mean((x - mean) * t, axis=axes, keepdims=True)
-    return (mean, variance), (np.mean(t, axis=axes, keepdims=True), sloped + sloped)
+    sloped = _mean((x - mean) * t, axes)
+    return (mean, variance), (_mean(t, axes), sloped + sloped)
+
+
+@custom_jvp
+def _scaled(x: Any, mean: Any, factor: Any) -> Any:
+    return (x - mean) * factor
+
+
+@_scaled.defjvp
+def _tangent_of_scaled(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+    """The mean's part is a product before it is spread out: its gradient is the sum that an offset's is, scaled."""
+    (x, mean, factor), (dx, d_mean, d_factor) = primals, tangents
+    return _scaled(x, mean, factor), dx * factor + (x - mean) * d_factor + -(d_mean * factor)
 
 
 def _wide(x: Any) -> Any:
@@ -84,7 +105,7 @@ def layer_norm(x: Any, scale: Any = None, offset: Any = None, axis: Axes = -1, e
     axes = axes_of(axis, len(shape_of(x)))
     wide = _wide(x)
     mean, variance = _moments(wide, axes)
-    return _adjusted(_rounded((wide - mean) * _reciprocal(variance, epsilon), x), scale, offset, axes)
+    return _adjusted(_rounded(_scaled(wide, mean, _reciprocal(variance, epsilon)), x), scale, offset, axes)
 
 
 def rms_norm(x: Any, scale: Any = None, axis: Axes = -1, epsilon: float = 1e-6) -> Any:
@@ -135,10 +156,9 @@ def batch_norm(x: Any, mean: Any, variance: Any, scale: Any = None, offset: Any 
     at = (axis_of(axis, len(shape_of(x))),)
     mean, variance = _along("mean", mean, x, at), _along("variance", variance, x, at)
     factor = _reciprocal(_wide(variance), epsilon)
-    centred = _wide(x) - _wide(mean)
     if scale is None or is_half(common_dtype((x, mean, variance))):
-        return _adjusted(_rounded(centred * factor, x, mean, variance), scale, offset, at)
-    return _adjusted(centred * (factor * _along("scale", scale, x, at)), None, offset, at)
+        return _adjusted(_rounded(_scaled(_wide(x), _wide(mean), factor), x, mean, variance), scale, offset, at)
+    return _adjusted(_scaled(x, mean, factor * _along("scale", scale, x, at)), None, offset, at)
 
 
 def group_norm(x: Any, groups: int, scale: Any = None, offset: Any = None, axis: int = -1,
@@ -168,7 +188,7 @@ def group_norm(x: Any, groups: int, scale: Any = None, offset: Any = None, axis:
                             "a channel axis after the batch, its extent a multiple of groups", "groups=1")
     apart = reshaped(_wide(x), (*shape[:at], groups, shape[at] // groups, *shape[at + 1:]))
     mean, variance = _moments(apart, tuple(i for i in range(1, len(shape) + 1) if i != at))
-    out = _rounded((apart - mean) * _reciprocal(variance, epsilon), x)
+    out = _rounded(_scaled(apart, mean, _reciprocal(variance, epsilon)), x)
     return _adjusted(reshaped(out, shape), scale, offset, (at,))
 
 
