@@ -219,7 +219,7 @@ def test_constraints_and_regularizers_act_in_the_epoch():
     model = Sequential([Dense(3, input_dim=6, kernel_constraint="non_neg", kernel_regularizer="l2",
                               activity_regularizer=cr.regularizers.L1(0.1)), Dense(2, bias_constraint="unit_norm")])
     kernel = model.get_weights()[0]
-    penalty = 0.01 * np.sum(kernel ** 2) + 0.1 * np.abs(X @ kernel).sum() / 13
+    penalty = 0.01 * np.sum(kernel ** 2) + 0.1 * np.abs(X @ kernel).sum() / 13  # of activities per sample
     model.compile(SGD(0.0), "mse")
     plain = np.mean((model.predict(X) - Y) ** 2)
     loss = model.fit(X, Y, batch_size=13, verbose=0).history["loss"][0]

@@ -288,7 +288,7 @@ class Layer:
                     call.set_mask(x, m)
         if self.activity_regularizer is not None:
             for x in tree.flatten(result)[0]:
-                self.add_loss(self.activity_regularizer(x) * (1.0 / x.shape[0]))  # the mean over the batch, as Keras
+                self.add_loss(self.activity_regularizer(x) * (1.0 / (x.shape[0] or 1)))
         return result
 
     def converted(self, x: Any) -> Any:
