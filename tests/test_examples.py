@@ -17,20 +17,6 @@ def load(name):
     return module
 
 
-def test_heat_equation():
-    example = load("heat_equation")
-    rng = np.random.default_rng(0)
-    params, points = example.initial(rng), example.data(rng)
-    result = example.train(steps=300)
-    assert result.fun < 0.1 * example.loss(params, *points)
-    assert example.error(result.x) < 0.2
-    # the residual, derived by hand for one point with finite differences
-    x, t, h = 0.8, 0.3, 1e-4
-    u = lambda x, t: float(example.network(params, x, t))
-    numeric = (u(x, t + h) - u(x, t - h)) / (2 * h) - (u(x + h, t) - 2 * u(x, t) + u(x - h, t)) / h**2
-    np.testing.assert_allclose(example.residual(params, x, t), numeric, atol=1e-6)
-
-
 def test_backprop_is_not_sgd(tmp_path):
     example = load("backprop_is_not_sgd")
     rows = {name: (seconds, losses, error) for name, seconds, losses, error in example.compare(steps=120)}
@@ -82,3 +68,17 @@ def test_descent_paths(tmp_path):
     figure = example.draw(results)
     assert [len(ax.get_lines()) for ax in figure.axes] == [4, 4, 4]
     example.plt.close(figure)
+
+
+def test_heat_equation():
+    example = load("heat_equation")
+    rng = np.random.default_rng(0)
+    params, points = example.initial(rng), example.data(rng)
+    result = example.train(steps=300)
+    assert result.fun < 0.1 * example.loss(params, *points)
+    assert example.error(result.x) < 0.2
+    # the residual, derived by hand for one point with finite differences
+    x, t, h = 0.8, 0.3, 1e-4
+    u = lambda x, t: float(example.network(params, x, t))
+    numeric = (u(x, t + h) - u(x, t - h)) / (2 * h) - (u(x + h, t) - 2 * u(x, t) + u(x - h, t)) / h**2
+    np.testing.assert_allclose(example.residual(params, x, t), numeric, atol=1e-6)

@@ -154,3 +154,9 @@ def test_elementwise_rules_are_one_loop_over_all_parameters(name, capsys):
     update.show("loops", p, p + 1, rule.init(p, LAYOUT), rule.rate, np.int64(0))
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("  for ") for line in lines) == 1
+
+
+def test_loss_scaling_reads_the_schedule_of_the_inner_optimizer():
+    rule = optimizers.LossScaleOptimizer(optimizers.SGD(optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)))
+    rule.iterations = np.int64(3)
+    assert rule.learning_rate == pytest.approx(0.0125)

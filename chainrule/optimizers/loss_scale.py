@@ -58,6 +58,15 @@ class LossScaleOptimizer(Optimizer):
             self.inner_optimizer.learning_rate = value
 
     @property
+    def iterations(self) -> Any:
+        """That of the inner optimizer."""
+        return self.inner_optimizer.iterations
+
+    @iterations.setter
+    def iterations(self, value: Any) -> None:
+        self.inner_optimizer.iterations = value
+
+    @property
     def key(self) -> tuple[Any, ...]:
         """That of the inner optimizer."""
         return self.inner_optimizer.key

@@ -8,7 +8,6 @@ a function of. The targets of a program are one array, or a list with one per ou
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,14 +26,12 @@ Sums = dict[str, dict[str, Any]]
 Shape = tuple[int | None, ...]
 
 
-@dataclass(frozen=True)
 class Plan:
     """The arguments of ``compile``, checked as far as they can be before the outputs are known."""
 
-    loss: Any
-    loss_weights: Any = None
-    metrics: Any = None
-    weighted_metrics: Any = None
+    def __init__(self, loss: Any, loss_weights: Any = None, metrics: Any = None, weighted_metrics: Any = None) -> None:
+        self.loss, self.loss_weights = loss, loss_weights
+        self.metrics, self.weighted_metrics = metrics, weighted_metrics
 
     @classmethod
     def of(cls, loss: Any, loss_weights: Any, metrics_: Any, weighted: Any) -> Plan:
@@ -87,41 +84,37 @@ class Plan:
         return _each("loss", self.loss, names)
 
 
-@dataclass(frozen=True)
 class Measured:
-    """A metric of one output."""
+    """A metric of one output: what it is reported as, whether samples have weights in it, the shapes of its sums."""
 
-    name: str
-    metric: Metric
-    weighted: bool
-    shapes: dict[str, tuple[int, ...]]
+    def __init__(self, name: str, metric: Metric, weighted: bool, shapes: dict[str, tuple[int, ...]]) -> None:
+        self.name, self.metric, self.weighted, self.shapes = name, metric, weighted, shapes
 
 
-@dataclass(frozen=True)
 class Output:
-    """What is asked of one output."""
+    """What is asked of one output; ``prefix`` stands before the names of its results."""
 
-    prefix: str
-    loss: Loss | None
-    weight: float
-    metrics: tuple[Measured, ...]
+    def __init__(self, prefix: str, loss: Loss | None, weight: float, metrics: tuple[Measured, ...]) -> None:
+        self.prefix, self.loss, self.weight, self.metrics = prefix, loss, weight, metrics
 
 
-@dataclass(frozen=True)
 class Objective:
-    """What a model is trained for."""
+    """What a model is trained for.
 
-    outputs: tuple[Output, ...]
-    names: list[str] = field(init=False)
+    Attributes:
+        outputs: what is asked of each output.
+        names: of the results, ``loss`` first.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, outputs: tuple[Output, ...]) -> None:
+        self.outputs = outputs
         parts = [f"{o.prefix}loss" for o in self.outputs if o.loss is not None] if len(self.outputs) > 1 else []
         names = ["loss", *parts, *(m.name for o in self.outputs for m in o.metrics)]
         for name in names:
             if names.count(name) > 1:
                 raise ArgumentError.of(f"two results named {name!r}", "each metric once, under a name of its own",
                                        "metrics=[BinaryAccuracy(name='binary')]")
-        object.__setattr__(self, "names", names)
+        self.names = names
 
     @property
     def kind(self) -> tuple[Any, ...]:
