@@ -289,8 +289,8 @@ def test_batches_are_read_while_native_code_runs():
             threads.add(threading.current_thread().name)
             yield item
     fitted(batches, batch_size=None)
-    assert threads == {"chainrule-reader", "MainThread"} or threads == {"chainrule-reader", "Thread-1"}
-    assert not [t for t in threading.enumerate() if t.name.startswith("chainrule")]
+    assert "chainrule-reader" in threads
+    assert not [t for t in threading.enumerate() if t.name == "chainrule-reader"]
 
 
 def test_a_slow_reader_is_waited_for(in_order):
