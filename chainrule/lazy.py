@@ -26,6 +26,9 @@ def lazy(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     loader.exec_module(module)
+    above, _, own = name.rpartition(".")
+    if above:  # as an import does: others may say `import a.b` and then a.b
+        setattr(sys.modules[above], own, module)
     return module
 
 

@@ -1,5 +1,7 @@
 """Every kind of data trains as the plain arrays do, and what is wrong with it is said at the call."""
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -384,3 +386,9 @@ def test_an_error_of_the_generator_comes_out():
         raise LookupError("mine")
     with pytest.raises(LookupError, match="mine"):
         fitted(failing, batch_size=None)
+
+
+def test_modules_imported_late_are_there_for_others():
+    """What is imported when it is used must be found by who imports it the usual way, as asyncio does."""
+    code = "import chainrule, asyncio, concurrent.futures; concurrent.futures.ThreadPoolExecutor; asyncio.tasks"
+    subprocess.run([sys.executable, "-c", code], check=True)
