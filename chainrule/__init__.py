@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from chainrule import (
     activations,
+    callbacks,
     constraints,
     initializers,
     layers,
@@ -21,6 +22,7 @@ from chainrule import (
     optimizers,
     random,
     regularizers,
+    utils,
 )
 from chainrule._version import __version__
 from chainrule.autodiff import (
@@ -77,6 +79,7 @@ __all__ = [
     "activations",
     "associative_scan",
     "at",
+    "callbacks",
     "check_grads",
     "checkpoint",
     "cond",
@@ -116,6 +119,7 @@ __all__ = [
     "stop_gradient",
     "switch",
     "trace",
+    "utils",
     "value_and_grad",
     "variables",
     "vjp",

@@ -67,6 +67,10 @@ class MissingExtra(ChainruleError, ImportError):
     """A package that only some features need is not installed."""
 
 
+class FileError(ChainruleError, OSError):
+    """A file that cannot be written, or that does not hold what it should."""
+
+
 class UsageError(ChainruleError, RuntimeError):
     """A call at the wrong time, such as ``fit`` before ``compile``."""
 

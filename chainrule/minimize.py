@@ -16,6 +16,8 @@ from chainrule.control import scan
 from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
 from chainrule.ops import elementwise as ew
 from chainrule.optimizers import Optimizer
+from chainrule.optimizers.base import Search
+from chainrule.optimizers.layout import Layout
 from chainrule.trace import Tracer
 from chainrule.tracebacks import public
 
@@ -137,6 +139,7 @@ class _Problem:
         self.f, self.optimizer, self.args = f, optimizer, args
         self.shapes, self.dtypes = [a.shape for a in arrays], [a.dtype for a in arrays]
         self.dtype = np.result_type(*self.dtypes)
+        self.layout = Layout(tree.paths(self.structure, "x"), self.shapes)
         self.x0 = np.concatenate([a.reshape(-1).astype(self.dtype) for a in arrays])
 
     def unflatten(self, x: Any) -> Any:
@@ -151,7 +154,7 @@ class _Problem:
 
     def start(self) -> State:
         """The state before the first evaluation: step -1."""
-        return {"x": self.x0, "grad": np.zeros_like(self.x0), "optimizer": self.optimizer.init(self.x0),
+        return {"x": self.x0, "grad": np.zeros_like(self.x0), "optimizer": self.optimizer.init(self.x0, self.layout),
                 "step": np.int64(-1), "value": self.dtype.type(0), "norm": self.dtype.type(0), "rate": self.rate(),
                 "tiny": np.False_, "low": np.False_, "broken": np.False_, "end": np.False_}
 
@@ -162,10 +165,11 @@ class _Problem:
     def step(self, state: State, limits: dict[str, Any], args: tuple[Any, ...]) -> State:
         """Move, then evaluate: value, gradient and norm always belong to ``x``. The first time nothing moves."""
         first, made = ew.lt(state["step"], 0), ew.maximum(state["step"], 0)
-        x, memory = self.optimizer.update(state["x"], state["grad"], state["optimizer"], state["rate"], made)
+        evaluate = value_and_grad(lambda flat: self.scalar(flat, args))
+        x, memory = self.moved(evaluate, state, made)
         x = ew.select(first, state["x"], x)
         memory = tree.map_leaves(lambda old, new: ew.select(first, old, new), state["optimizer"], memory)
-        value, gradient = value_and_grad(lambda flat: self.scalar(flat, args))(x)
+        value, gradient = evaluate(x)
         norm = np.sqrt(np.sum(gradient * gradient))
         step = ew.add(state["step"], 1)
         tiny, low = ew.le(norm, limits["tolerance"]), ew.le(value, limits["target"])
@@ -173,6 +177,14 @@ class _Problem:
         end = ew.bit_or(ew.bit_or(tiny, low), ew.bit_or(broken, ew.ge(step, limits["last"])))
         return {"x": x, "grad": gradient, "optimizer": memory, "step": step, "value": value, "norm": norm,
                 "rate": state["rate"], "tiny": tiny, "low": low, "broken": broken, "end": end}
+
+    def moved(self, evaluate: Callable[[Any], tuple[Any, Any]], state: State, made: Any) -> tuple[Any, Any]:
+        """The optimizer's step from ``x``: the next point and the optimizer's state."""
+        optimizer, layout = self.optimizer, self.layout
+        if isinstance(optimizer, Search):
+            return optimizer.searched(evaluate, state["x"], state["value"], state["grad"], state["optimizer"],
+                                      state["rate"], made)
+        return optimizer.update(state["x"], state["grad"], state["optimizer"], state["rate"], made, layout)
 
     def scalar(self, flat: Any, args: tuple[Any, ...]) -> Any:
         """The value as a scalar of our dtype."""

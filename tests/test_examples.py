@@ -4,6 +4,8 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import pytest
+from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -15,18 +17,35 @@ def load(name):
     return module
 
 
-def test_heat_equation():
-    example = load("heat_equation")
-    rng = np.random.default_rng(0)
-    params, points = example.initial(rng), example.data(rng)
-    result = example.train(steps=300)
-    assert result.fun < 0.1 * example.loss(params, *points)
-    assert example.error(result.x) < 0.2
-    # the residual, derived by hand for one point with finite differences
-    x, t, h = 0.8, 0.3, 1e-4
-    u = lambda x, t: float(example.network(params, x, t))
-    numeric = (u(x, t + h) - u(x, t - h)) / (2 * h) - (u(x + h, t) - 2 * u(x, t) + u(x - h, t)) / h**2
-    np.testing.assert_allclose(example.residual(params, x, t), numeric, atol=1e-6)
+def test_backprop_is_not_sgd(tmp_path):
+    example = load("backprop_is_not_sgd")
+    rows = {name: (seconds, losses, error) for name, seconds, losses, error in example.compare(steps=120)}
+    losses = {name: row[1] for name, row in rows.items()}
+    sgd = losses["backpropagation + SGD"]
+    for name in ("forward mode + SGD", "finite differences + SGD"):  # another way to the same gradients
+        np.testing.assert_allclose(losses[name][:50], sgd[:50], rtol=1e-2)
+    assert rows["backpropagation + SGD"][2] < 1e-5 and rows["finite differences + SGD"][2] < 1e-2
+    assert example.steps_to_target(losses["backpropagation + L-BFGS"]) is not None
+    for name in ("evolution strategy", "genetic algorithm", "random search"):
+        assert losses[name][-1] < 0.7 * losses[name][0] and rows[name][2] is None
+    example.draw([(name, *row) for name, row in rows.items()], tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
+    assert example.table_of([(name, *row) for name, row in rows.items()]).row_count == 8
+
+
+def test_imbalanced():
+    example = load("imbalanced")
+    found = example.compare(epochs=12)
+    plain, weighted = found.values()
+    assert weighted["recall"] > plain["recall"] + 0.05 and plain["precision"] > weighted["precision"]
+    assert example.table_of(found).row_count == 2
+    x, x_held_out, y, y_held_out = example.load()
+    model = example.train(x, y, None, epochs=2)
+    values, p = model.evaluate(x_held_out, y_held_out, verbose=0, return_dict=True), model.predict(x_held_out)[:, 0]
+    for name, expected in (("recall", recall_score(y_held_out, p > 0.5)), ("f1", f1_score(y_held_out, p > 0.5)),
+                           ("precision", precision_score(y_held_out, p > 0.5))):
+        assert values[name] == pytest.approx(expected, abs=1e-6), name
+    assert values["roc"] == pytest.approx(roc_auc_score(y_held_out, p), abs=5e-3)  # 200 thresholds
 
 
 def test_residual():
@@ -49,3 +68,17 @@ def test_descent_paths(tmp_path):
     figure = example.draw(results)
     assert [len(ax.get_lines()) for ax in figure.axes] == [4, 4, 4]
     example.plt.close(figure)
+
+
+def test_heat_equation():
+    example = load("heat_equation")
+    rng = np.random.default_rng(0)
+    params, points = example.initial(rng), example.data(rng)
+    result = example.train(steps=300)
+    assert result.fun < 0.1 * example.loss(params, *points)
+    assert example.error(result.x) < 0.2
+    # the residual, derived by hand for one point with finite differences
+    x, t, h = 0.8, 0.3, 1e-4
+    u = lambda x, t: float(example.network(params, x, t))
+    numeric = (u(x, t + h) - u(x, t - h)) / (2 * h) - (u(x + h, t) - 2 * u(x, t) + u(x - h, t)) / h**2
+    np.testing.assert_allclose(example.residual(params, x, t), numeric, atol=1e-6)

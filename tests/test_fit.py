@@ -292,7 +292,8 @@ def test_silence_and_lines(capsys):
     for verbose in (1, 2, "auto"):
         history = model.fit(X, TARGETS["binary"], epochs=3, validation_split=0.2, verbose=verbose).history
         lines = capsys.readouterr().out.splitlines()
-        assert lines[::2] == ["Epoch 1/3", "Epoch 2/3", "Epoch 3/3"]
+        assert lines[:6:2] == ["Epoch 1/3", "Epoch 2/3", "Epoch 3/3"] and len(lines) == 7
+        assert lines[6].startswith(f"Best val_loss: {min(history['val_loss']):.4f} in epoch ")
         assert lines[5].startswith("2/2 ") and lines[5].endswith(
             f"- accuracy: {history['accuracy'][-1]:.4f} - loss: {history['loss'][-1]:.4f} - val_accuracy: "
             f"{history['val_accuracy'][-1]:.4f} - val_loss: {history['val_loss'][-1]:.4f}")
@@ -307,7 +308,9 @@ class Terminal(io.StringIO):
 
 def test_a_terminal_shows_the_epoch_that_runs():
     state = {"step": np.array(100), "sums": {"loss": np.array(0.0)}}
-    record = Record(0, 2, 100, 10, {"loss": []}, state)
+    def results(sums, samples):
+        return {"loss": float(sums["loss"]) / samples}
+    record = Record(0, 2, 100, 10, {"loss": []}, state, results)
     out = Terminal()
     progress = Progress(1, record, out)
     state["step"][...] = 150

@@ -12,7 +12,8 @@ LONGEST_FILE = 500
 
 # From the foundations upward. A name stands for a module and all inside it; the longest that fits counts.
 LEVELS = [
-    ["_version", "errors", "lazy"],
+    ["_version", "errors"],
+    ["lazy"],
     ["tracebacks", "cost"],
     ["arguments", "cache", "signatures"],
     ["dtypes", "half", "tree"],
@@ -32,7 +33,7 @@ LEVELS = [
     ["layers"],
     ["optimizers"],
     ["training", "looked_into"],
-    ["models"],
+    ["models", "callbacks", "utils"],
     ["check", "minimize", "variables"],
     ["inspect", "plot", "io", "distributed"],  # at the side: nothing below imports them
     ["command"],

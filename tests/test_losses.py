@@ -176,7 +176,12 @@ def test_ties_and_nan():
 def test_sums_and_counts_of_batches_make_the_whole():
     metric = metrics.SparseCategoricalAccuracy()
     parts = [metric.measure(LABELS[a:b], Z[a:b]) for a, b in ((0, 3), (3, 7))]
-    assert sum(float(s) for s, _ in parts) / sum(n for _, n in parts) == pytest.approx(float(metric(LABELS, Z)))
+    assert sum(float(p["total"]) for p in parts) / 7 == pytest.approx(float(metric(LABELS, Z)))
+    for a, b in ((0, 3), (3, 7)):
+        metric.update_state(LABELS[a:b], Z[a:b])
+    assert metric.result() == pytest.approx(float(metric(LABELS, Z)))
+    metric.reset_state()
+    assert metric.result() == 0.0
 
 
 def test_metric_names():

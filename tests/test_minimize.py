@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import chainrule.numpy  # noqa: F401
-from chainrule import runtime
+from chainrule import optimizers, runtime
 from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
 from chainrule.minimize import minimize
 from chainrule.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
@@ -190,3 +190,27 @@ def test_repr():
 def test_wrong_arguments(arguments, error, message):
     with pytest.raises(error, match=f"(?i){message}"):
         minimize(**{"f": bowl, "x0": np.zeros(3), **arguments})
+
+
+@pytest.mark.parametrize("name", sorted(optimizers._CLASSES))
+def test_every_optimizer_goes_down(name):
+    rule = optimizers.get(name)
+    rate = {"lbfgs": 1.0, "adadelta": 50.0, "sgd": 0.1, "momentum": 0.02, "adafactor": 0.3, "ftrl": 1.0}.get(name, 0.05)
+    rule.learning_rate = rate
+
+    def bowl(x):
+        return np.sum((x["kernel"] - 1.0) ** 2 * np.array([[1.0, 2.0], [3.0, 0.5]])) + np.sum(x["bias"] ** 2)
+    x0 = {"kernel": np.full((2, 2), 2.0), "bias": np.array([0.7, -0.4, 0.2])}
+    result = minimize(bowl, x0, rule, max_steps=150)
+    assert result.fun < 0.05 * bowl(x0) and np.isfinite(result.x["kernel"]).all()
+
+
+def test_lbfgs_in_python_and_compiled():
+    def rosenbrock(x):
+        return np.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+    x0 = np.tile([-1.2, 1.0], 5)
+    found = [minimize(rosenbrock, x0, optimizers.LBFGS(), max_steps=200, jit=jit) for jit in (True, False)]
+    for result in found:
+        assert result.converged and result.steps < 100
+        np.testing.assert_allclose(result.x, 1.0, atol=1e-5)
+    assert found[0].steps == found[1].steps

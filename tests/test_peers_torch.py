@@ -30,6 +30,10 @@ from peer_cases import (
     whole_power_of_negative,
 )
 
+import chainrule
+from chainrule.layers import Dense
+from chainrule.models import Sequential
+
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: make peers")
 nn = torch.nn.functional
 
@@ -138,3 +142,21 @@ def test_kinks_of_torch(kink):
     value = kink.function(TORCH)(x)
     gradient = torch.autograd.grad(value, x, allow_unused=True)[0] if value.requires_grad else None
     assert_stated(torch.zeros_like(x) if gradient is None else gradient, kink.torch)
+
+
+def test_a_data_loader_trains_as_the_arrays_do():
+    x = np.random.default_rng(0).normal(size=(420, 4)).astype(np.float32)
+    y = (x[:, 0] > x[:, 1]).astype(np.int64)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.from_numpy(x), torch.from_numpy(y)),
+                                         batch_size=4)
+    found = []
+    for data, options in (((x, y), {"batch_size": 4, "shuffle": False}), ((loader,), {})):
+        chainrule.set_seed(1)
+        model = Sequential([Dense(5, activation="tanh", input_dim=4), Dense(1, activation="sigmoid")])
+        model.compile("adam", "binary_crossentropy")
+        model.fit(*data, epochs=2, verbose=0, **options)
+        found.append(model.get_weights())
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(model.predict(loader), model.predict(x))
+    np.testing.assert_array_equal(model.predict(torch.from_numpy(x)), model.predict(x))

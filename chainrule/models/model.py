@@ -163,6 +163,13 @@ class Model(LookedInto, Trainer):
                                 "a model made from Input", "Sequential([Input((10,)), Dense(1)])")
         return self._network
 
+    def output_names(self) -> list[str] | None:
+        """The names of the layers that make the outputs; None for a subclass."""
+        if self._network is None or not isinstance(self._network.outputs, list | tuple):
+            return None
+        names = [s.step.layer.name if s.step is not None else f"output_{i}" for i, s in enumerate(self.outputs)]
+        return [name if names.index(name) == i else f"{name}_{names[:i].count(name)}" for i, name in enumerate(names)]
+
     # -- weights
 
     @public

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from chainrule import losses, metrics, optimizers, tree
-from chainrule.arguments import whole
-from chainrule.errors import ArgumentError, DataError, UsageError
+from chainrule import optimizers, random, tree
+from chainrule.errors import DataError, UsageError
 from chainrule.layers.base import FLOAT, Layer, Version, Weight
-from chainrule.losses import Loss
+from chainrule.lazy import lazy
 from chainrule.optimizers.base import Optimizer
 from chainrule.runtime import aligned
 from chainrule.tracebacks import public
-from chainrule.training import data
-from chainrule.training.callbacks import Callback, History, checked
-from chainrule.training.epoch import Task, prediction_program
-from chainrule.training.fit import Programs, Training, bound_evaluation, loop
-from chainrule.training.interrupt import Interrupt
-from chainrule.training.progress import duration, numbers, verbosity
+from chainrule.training import checkpoint, run, targets
+from chainrule.training.callbacks import Callback, History
+from chainrule.training.epoch import Task, batch_program, layout, makes_masks, prediction_program
+from chainrule.training.feed import Programs
+from chainrule.training.objective import Objective, Plan, separated
+from chainrule.training.progress import duration, verbosity
+from chainrule.training.single import Single
 from chainrule.training.structure import count, samples
 
-BATCH = 32
+keras_files = lazy("chainrule.training.keras_files")
 _BLOCK = 64  # batches that one native call of predict takes where there are as many
 
 
@@ -43,125 +43,196 @@ class Trainer(Layer):
     def _prepare(self) -> None:
         """The attributes of a model that has not been compiled."""
         self.optimizer: Optimizer | None = None
-        self.loss: Loss | None = None
+        self.loss: Any = None
         self.metrics: list[Any] = []
+        self._plan: Plan | None = None
+        self._masked: bool | None = None  # whether outputs have masks; None: not asked yet
         self.history: History | None = None
+        self._recipe: dict[str, Any] = {}  # the arguments of compile
+        self._running: Any = None  # the run of fit that is under way
         self.stop_training = False
         self._params = np.zeros(0, FLOAT)  # what is trained; those weights of the layers are views of it
         self._held: tuple[dict[str, Any], np.ndarray] | None = None  # optimizer state and step count
         self._trained: list[Weight] = []  # the weights that the optimizer state is for
         self._programs = Programs()
+        self._single: Single | None = None
         self._known: tuple[int, list[Weight], list[Weight]] = (-1, [], [])
 
     # -- training
 
     @public
-    def compile(self, optimizer: str | Optimizer = "rmsprop", loss: str | Loss | Callable[..., Any] | None = None,
-                metrics: Any = None) -> None:
+    def compile(self, optimizer: str | Optimizer = "rmsprop", loss: Any = None, metrics: Any = None,
+                loss_weights: Any = None, weighted_metrics: Any = None) -> None:
         """Say how the model is trained. The optimizer starts anew; the weights stay.
+
+        For a model of several outputs each argument may be a list in their order, or a dict by their names.
 
         Args:
             optimizer: a name or an Optimizer.
-            loss: a name, a Loss, or a function of ``(y_true, y_pred)``.
+            loss: a name, a Loss, or a function of ``(y_true, y_pred)``; one alone counts for every output.
             metrics: names, Metrics or functions; ``'accuracy'`` is the kind that fits the shapes.
+            loss_weights: how much the loss of each output counts; 1 by default.
+            weighted_metrics: metrics in which samples count by ``sample_weight`` or ``class_weight``.
 
         Example:
             >>> model.compile(loss="mse", optimizer=Adam(0.01), metrics=["mae"])   # doctest: +SKIP
         """
         # everything is checked before anything is changed
-        chosen = optimizers.get(optimizer), None if loss is None else losses.get(loss), _checked_metrics(metrics)
-        self.optimizer, self.loss, self.metrics = chosen
+        chosen = optimizers.get(optimizer), Plan.of(loss, loss_weights, metrics, weighted_metrics)
+        self.optimizer, self._plan = chosen
+        self.loss, self.metrics = self._plan.loss, [] if metrics is None else metrics
+        self._recipe = {"optimizer": self.optimizer, "loss": loss, "metrics": metrics, "loss_weights": loss_weights,
+                        "weighted_metrics": weighted_metrics}
         self._forget()
 
     @public
     def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1,
             verbose: int | str = "auto", callbacks: Any = None, validation_split: float = 0.0,
-            validation_data: Any = None, shuffle: bool = True, initial_epoch: int = 0) -> History:
+            validation_data: Any = None, shuffle: bool = True, class_weight: dict[int, float] | None = None,
+            sample_weight: Any = None, initial_epoch: int = 0, steps_per_epoch: int | None = None,
+            validation_steps: int | None = None, validation_batch_size: int | None = None, validation_freq: Any = 1,
+            gradient: str = "backprop") -> History:
         """Train: ``epochs`` times over all samples, ``batch_size`` of them a step, the short last batch included.
 
         Args:
-            x: samples, the first axis counting them.
-            y: one target per sample.
+            x: samples, the first axis counting them: an array, a table of pandas, polars or Arrow, a sparse matrix, a
+                memory map. Or batches ``(x, y)`` or ``(x, y, sample_weight)``: a generator, an iterable, a function
+                that makes one, a ``DataLoader``, a ``PyDataset``. Or the path of Parquet files. What does not lie in
+                memory is read ahead by a thread.
+            y: one target per sample; for several outputs a list, or a dict by their names; for tables and Parquet files
+                also the name of a column, or a list of names; None where batches hold the targets.
             batch_size: 32 by default; more than there are samples is one batch of all.
             epochs: the number of the epoch to stop before.
             verbose: 0 silent, 1 progress, 2 a line per epoch; ``'auto'`` is 1.
-            callbacks: objects made from :class:`~chainrule.training.callbacks.Callback`, called between epochs.
+            callbacks: objects made from :class:`~chainrule.callbacks.Callback`, called between epochs, and between
+                batches if they have hooks for these.
             validation_split: the share of samples, the last ones, that is not trained on but evaluated each epoch.
-            validation_data: ``(x, y)`` to evaluate each epoch; ``validation_split`` is then not used.
+            validation_data: ``(x, y)`` or ``(x, y, sample_weight)``, or batches, to evaluate each epoch;
+                ``validation_split`` is then not used.
             shuffle: whether the samples come in another order each epoch.
+            class_weight: how much samples of each class count in the loss; 1 for classes without an entry.
+            sample_weight: how much each sample counts in the loss; for several outputs also a list or a dict.
             initial_epoch: the number of the first epoch.
+            steps_per_epoch: batches of an epoch; None for all there are.
+            validation_steps: batches of a validation; None for all there are.
+            validation_batch_size: rows of a batch of the validation; by default ``batch_size``.
+            validation_freq: validate after every so many epochs, or after those of a list of numbers from 1.
+            gradient: ``"backprop"``, or ``"forward"`` (forward mode) or ``"finite_difference"``, both of which cost a
+                pass per parameter: to compare.
 
         Returns:
-            A History: ``history.history['loss']`` has a number per epoch.
+            A History: ``history.history['loss']`` has a number per epoch, ``history.best_epoch`` says which was best.
 
         Raises:
             UsageError: before ``compile``.
             DataError, ShapeError, ArgumentError: for what cannot be trained on.
             KeyboardInterrupt: on Ctrl-C, between two steps; the model keeps what it learned.
         """
-        loss, optimizer = self._compiled("fit")
-        batch = BATCH if batch_size is None else whole("batch_size", batch_size)
-        epochs, first = whole("epochs", epochs), whole("initial_epoch", initial_epoch, least=0)
-        level, calls = verbosity(verbose), checked(callbacks)
-        if validation_split and validation_data is None:
-            (x, y), validation_data = data.split(x, y, validation_split)
-        x, y = self._data(x, y, loss)
-        held_out = None if validation_data is None else self._validation(validation_data, loss)
-        task = Task(self, loss, self._fitting_metrics(y), optimizer)
-        params, others = self.adopt(), [w.array for w in self._weights()[1]]
-        if not params.size:
-            raise UsageError.of("fit of a model without weights", "at least one layer that learns",
-                                "model.add(Dense(1))")
-        if self._held is None:
-            self._held = tree.map_leaves(aligned, optimizer.init(params)), np.zeros((), np.int64)
-        held = params, others, *self._held
-        training = Training(task, self._programs, held, (x, y), held_out, batch, bool(shuffle))
-        return loop(self, training, first, epochs, calls, level)
+        return run.fit(self, x, y, run.Options(
+            batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle, class_weight,
+            sample_weight, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size, validation_freq,
+            gradient))
 
     @public
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: int | str = "auto",
-                 return_dict: bool = False) -> Any:
+                 return_dict: bool = False, sample_weight: Any = None, steps: int | None = None,
+                 callbacks: Any = None) -> Any:
         """Loss and metrics on the samples.
+
+        Args:
+            x: as in :meth:`fit`.
+            y: as in :meth:`fit`.
+            batch_size: samples computed at a time.
+            verbose: 1 prints the results.
+            return_dict: whether they come by name.
+            sample_weight: how much each sample counts.
+            steps: batches to evaluate; None for all.
+            callbacks: called before and after.
 
         Returns:
             ``[loss, metric, …]``, only the loss if there are no metrics, or a dict with ``return_dict``.
         """
-        loss, optimizer = self._compiled("evaluate")
-        batch = BATCH if batch_size is None else whole("batch_size", batch_size)
-        level = verbosity(verbose)
-        x, y = self._data(x, y, loss)
-        task = Task(self, loss, self._fitting_metrics(y), optimizer)
-        with Interrupt() as interrupt:
-            run = bound_evaluation(task, self._programs, self._current(), (x, y), batch, interrupt)
-            begin = time.perf_counter()
-            interrupt.native = True
-            interrupt.run(run)
-        if interrupt.pending is not None:
-            raise interrupt.pending
-        n = count(x)
-        values = {name: run.result[name].item() / n for name in task.names}
-        if level:
-            steps = -(-n // batch)
-            print(f"{steps}/{steps} - {duration((time.perf_counter() - begin) / steps)}/step - {numbers(values)}")
-        return values if return_dict else list(values.values()) if len(values) > 1 else values["loss"]
+        return _shown(run.evaluate(self, x, y, batch_size, verbose, steps, callbacks, sample_weight), return_dict)
 
     @public
-    def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0) -> np.ndarray:
+    def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
+                       class_weight: dict[int, float] | None = None, return_dict: bool = False) -> Any:
+        """One step on all the samples given.
+
+        Returns:
+            The loss and metrics of these samples, before the step: ``[loss, metric, …]``, only the loss if there are no
+            metrics, or a dict with ``return_dict``. Unlike Keras's they do not add up from call to call.
+        """
+        plan, optimizer = self._compiled("train_on_batch")
+        x, y = self._data(x, y, plan, weights=sample_weight, classes=class_weight)
+        task = Task(self, self._objective(plan, y), optimizer)
+        params, others = self.adopt(), [w.array for w in self._weights()[1]]
+        opt, step = self._started(optimizer, params)
+        program = self._programs.get(("batch", task.kind), lambda: batch_program(task))
+        before = {"params": params, "others": others, "opt": opt, "step": step}
+        after = program(before, x, y, optimizer.rate, random.key())
+        tree.map_leaves(_written, before, {k: after[k] for k in before})
+        return _shown(task.objective.results(after["sums"], count(x)), return_dict)
+
+    @public
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """Loss and metrics of the samples, computed at once; see :meth:`train_on_batch` for what it returns."""
+        n = count(self._samples(x))
+        values = self.evaluate(x, y, batch_size=n, verbose=0, return_dict=True, sample_weight=sample_weight)
+        return _shown(values, return_dict)
+
+    @public
+    def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0, steps: int | None = None,
+                callbacks: Any = None) -> np.ndarray:
         """The outputs for all samples, as a float32 array.
 
         Args:
-            x: samples, the first axis counting them.
-            batch_size: samples computed at a time; the outputs do not depend on it.
+            x: samples, as in :meth:`fit`; batches may hold targets, which are left out.
+            batch_size: samples computed at a time; but for rounding the outputs do not depend on it.
             verbose: 1 prints how long it took.
+            steps: batches to compute; None for all.
+            callbacks: called before and after.
         """
-        batch = BATCH if batch_size is None else whole("batch_size", batch_size)
+        if callbacks:
+            run.tell(self, callbacks, "on_predict_begin", {})
+            out = self.predict(x, batch_size, verbose, steps)
+            run.tell(self, callbacks, "on_predict_end", {})
+            return out
+        if self._single is not None and type(x) is np.ndarray and batch_size is None and verbose == 0:
+            quick = self._single(x)
+            if quick is not None:
+                return quick
         level = 0 if verbose == "auto" else verbosity(verbose)
-        x = self._samples(x)
         begin = time.perf_counter()
-        out = self._predicted(x, batch)
+        parts = None if type(x) is np.ndarray else run.blocks(self, x, batch_size, steps)
+        batch = run.size(batch_size)
+        if parts is None:
+            x = self._samples(x)
+            if batch_size is None and count(x) == 1 and isinstance(x, np.ndarray):
+                return self._predicted_alone(x)
+            out = self._predicted(x, batch)
+            if steps is not None:
+                out = tree.map_leaves(lambda a: a[:steps * batch], out)
+        else:
+            made = [self._predicted(part, batch) for part in parts]
+            if not made:
+                raise DataError.of("the data gave no batch", "at least one", "yield x")
+            out = tree.map_leaves(lambda *each: np.concatenate(each), *made)
         if level:
-            print(f"{count(x)} samples - {duration(time.perf_counter() - begin)}")
+            print(f"{count(out)} samples - {duration(time.perf_counter() - begin)}")
         return out
+
+    def _predicted_alone(self, x: np.ndarray) -> Any:
+        """The prediction of one row, prepared so that the next one is quick."""
+        bases = [(w.array, w.array.base) for w in self._weights()[0]]
+        if all(base is None or base.nbytes == a.nbytes for a, base in bases):  # no other model has them in its vector
+            self.adopt()
+        self._single = Single(self, x)
+        if not self._single.usable:
+            self._single = None
+            return self._predicted(x, 1)
+        out = self._single(x)
+        return self._predicted(x, 1) if out is None else out
 
     def _predicted(self, x: Any, batch: int) -> Any:
         # Programs for one batch and for a block of batches serve any number of samples
@@ -178,6 +249,44 @@ class Trainer(Layer):
             parts.append(tree.map_leaves(lambda a: a.reshape(-1, *a.shape[2:])[:n - at], out))  # noqa: B023
             at += steps * batch
         return parts[0] if len(parts) == 1 else tree.map_leaves(lambda *each: np.concatenate(each), *parts)
+
+    # -- files
+
+    @public
+    def save(self, filepath: Any, overwrite: bool = True) -> None:
+        """Write all of the model to one file: layers, weights, how it was compiled, the optimizer's state.
+
+        :func:`~chainrule.models.load_model` makes the model of it again. The file is written whole or not at all.
+
+        Args:
+            filepath: ends in ``.safetensors``.
+            overwrite: whether a file that is there is replaced.
+
+        Raises:
+            FileError: where it cannot be written, or is there already.
+            UsageError: for a layer that cannot be written as plain data.
+        """
+        checkpoint.save(self, filepath, overwrite)
+
+    @public
+    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
+        """Write the weights alone to one file; see :meth:`save`."""
+        checkpoint.save(self, filepath, overwrite, weights_only=True)
+
+    @public
+    def load_weights(self, filepath: Any) -> None:
+        """Take the weights from a file of :meth:`save_weights` or :meth:`save`, or from one of Keras.
+
+        Args:
+            filepath: ends in ``.safetensors``, or in ``.weights.h5`` or ``.keras`` for one of Keras.
+
+        Raises:
+            FileError, ShapeError: if they are not the weights of such a model; none is changed then.
+        """
+        if keras_files.is_keras(filepath):
+            keras_files.load_weights(self, filepath)
+        else:
+            checkpoint.load_weights(self, filepath)
 
     # -- the weights as the programs take them
 
@@ -229,48 +338,55 @@ class Trainer(Layer):
         """Drop what was recorded of the model as it was, and the optimizer's state."""
         self._programs = Programs()
         self._held = None
+        self._single = None
 
-    def _compiled(self, what: str) -> tuple[Loss, Optimizer]:
-        if self.optimizer is None:
+    def _compiled(self, what: str) -> tuple[Plan, Optimizer]:
+        if self.optimizer is None or self._plan is None:
             raise UsageError.of(f"{what} before compile", "compile first",
                                 "model.compile(loss='binary_crossentropy', optimizer='adam')")
         if self.loss is None:
             raise UsageError.of(f"{what} of a model compiled without a loss", "a loss that says what to make small",
                                 "model.compile(loss='binary_crossentropy', optimizer='adam')")
-        return self.loss, self.optimizer
+        return self._plan, self.optimizer
 
-    def _samples(self, x: Any, name: str = "x") -> Any:
+    def _started(self, optimizer: Optimizer, params: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
+        """The optimizer's state and the count of steps, made if there is none yet."""
+        if self._held is None:
+            opt = optimizer.init(params, layout(self))
+            self._held = tree.map_leaves(aligned, opt), np.zeros((), np.int64)
+        optimizer.iterations = self._held[1]
+        return self._held
+
+    def _samples(self, x: Any, name: str = "x", at: np.ndarray | None = None) -> Any:
         """Samples as the programs take them; a model that is not built is built for them."""
-        x = samples(x, self.entrances(), name)
+        x = samples(x, self.entrances(), name, at)
         self.build_for(x)
         self.check_values(x, name)
         return x
 
-    def _data(self, x: Any, y: Any, loss: Loss, names: tuple[str, str] = ("x", "y")) -> tuple[np.ndarray, np.ndarray]:
-        x = self._samples(x, names[0])
-        raw = data.numbers(y, names[1])
-        if raw.ndim:
-            data.same_length(tree.flatten(x)[0][0], raw, names)
-        assert self.output_shape is not None
-        return x, data.targets(raw, loss, self.output_shape, names[1])
+    def _data(self, x: Any, y: Any, plan: Plan, names: tuple[str, str] = ("x", "y"), weights: Any = None,
+              classes: Any = None, at: np.ndarray | None = None) -> tuple[Any, Any]:
+        """Samples and targets as the programs take them; see ``training/objective.py`` for the form of targets."""
+        x = self._samples(x, names[0], at)
+        return x, targets.together(y, plan, self._outputs(), count(x), names, weights, classes, at)
 
-    def _validation(self, given: Any, loss: Loss) -> tuple[np.ndarray, np.ndarray]:
-        if not isinstance(given, tuple | list) or len(given) != 2:
-            raise DataError.of(f"validation_data is a {type(given).__name__}"
-                               + (f" of {len(given)}" if isinstance(given, tuple | list) else ""),
-                               "a pair (x, y)", "validation_data=(x_val, y_val)")
-        x, y = given
-        return self._data(x, y, loss, ("x_val", "y_val"))
+    def _outputs(self) -> list[tuple[str, Any]]:
+        """The names and shapes of the outputs."""
+        return targets.outputs(self.output_shape, self.output_names())
 
-    def _fitting_metrics(self, y: np.ndarray) -> tuple[metrics.Metric, ...]:
-        assert self.output_shape is not None
-        found = tuple(metrics.get(m, y.shape, self.output_shape) for m in self.metrics)
-        names = ["loss", *(m.name for m in found)]
-        for name in names:
-            if names.count(name) > 1:
-                raise ArgumentError.of(f"two results named {name!r}", "each metric once, under a name of its own",
-                                       "metrics=[BinaryAccuracy(name='binary')]")
-        return found
+    def output_names(self) -> list[str] | None:
+        """The names of the outputs; None if nothing has named them."""
+        return None
+
+    def _objective(self, plan: Plan, y: Any) -> Objective:
+        """What is made small and reported, for these targets."""
+        outputs = self._outputs()
+        if self._masked is None:
+            self._masked = makes_masks(self)
+        each, weights = separated(y, len(outputs))
+        shapes = [None if t is None else t.shape for t in each]
+        return plan.objective([name for name, _ in outputs], shapes, [shape for _, shape in outputs],
+                              any(w is not None for w in weights), self._masked)
 
 
 def _rows(a: np.ndarray, at: int, steps: int, batch: int) -> np.ndarray:
@@ -281,11 +397,13 @@ def _rows(a: np.ndarray, at: int, steps: int, batch: int) -> np.ndarray:
     return rows.reshape(steps, batch, *a.shape[1:])
 
 
-def _checked_metrics(given: Any) -> list[Any]:
-    wanted = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
-    for each in wanted:
-        metrics.get(each, (None, 1), (None, 1))
-    return wanted
+def _written(array: np.ndarray, value: Any) -> np.ndarray:
+    array[...] = value
+    return array
 
 
-__all__ = ["BATCH", "Callback", "Trainer"]
+def _shown(values: dict[str, Any], return_dict: bool) -> Any:
+    return values if return_dict else list(values.values()) if len(values) > 1 else values["loss"]
+
+
+__all__ = ["Callback", "Trainer"]

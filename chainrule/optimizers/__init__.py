@@ -5,13 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chainrule.errors import ArgumentError, unknown_name
+from chainrule.optimizers import schedules
+from chainrule.optimizers.adadelta import Adadelta
+from chainrule.optimizers.adafactor import Adafactor
 from chainrule.optimizers.adagrad import Adagrad
 from chainrule.optimizers.adam import Adam, AdamW
+from chainrule.optimizers.adamax import Adamax
 from chainrule.optimizers.base import Optimizer
+from chainrule.optimizers.evolution import EvolutionStrategy, Genetic, RandomSearch
+from chainrule.optimizers.ftrl import Ftrl
+from chainrule.optimizers.lamb import Lamb
+from chainrule.optimizers.lbfgs import LBFGS
+from chainrule.optimizers.lion import Lion
+from chainrule.optimizers.loss_scale import LossScaleOptimizer
+from chainrule.optimizers.muon import Muon
+from chainrule.optimizers.nadam import Nadam
 from chainrule.optimizers.rmsprop import RMSprop
-from chainrule.optimizers.sgd import SGD
+from chainrule.optimizers.sgd import SGD, Momentum
 
-_CLASSES: dict[str, Callable[[], Optimizer]] = {c.__name__.lower(): c for c in (SGD, RMSprop, Adagrad, Adam, AdamW)}
+_CLASSES: dict[str, Callable[[], Optimizer]] = {c.__name__.lower(): c for c in (
+    SGD, Momentum, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam, Lion, Adafactor, Lamb, Muon, Ftrl, LBFGS,
+    Genetic, EvolutionStrategy, RandomSearch)}
 
 
 def get(identifier: str | Optimizer) -> Optimizer:
@@ -33,4 +47,6 @@ def get(identifier: str | Optimizer) -> Optimizer:
     raise ArgumentError.of(f"got optimizer={identifier!r}", "a name or an Optimizer", "optimizer='adam'")
 
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get"]
+__all__ = ["LBFGS", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "EvolutionStrategy", "Ftrl",
+           "Genetic", "Lamb", "Lion", "LossScaleOptimizer", "Momentum", "Muon", "Nadam", "Optimizer", "RMSprop",
+           "RandomSearch", "get", "schedules"]

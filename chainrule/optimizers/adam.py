@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from chainrule.arguments import positive, share
-from chainrule.optimizers.base import Optimizer, State, as_dtype
+from chainrule.optimizers.base import Optimizer, Options, Rate, State, as_dtype
+from chainrule.optimizers.layout import Layout
 
 
 class Adam(Optimizer):
@@ -23,7 +24,7 @@ class Adam(Optimizer):
         epsilon: ε.
         amsgrad: see above.
         weight_decay: the share of the parameters, times η, that each step takes away first.
-        name: of the optimizer.
+        options: those of every :class:`Optimizer`.
 
     Example:
         >>> rule = Adam(learning_rate=0.1)
@@ -35,19 +36,20 @@ class Adam(Optimizer):
     convergence of Adam and beyond", ICLR 2018.
     """
 
-    def __init__(self, learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
-                 amsgrad: bool = False, weight_decay: float | None = None, name: str | None = None) -> None:
-        super().__init__(learning_rate, weight_decay, name)
+    def __init__(self, learning_rate: Rate = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
+                 amsgrad: bool = False, weight_decay: float | None = None, **options: Unpack[Options]) -> None:
+        super().__init__(learning_rate, weight_decay, **options)
         self.beta_1, self.beta_2 = share("beta_1", beta_1), share("beta_2", beta_2)
         self.epsilon, self.amsgrad = positive("epsilon", epsilon), bool(amsgrad)
 
-    def init(self, params: Any) -> State:
+    def start(self, params: Any, layout: Layout) -> State:
         """The two means at 0, and the powers β₁ᵗ and β₂ᵗ at t = 0."""
         one = np.ones((), np.float64)
         state = {"m": np.zeros_like(params), "v": np.zeros_like(params), "power_1": one, "power_2": one.copy()}
         return {**state, "largest": np.zeros_like(params)} if self.amsgrad else state
 
-    def rule(self, params: Any, grads: Any, state: State, learning_rate: Any, step: Any) -> tuple[Any, State]:
+    def rule(self, params: Any, grads: Any, state: State, learning_rate: Any, step: Any,
+             layout: Layout) -> tuple[Any, State]:
         """One step: a multiplication by α for each element, α itself once."""
         power_1, power_2 = state["power_1"] * self.beta_1, state["power_2"] * self.beta_2
         alpha = as_dtype(learning_rate * np.sqrt(1.0 - power_2) / (1.0 - power_1), params)
@@ -70,7 +72,7 @@ class AdamW(Adam):
         beta_2: as in :class:`Adam`.
         epsilon: as in :class:`Adam`.
         amsgrad: as in :class:`Adam`.
-        name: of the optimizer.
+        options: those of every :class:`Optimizer`.
 
     Example:
         >>> AdamW().weight_decay
@@ -79,6 +81,7 @@ class AdamW(Adam):
     Source: Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019.
     """
 
-    def __init__(self, learning_rate: float = 0.001, weight_decay: float = 0.004, beta_1: float = 0.9,
-                 beta_2: float = 0.999, epsilon: float = 1e-7, amsgrad: bool = False, name: str | None = None) -> None:
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, name)
+    def __init__(self, learning_rate: Rate = 0.001, weight_decay: float = 0.004, beta_1: float = 0.9,
+                 beta_2: float = 0.999, epsilon: float = 1e-7, amsgrad: bool = False,
+                 **options: Unpack[Options]) -> None:
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, **options)

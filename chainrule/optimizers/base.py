@@ -1,14 +1,39 @@
-"""What all optimizers share: the learning rate, weight decay, and a pure interface."""
+"""What all optimizers share: learning rate and schedules, clipping, weight decay, averages, and a pure interface."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
-from chainrule.arguments import not_negative
+from chainrule import tree
+from chainrule.arguments import not_negative, positive, share, whole
+from chainrule.errors import ArgumentError
+from chainrule.ops import elementwise as ew
+from chainrule.optimizers.layout import Layout
+from chainrule.optimizers.schedules import LearningRateSchedule
 
 State = dict[str, Any]
+Rate = float | LearningRateSchedule
+
+# the state that is not the rule's own
+_AVERAGE, _GATHERED = "average", "gathered"
+
+
+class Options(TypedDict, total=False):
+    """The arguments that every optimizer takes by name; :class:`Optimizer` says what they do."""
+
+    clipnorm: float | None
+    clipvalue: float | None
+    global_clipnorm: float | None
+    use_ema: bool
+    ema_momentum: float
+    ema_overwrite_frequency: int | None
+    loss_scale_factor: float | None
+    gradient_accumulation_steps: int | None
+    name: str | None
 
 
 class Optimizer:
@@ -16,56 +41,275 @@ class Optimizer:
 
     The interface is a pair of pure functions on arrays of one shape, usually one flat vector of all parameters:
     ``init(params) -> state`` and ``update(params, grads, state, learning_rate, step) -> (params, state)``. They work on
-    concrete and on recorded arrays alike. A subclass defines :meth:`init` and :meth:`rule`.
+    concrete and on recorded arrays alike. A subclass defines :meth:`start` and :meth:`rule`.
 
-    The learning rate is an input of what is compiled: changing it compiles nothing.
+    The learning rate is an input of what is compiled: changing it compiles nothing. A schedule is compiled in.
+
+    Args:
+        learning_rate: a number, or a schedule from :mod:`chainrule.optimizers.schedules`.
+        weight_decay: the share of the parameters, times the learning rate, that each step takes away first.
+        clipnorm: the largest norm of the gradient of one parameter array; larger ones are scaled down.
+        clipvalue: the largest element of a gradient; larger ones are cut.
+        global_clipnorm: the largest norm of all gradients together. At most one of the three may be given.
+        use_ema: whether a running mean of the parameters is kept, which replaces them at the end of ``fit``.
+        ema_momentum: how much of that mean is kept at each step.
+        ema_overwrite_frequency: replace the parameters by the mean every so many steps.
+        loss_scale_factor: the loss is multiplied, the gradients divided by it.
+        gradient_accumulation_steps: add up the gradients of so many batches before their mean makes a step.
+        name: of the optimizer.
+
+    The steps of an update, in the order of Keras: gather, clip, decay, the rule, average.
     """
 
-    def __init__(self, learning_rate: float, weight_decay: float | None = None, name: str | None = None) -> None:
+    evaluates = False  # whether a step needs the loss at other points: see :class:`Search`
+    uses_gradient = True
+    whole_data = False  # whether it wants all samples as one batch
+
+    def __init__(self, learning_rate: Rate, weight_decay: float | None = None, **options: Unpack[Options]) -> None:
+        unknown = sorted(set(options) - set(Options.__annotations__))
+        if unknown:
+            raise ArgumentError.of(f"{type(self).__name__} got an unknown argument {unknown[0]!r}",
+                                   f"one of {', '.join(Options.__annotations__)}",
+                                   f"{type(self).__name__}(clipnorm=1.0)")
         self.rate = np.zeros((), np.float32)  # read by the running program
+        self.iterations: Any = np.zeros((), np.int64)  # steps made; a model that trains lends its own count
+        self.schedule: LearningRateSchedule | None = None
         self.learning_rate = learning_rate
         self.weight_decay = None if weight_decay is None else not_negative("weight_decay", weight_decay)
-        self.name = name or type(self).__name__.lower()
+        self.name = options.get("name") or type(self).__name__.lower()
+        self._take(options)
+
+    def _take(self, options: Options) -> None:
+        """The options, checked."""
+        clips = {k: options.get(k) for k in ("clipnorm", "clipvalue", "global_clipnorm")}
+        given = [k for k, v in clips.items() if v is not None]
+        if len(given) > 1:
+            raise ArgumentError.of(f"{' and '.join(given)} together", "one way to clip",
+                                   f"{type(self).__name__}({given[0]}={clips[given[0]]})")
+        clipped = {k: None if v is None else positive(k, v) for k, v in clips.items()}
+        self.clipnorm, self.clipvalue, self.global_clipnorm = clipped.values()
+        self.use_ema = bool(options.get("use_ema", False))
+        self.ema_momentum = share("ema_momentum", options.get("ema_momentum", 0.99), one=True)
+        frequency, gathered = options.get("ema_overwrite_frequency"), options.get("gradient_accumulation_steps")
+        self.ema_overwrite_frequency = None if frequency is None else whole("ema_overwrite_frequency", frequency)
+        factor = options.get("loss_scale_factor")
+        self.loss_scale_factor = None if factor is None else positive("loss_scale_factor", factor)
+        self.gradient_accumulation_steps = (
+            None if gathered is None else whole("gradient_accumulation_steps", gathered, least=2))
+        self._undecayed: tuple[str, ...] = ()
 
     @property
     def learning_rate(self) -> float:
-        """The size of a step; may be set at any time, also by a callback while ``fit`` runs."""
+        """The size of a step; may be set at any time, also by a callback while ``fit`` runs.
+
+        With a schedule it is the rate of the next step. A number in place of a schedule, or a schedule in place
+        of a number, makes ``fit`` compile its programs anew.
+        """
+        if self.schedule is not None:
+            return float(self.schedule(int(self.iterations)))
         return self._learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
+    def learning_rate(self, value: Rate) -> None:
+        if isinstance(value, LearningRateSchedule):
+            self.schedule = value
+            return
         self._learning_rate = not_negative("learning_rate", value)
+        self.schedule = None
         self.rate[...] = self._learning_rate
 
-    def init(self, params: Any) -> State:
-        """The state before the first step, for parameters like ``params``."""
-        return {}
+    def exclude_from_weight_decay(self, var_list: Sequence[Any] | None = None,
+                                  var_names: Sequence[str] | None = None) -> None:
+        """Leave parameters out of the weight decay; to be called before ``fit``.
 
-    def update(self, params: Any, grads: Any, state: State, learning_rate: Any, step: Any = 0) -> tuple[Any, State]:
+        Args:
+            var_list: weights of the model's layers; their names count.
+            var_names: regular expressions, looked for in the names of weights, such as ``["bias"]``.
+
+        Example:
+            >>> optimizer = AdamW()
+            >>> optimizer.exclude_from_weight_decay(var_names=["bias"])
+        """
+        names = [f"^{each.name}$" for each in var_list or ()]
+        self._undecayed = (*self._undecayed, *names, *(var_names or ()))
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What of the optimizer is compiled in and may change after ``compile``."""
+        return self.schedule, self._undecayed
+
+    # -- the interface
+
+    def init(self, params: Any, layout: Layout | None = None) -> State:
+        """The state before the first step, for parameters like ``params``."""
+        state = self.start(params, layout or Layout.of(params))
+        if self.use_ema:
+            state[_AVERAGE] = np.zeros_like(params)
+        if self.gradient_accumulation_steps:
+            state[_GATHERED] = np.zeros_like(params)
+        return state
+
+    def update(self, params: Any, grads: Any, state: State, learning_rate: Any, step: Any = 0,
+               layout: Layout | None = None) -> tuple[Any, State]:
         """One step: the new parameters and the new state.
 
         Args:
             params: the parameters, in one array.
             grads: the gradient of what is minimized, of the same shape.
             state: from :meth:`init` or from the last step.
-            learning_rate: a scalar; usually ``self.learning_rate``.
+            learning_rate: a scalar; usually ``self.learning_rate``. A schedule of the optimizer goes before it.
             step: how many steps were made before.
+            layout: the arrays that ``params`` holds; by default it is one array.
         """
-        if self.weight_decay:
-            params = params - params * as_dtype(learning_rate * self.weight_decay, params)
-        return self.rule(params, grads, state, learning_rate, step)
+        layout = layout or Layout.of(params)
+        if self.schedule is not None:
+            learning_rate = self.schedule(step)
+        own = {k: v for k, v in state.items() if k not in (_AVERAGE, _GATHERED)}
+        gathered = self.gradient_accumulation_steps
+        if not gathered:
+            new, after = self._stepped(params, grads, own, learning_rate, step, layout)
+        else:
+            total, count = state[_GATHERED] + grads, step
+            due = ew.eq((count + 1) % gathered, 0)
+            step = count // gathered
+            moved, made = self._stepped(params, total * (1.0 / gathered), own, learning_rate, step, layout)
+            new = ew.select(due, moved, params)
+            after = tree.map_leaves(lambda made, kept: ew.select(due, made, kept), made, own)
+            after[_GATHERED] = ew.select(due, np.zeros_like(params), total)
+        if self.use_ema:
+            new, after[_AVERAGE] = self._averaged(new, state[_AVERAGE], step)
+        return new, after
 
-    def rule(self, params: Any, grads: Any, state: State, learning_rate: Any, step: Any) -> tuple[Any, State]:
-        """The step itself, after weight decay."""
+    def start(self, params: Any, layout: Layout) -> State:
+        """The rule's own state before the first step."""
+        return {}
+
+    def rule(self, params: Any, grads: Any, state: State, learning_rate: Any, step: Any,
+             layout: Layout) -> tuple[Any, State]:
+        """The step itself, after clipping and weight decay."""
         raise NotImplementedError
 
+    def finalize(self, params: np.ndarray, state: State) -> None:
+        """At the end of ``fit``: the running mean, if one is kept, replaces the parameters."""
+        if self.use_ema and np.any(state[_AVERAGE]):  # before the first step it is 0
+            params[...] = state[_AVERAGE]
+
+    def loss_scale(self, state: State) -> Any:
+        """What the loss is multiplied by before it is differentiated; None for nothing."""
+        return self.loss_scale_factor
+
+    # -- what surrounds the rule
+
+    def _stepped(self, params: Any, grads: Any, state: State, learning_rate: Any, step: Any,
+                 layout: Layout) -> tuple[Any, State]:
+        grads = self._clipped(grads, layout)
+        return self.rule(self._decayed(params, learning_rate, layout), grads, state, learning_rate, step, layout)
+
+    def _clipped(self, grads: Any, layout: Layout) -> Any:
+        if self.clipvalue is not None:
+            return ew.minimum(ew.maximum(grads, -self.clipvalue), self.clipvalue)
+        if self.global_clipnorm is not None:
+            return grads * shrinking(grads, self.global_clipnorm)
+        if self.clipnorm is not None:
+            limit = self.clipnorm
+            return layout.map(lambda g: g * shrinking(g, limit), grads)
+        return grads
+
+    def _decayed(self, params: Any, learning_rate: Any, layout: Layout) -> Any:
+        excluded = layout.matches(self._undecayed)
+        decays = [0.0 if out else decay for decay, out in zip(self._decays(layout), excluded, strict=True)]
+        if not any(decays):
+            return params
+        if len(set(decays)) == 1:
+            return params - params * as_dtype(learning_rate * decays[0], params)
+        return params - params * (as_dtype(learning_rate, params) * layout.each(decays, params.dtype))
+
+    def _decays(self, layout: Layout) -> list[float]:
+        """The weight decay of each parameter array."""
+        return [self.weight_decay or 0.0] * len(layout.shapes)
+
+    def _averaged(self, params: Any, average: Any, step: Any) -> tuple[Any, Any]:
+        kept = as_dtype(ew.select(ew.gt(step, 0), np.float64(self.ema_momentum), np.float64(0.0)), params)
+        average = average * kept + params * (1 - kept)
+        if self.ema_overwrite_frequency:
+            params = ew.select(ew.eq((step + 1) % self.ema_overwrite_frequency, 0), average, params)
+        return params, average
+
     def __repr__(self) -> str:
-        shown = {k.lstrip("_"): v for k, v in vars(self).items() if k not in ("rate", "name", "weight_decay")}
-        if self.weight_decay is not None:
-            shown["weight_decay"] = self.weight_decay
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
+        shown = {"learning_rate": self.schedule or self._learning_rate}
+        own = {k: v for k, v in vars(self).items() if k not in _COMMON and not k.startswith("_")}
+        common = {k: v for k, v in vars(self).items() if k in _DEFAULTS and v != _DEFAULTS[k]}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in {**shown, **own, **common}.items())})"
+
+
+_DEFAULTS: dict[str, Any] = {
+    "weight_decay": None, "clipnorm": None, "clipvalue": None, "global_clipnorm": None, "use_ema": False,
+    "ema_momentum": 0.99, "ema_overwrite_frequency": None, "loss_scale_factor": None,
+    "gradient_accumulation_steps": None}
+_COMMON = {"rate", "iterations", "schedule", "name", *_DEFAULTS}
+
+
+class Search(Optimizer):
+    """An optimizer whose step asks for the loss at points of its own choice.
+
+    A subclass defines :meth:`search` in place of :meth:`rule`. Where the loss is that of a minibatch, all points of
+    one step are judged by the same batch.
+    """
+
+    evaluates = True
+
+    def _take(self, options: Options) -> None:
+        wrong = sorted(k for k in options if not k.startswith(("ema_", "use_", "name")))
+        if wrong:
+            raise ArgumentError.of(f"{type(self).__name__} with {wrong[0]}", "use_ema and what belongs to it",
+                                   f"{type(self).__name__}()")
+        super()._take(options)
+
+    def searched(self, evaluate: Callable[[Any], tuple[Any, Any]], params: Any, value: Any, grads: Any, state: State,
+                 learning_rate: Any, step: Any = 0) -> tuple[Any, State]:
+        """One step with all that surrounds it, as :meth:`Optimizer.update`; the arguments are those of ``search``."""
+        if self.schedule is not None:
+            learning_rate = self.schedule(step)
+        own = {k: v for k, v in state.items() if k != _AVERAGE}
+        new, after = self.search(evaluate, params, value, grads, own, learning_rate, step)
+        if self.use_ema:
+            new, after[_AVERAGE] = self._averaged(new, state[_AVERAGE], step)
+        return new, after
+
+    def search(self, evaluate: Callable[[Any], tuple[Any, Any]], params: Any, value: Any, grads: Any, state: State,
+               learning_rate: Any, step: Any) -> tuple[Any, State]:
+        """One step.
+
+        Args:
+            evaluate: gives the loss and its gradient at a vector of parameters.
+            params: the parameters, in one vector.
+            value: the loss there.
+            grads: the gradient there.
+            state: from :meth:`init` or from the last step.
+            learning_rate: a scalar.
+            step: how many steps were made before.
+        """
+        raise NotImplementedError
 
 
 def as_dtype(scalar: Any, like: Any) -> Any:
     """A scalar in the dtype of an array."""
     return scalar.astype(like.dtype) if hasattr(scalar, "astype") else np.asarray(scalar, like.dtype)
+
+
+def shrinking(x: Any, limit: float) -> Any:
+    """The factor, at most 1, that brings the norm of ``x`` down to ``limit``."""
+    return limit / np.maximum(norm(x), limit)
+
+
+def norm(x: Any) -> Any:
+    """The Euclidean norm of all elements."""
+    return np.sqrt(np.sum(x * x))
+
+
+def power(base: float, exponent: Any) -> Any:
+    """A base from 0 to 1 to a power of 1 or more, in float64."""
+    return np.exp(exponent * math.log(base)) if base > 0 else np.float64(0.0)
+
+
+__all__ = ["Optimizer", "Options", "Rate", "Search", "State", "as_dtype", "norm", "power", "shrinking"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from chainrule.arguments import share
-from chainrule.optimizers.base import Optimizer, State, as_dtype
+from chainrule.optimizers.base import Optimizer, Options, Rate, State, as_dtype
+from chainrule.optimizers.layout import Layout
 
 
 class SGD(Optimizer):
@@ -21,7 +22,7 @@ class SGD(Optimizer):
         momentum: μ, from 0 to 1.
         nesterov: whether the gradient counts as if taken after the momentum's step.
         weight_decay: the share of the parameters, times η, that each step takes away first.
-        name: of the optimizer.
+        options: those of every :class:`Optimizer`.
 
     Example:
         >>> rule = SGD(learning_rate=0.5)
@@ -32,20 +33,41 @@ class SGD(Optimizer):
     in deep learning", ICML 2013.
     """
 
-    def __init__(self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False,
-                 weight_decay: float | None = None, name: str | None = None) -> None:
-        super().__init__(learning_rate, weight_decay, name)
+    def __init__(self, learning_rate: Rate = 0.01, momentum: float = 0.0, nesterov: bool = False,
+                 weight_decay: float | None = None, **options: Unpack[Options]) -> None:
+        super().__init__(learning_rate, weight_decay, **options)
         self.momentum, self.nesterov = share("momentum", momentum, one=True), bool(nesterov)
 
-    def init(self, params: Any) -> State:
+    def start(self, params: Any, layout: Layout) -> State:
         """The momentum, if there is any."""
         return {"momentum": np.zeros_like(params)} if self.momentum else {}
 
-    def rule(self, params: Any, grads: Any, state: State, learning_rate: Any, step: Any) -> tuple[Any, State]:
+    def rule(self, params: Any, grads: Any, state: State, learning_rate: Any, step: Any,
+             layout: Layout) -> tuple[Any, State]:
         """One step of descent."""
         change = grads * as_dtype(learning_rate, params)
         if not self.momentum:
-            return params - change, state
+            return params - change, {}
         momentum = state["momentum"] * self.momentum - change
         moved = params + momentum * self.momentum - change if self.nesterov else params + momentum
         return moved, {"momentum": momentum}
+
+
+class Momentum(SGD):
+    """:class:`SGD` with momentum, 0.9 by default: the heavy ball.
+
+    Args:
+        learning_rate: η.
+        momentum: μ.
+        options: ``nesterov``, ``weight_decay``, and those of every :class:`Optimizer`.
+
+    Example:
+        >>> Momentum(0.1).momentum
+        0.9
+    """
+
+    def __init__(self, learning_rate: Rate = 0.01, momentum: float = 0.9, **options: Any) -> None:
+        super().__init__(learning_rate, momentum, **options)
+
+
+__all__ = ["SGD", "Momentum"]

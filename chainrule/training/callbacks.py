@@ -1,14 +1,17 @@
-"""Callbacks: Python that runs between epochs. An epoch itself is one native call."""
+"""Callbacks: Python that runs between native calls; by default between epochs, each of which is one call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from chainrule.errors import ArgumentError, UsageError
+from chainrule.arguments import whole
+from chainrule.errors import ArgumentError
 
 Logs = dict[str, float]
-_PER_BATCH = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
+_HOOKS = tuple(f"on_{what}_{when}" for what in ("train", "epoch", "train_batch", "batch", "test", "test_batch",
+                                                "predict", "predict_batch") for when in ("begin", "end"))
 
 
 class Callback:
@@ -16,13 +19,19 @@ class Callback:
 
     ``self.model`` is the model that is trained; ``self.params`` holds ``epochs``, ``steps`` and ``verbose``. In
     ``on_epoch_end`` the logs hold the loss and the metrics, of the validation data under names with ``val_``.
-    Setting ``self.model.stop_training = True`` ends the training after the epoch.
+    Setting ``self.model.stop_training = True`` ends the training after the step or epoch.
 
-    There are no calls per batch: no Python runs between two steps.
+    Attributes:
+        batch_interval: hooks of batches are called for every so-manieth batch. Without such hooks an epoch is one
+            native call; with them the loop returns to Python that often, which costs about 10 µs each time.
+        saved: names of the attributes that are part of a checkpoint: numbers, strings, lists of them, arrays.
     """
 
     model: Any = None
     params: dict[str, Any] = {}
+    batch_interval: int | None = 1
+    saved: tuple[str, ...] = ()
+    runs_last = False  # for those that save what the others have made of an epoch
 
     def set_model(self, model: Any) -> None:
         """Called before training."""
@@ -31,6 +40,15 @@ class Callback:
     def set_params(self, params: dict[str, Any]) -> None:
         """Called before training."""
         self.params = params
+
+    def get_state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the callback: the attributes that ``saved`` names."""
+        return {name: getattr(self, name) for name in self.saved}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take up what :meth:`get_state` gave; called after ``on_train_begin`` when training is resumed."""
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Called before the first epoch."""
@@ -43,6 +61,32 @@ class Callback:
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Called after an epoch, with its loss and metrics."""
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name of :meth:`on_train_batch_begin`."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name of :meth:`on_train_batch_end`."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before a batch; the first of an epoch is 0."""
+        self.on_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after a batch, with the loss and the metrics of the epoch so far."""
+        self.on_batch_end(batch, logs)
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Called before an evaluation or a validation."""
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """Called after it, with loss and metrics."""
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Called before a prediction."""
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """Called after it."""
 
 
 class History(Callback):
@@ -57,12 +101,53 @@ class History(Callback):
         self.epoch: list[int] = []
         self.history: dict[str, list[float]] = {}
 
+    @property
+    def monitored(self) -> str:
+        """What an epoch is judged by: ``'val_loss'`` where there was a validation, else ``'loss'``."""
+        return "val_loss" if self.history.get("val_loss") else "loss"
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The number of the epoch with the smallest :attr:`monitored` loss; None without any."""
+        i = self._best()
+        return None if i is None else self.epoch[i]
+
+    @property
+    def gap(self) -> float | None:
+        """How far the validation loss lies above the training loss in the last epoch: large where a model overfits.
+
+        The training loss is the mean over the epoch, while the model still learned. None without validation.
+        """
+        losses = self.history.get("val_loss")
+        return losses[-1] - self.history["loss"][-1] if losses else None
+
+    def _best(self) -> int | None:
+        values = [(value, i) for i, value in enumerate(self.history.get(self.monitored, [])) if not math.isnan(value)]
+        return min(values)[1] if values else None
+
+    def report(self) -> str:
+        """A line on the best epoch and the gap, for the end of a training with validation; else nothing."""
+        i, gap = self._best(), self.gap
+        losses = self.history.get("val_loss")
+        if i is None or gap is None or not losses or len(losses) != len(self.epoch):
+            return ""
+        last = "" if i == len(losses) - 1 else f" In epoch {self.epoch[-1] + 1}: {losses[-1]:.4f},"
+        end = "." if last else ","
+        return (f"Best val_loss: {losses[i]:.4f} in epoch {self.epoch[i] + 1}{end}{last} {abs(gap):.4f} "
+                f"{'above' if gap >= 0 else 'below'} the training loss.")
+
     def __repr__(self) -> str:
         return f"History({len(self.epoch)} epochs of {', '.join(self.history) or 'nothing'})"
 
 
 class LambdaCallback(Callback):
-    """A callback from functions.
+    """A callback from functions, each given under the name of its hook.
+
+    Args:
+        on_epoch_begin: of ``(epoch, logs)``, as ``on_epoch_end``.
+        batch_interval: see :class:`Callback`.
+        hooks: more functions: ``on_train_begin`` and ``on_train_end`` of ``(logs)``, ``on_train_batch_end`` of
+            ``(batch, logs)``, …
 
     Example:
         >>> seen = []
@@ -72,25 +157,113 @@ class LambdaCallback(Callback):
     """
 
     def __init__(self, on_epoch_begin: Callable[..., Any] | None = None, on_epoch_end: Callable[..., Any] | None = None,
-                 on_train_begin: Callable[..., Any] | None = None,
-                 on_train_end: Callable[..., Any] | None = None) -> None:
+                 on_train_begin: Callable[..., Any] | None = None, on_train_end: Callable[..., Any] | None = None,
+                 batch_interval: int = 1, **hooks: Callable[..., Any] | None) -> None:
+        self.batch_interval = whole("batch_interval", batch_interval)
         given = {"on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end, "on_train_begin": on_train_begin,
-                 "on_train_end": on_train_end}
+                 "on_train_end": on_train_end, **hooks}
         for name, function in given.items():
+            if name not in _HOOKS:
+                raise ArgumentError.of(f"LambdaCallback got {name}", f"one of {', '.join(_HOOKS)}",
+                                       "LambdaCallback(on_epoch_end=lambda epoch, logs: print(logs))")
             if function is not None:
                 setattr(self, name, function)
+
+
+class TerminateOnNaN(Callback):
+    """Ends the training when the loss is not finite.
+
+    Args:
+        batch_interval: look after every so-manieth batch; None for after each epoch, which costs nothing.
+
+    Example:
+        >>> TerminateOnNaN().batch_interval is None
+        True
+    """
+
+    def __init__(self, batch_interval: int | None = None) -> None:
+        self.batch_interval = None if batch_interval is None else whole("batch_interval", batch_interval)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Look at the loss."""
+        self._look(f"batch {batch}", logs)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Look at the loss."""
+        self._look(f"epoch {epoch + 1}", logs)
+
+    def _look(self, where: str, logs: Logs | None) -> None:
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss) and not self.model.stop_training:
+            print(f"The loss is {loss} in {where}: training ends.")
+            self.model.stop_training = True
+
+
+class ProgbarLogger(Callback):
+    """Progress as with ``verbose=1``, whatever ``verbose`` says."""
 
 
 def checked(callbacks: Any) -> list[Any]:
     """The callbacks as a list; an error for what could not be called."""
     given = [] if callbacks is None else list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
     for callback in given:
-        if not hasattr(callback, "on_epoch_end"):
+        if isinstance(callback, type) or not any(hasattr(callback, hook) for hook in _HOOKS):
             raise ArgumentError.of(f"callbacks holds {callback!r}", "objects made from Callback",
                                    "callbacks=[LambdaCallback(on_epoch_end=print)]")
-        wanted = [name for name in _PER_BATCH if hasattr(callback, name)]
-        if wanted:
-            raise UsageError.of(
-                f"{type(callback).__name__} has {wanted[0]}, which would never be called: an epoch is one native call",
-                "the hooks of epochs and of the whole training", "def on_epoch_end(self, epoch, logs=None):")
-    return given
+    return sorted(given, key=lambda c: bool(getattr(c, "runs_last", False)))
+
+
+def overrides(callback: Any, *names: str) -> bool:
+    """Whether a callback has a hook of its own under one of the names, beside those of a base called Callback."""
+    return any(name in getattr(callback, "__dict__", {}) or _owner(type(callback), name) not in (None, "Callback")
+               for name in names)
+
+
+def _owner(kind: type, name: str) -> str | None:
+    return next((c.__name__ for c in kind.__mro__ if name in vars(c)), None)
+
+
+class Hooks:
+    """The callbacks that want to be called for batches, and when.
+
+    Args:
+        callbacks: all of them.
+        what: ``'train_batch'`` or ``'test_batch'``.
+    """
+
+    def __init__(self, callbacks: Sequence[Any], what: str = "train_batch") -> None:
+        plain = ["batch"] if what == "train_batch" else []
+        self._names = f"on_{what}_begin", f"on_{what}_end"
+        self._called = [(c, int(c.batch_interval if hasattr(c, "batch_interval") else 1)) for c in callbacks
+                        if getattr(c, "batch_interval", 1) is not None
+                        and overrides(c, *self._names, *(f"on_{p}_{w}" for p in plain for w in ("begin", "end")))]
+
+    def __bool__(self) -> bool:
+        return bool(self._called)
+
+    def stop(self, step: int) -> int:
+        """The number of steps after which the loop has to return, from ``step`` on."""
+        return min((step // every + 1) * every for _, every in self._called)
+
+    def begin(self, step: int) -> None:
+        """Call those who are to hear of the batch ``step`` before it."""
+        self._call(0, step, step, {})
+
+    def end(self, step: int, logs: Logs) -> None:
+        """Call those who are to hear of it after it."""
+        self._call(1, step, step + 1, logs)
+
+    def _call(self, which: int, step: int, count: int, logs: Logs) -> None:
+        for callback, every in self._called:
+            if count % every == 0:
+                function = getattr(callback, self._names[which], None)
+                if function is not None:
+                    function(step, dict(logs))
+
+
+def each(callbacks: Sequence[Any], hook: str, *args: Any) -> None:
+    """Call a hook of all callbacks that have it; logs are shared, so that what one adds the next ones see."""
+    for callback in callbacks:
+        function = getattr(callback, hook, None)
+        if function is not None:
+            function(*args)

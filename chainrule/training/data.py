@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from chainrule import dtypes
+from chainrule import dtypes, tree
 from chainrule.arguments import share
 from chainrule.errors import ArgumentError, DataError, ShapeError
 from chainrule.layers.base import FLOAT, Layer, Shape
 from chainrule.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss
 from chainrule.ops.declare import Traced
+from chainrule.training import frames
 
 LABEL = np.dtype(np.int32)
 
 
-def inputs(x: Any, layer: Layer | None = None, name: str = "x") -> np.ndarray:
+def inputs(x: Any, layer: Layer | None = None, name: str = "x", at: np.ndarray | None = None) -> np.ndarray:
     """Samples as a contiguous float32 array, checked against what the first layer was built for.
 
     Args:
-        x: an array or what NumPy makes one of; the first axis counts the samples.
+        x: an array, a table, or what NumPy makes an array of; the first axis counts the samples.
         layer: the first layer; None if it takes any shape.
         name: what errors call the data.
+        at: the numbers of the rows, where ``x`` is a part of the data.
     """
     array = numbers(x, name)
     if array.ndim == 0:
@@ -35,10 +38,11 @@ def inputs(x: Any, layer: Layer | None = None, name: str = "x") -> np.ndarray:
         if array.ndim == 1 and layer.input_shape == (None, 1):
             array = array[:, None]
         _check_samples(array, layer, layer.input_shape, name)
-    return finite(array, name)
+    return finite(array, name, at, frames.columns(x))
 
 
-def targets(y: Any, loss: Loss, output_shape: tuple[int | None, ...], name: str = "y") -> np.ndarray:
+def targets(y: Any, loss: Loss, output_shape: tuple[int | None, ...], name: str = "y",
+            at: np.ndarray | None = None) -> np.ndarray:
     """Targets as the loss takes them: float32 in the shape of the output, or int32 class labels.
 
     Args:
@@ -46,17 +50,18 @@ def targets(y: Any, loss: Loss, output_shape: tuple[int | None, ...], name: str 
         loss: decides what is right.
         output_shape: the shape of the model's output, its first extent None.
         name: what errors call the data.
+        at: the numbers of the rows, where ``y`` is a part of the data.
     """
     array = numbers(y, name)
     if array.ndim == 0 or len(array) == 0:
         raise DataError.of(f"the data {name} is empty (shape {array.shape})", "one target per sample", "")
     if loss.labels == "classes":
-        return _labels(array, output_shape, name)
+        return _labels(array, output_shape, name, at)
     if loss.labels == "anything":
-        return finite(array, name) if dtypes.is_float(array.dtype) else np.ascontiguousarray(array)
-    array = finite(_shaped(array, loss, output_shape, name), name)
+        return finite(array, name, at) if dtypes.is_float(array.dtype) else np.ascontiguousarray(array)
+    array = finite(_shaped(array, loss, output_shape, name), name, at)
     if loss.labels == "probabilities":
-        _check_probabilities(array, loss, name)
+        _check_probabilities(array, loss, name, at)
     return array
 
 
@@ -68,7 +73,7 @@ def numbers(x: Any, name: str) -> np.ndarray:
     if x is None:
         raise DataError.of(f"the data {name} is None", "an array with one entry per sample", "model.fit(x, y)")
     try:
-        array = np.asarray(x)
+        array = np.asarray(frames.plain(x, name))
     except ValueError as error:
         raise DataError.of(f"the data {name} cannot be made an array: {error}", "samples of one shape",
                            f"{name} = np.stack([...])") from None
@@ -82,7 +87,8 @@ def numbers(x: Any, name: str) -> np.ndarray:
     raise DataError.of(f"the data {name} holds {kind} (dtype {array.dtype})", "numbers or bools", fix)
 
 
-def finite(array: np.ndarray, name: str) -> np.ndarray:
+def finite(array: np.ndarray, name: str, at: np.ndarray | None = None,
+           columns: Sequence[str] | None = None) -> np.ndarray:
     """The array as contiguous float32, without NaN and infinity."""
     with np.errstate(over="ignore", invalid="ignore"):
         converted = np.ascontiguousarray(array, FLOAT)
@@ -92,13 +98,14 @@ def finite(array: np.ndarray, name: str) -> np.ndarray:
     right = np.isfinite(converted)
     if right.all():
         return converted
-    where, value = _first(array, ~right)
+    where, value = _first(array, ~right, at)
+    column = f", column {columns[where[1]]!r}," if columns is not None and len(where) > 1 else ""
     if np.isfinite(value):
-        raise DataError.of(f"the value {name}{where} is {value}, too large for float32", "numbers up to 3.4e38",
+        raise DataError.of(f"the value {name}{where}{column} is {value}, too large for float32", "numbers up to 3.4e38",
                            f"{name} = {name} / {name}.max()")
     many = int(converted.size - right.sum())
     others = f", the first of {many:,} such values" if many > 1 else ""
-    raise DataError.of(f"the value {name}{where} is {value}{others}", "finite numbers",
+    raise DataError.of(f"the value {name}{where}{column} is {value}{others}", "finite numbers",
                        f"{name} = np.nan_to_num({name})   # or leave out these samples")
 
 
@@ -110,18 +117,39 @@ def same_length(x: np.ndarray, y: np.ndarray, names: tuple[str, str] = ("x", "y"
         raise DataError.of(f"the data {a} has {len(x)} samples and {b} has {len(y)}", "one target per sample", fix)
 
 
-def split(x: Any, y: Any, fraction: float) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """Training and validation data: the last ``fraction`` of the samples, before any shuffling, is for validation."""
+def split(x: Any, y: Any, fraction: float, weights: Any = None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Training and validation data: the last ``fraction`` of the samples, before any shuffling, is for validation.
+
+    Both are ``(x, y, weights)``, each an array, or a list or dict of arrays.
+    """
+    x, y = _each(x, "x"), _each(y, "y")
+    weights = None if weights is None else _each(weights, "sample_weight")
+    arrays = tree.flatten((x, y, weights))[0]
+    if all(a.ndim for a in arrays[:2]):
+        same_length(*arrays[:2])
+    at = split_at(len(arrays[0]) if arrays[0].ndim else 0, fraction)
+    first, last = (tree.map_leaves(lambda a: a[rows], (x, y, weights))  # noqa: B023
+                   for rows in (slice(at), slice(at, None)))
+    return first, last if weights is not None else last[:2]
+
+
+def split_at(n: int, fraction: float) -> int:
+    """How many of ``n`` samples, the first ones, are for training."""
     share("validation_split", fraction)
-    x, y = numbers(x, "x"), numbers(y, "y")
-    if x.ndim and y.ndim:
-        same_length(x, y)
-    n = len(x) if x.ndim else 0
     at = math.floor(n * (1.0 - fraction))
     if not 0 < at < n:
         raise ArgumentError.of(f"validation_split={fraction} of {n} samples leaves {at} for training and {n - at} "
                                "for validation", "at least one for each", "validation_split=0.2")
-    return (x[:at], y[:at]), (x[at:], y[at:])
+    return at
+
+
+def _each(given: Any, name: str) -> Any:
+    """One array, or the arrays of several inputs or outputs in their list or dict."""
+    if isinstance(given, dict):
+        return {key: numbers(value, f"{name}[{key!r}]") for key, value in given.items()}
+    if isinstance(given, list | tuple) and given and all(isinstance(a, np.ndarray) and a.ndim for a in given):
+        return [numbers(value, f"{name}[{i}]") for i, value in enumerate(given)]
+    return numbers(given, name)
 
 
 def _check_samples(array: np.ndarray, layer: Layer, fits: Shape, name: str) -> None:
@@ -138,7 +166,7 @@ def _check_samples(array: np.ndarray, layer: Layer, fits: Shape, name: str) -> N
                         f"{fits[1:]}", f"{name} of shape {_shape(fits)}", f"{name} = {name}.reshape(-1, {wanted})")
 
 
-def _labels(array: np.ndarray, output_shape: Shape, name: str) -> np.ndarray:
+def _labels(array: np.ndarray, output_shape: Shape, name: str, at: np.ndarray | None) -> np.ndarray:
     """Class labels without an axis for the classes."""
     classes, inner = output_shape[-1] or 0, output_shape[1:-1]
     if array.shape[1:] == (*inner, 1):
@@ -153,12 +181,12 @@ def _labels(array: np.ndarray, output_shape: Shape, name: str) -> np.ndarray:
     if dtypes.is_float(array.dtype):
         wrong = ~((array == np.floor(array)) & np.isfinite(array))
         if wrong.any():
-            where, value = _first(array, wrong)
+            where, value = _first(array, wrong, at)
             raise DataError.of(f"the value {name}{where} is {value}, which is no class label",
                                f"whole numbers from 0 to {classes - 1}", "loss='mse'   # for numbers")
     outside = (array < 0) | (array >= classes)
     if outside.any():
-        where, value = _first(array, outside)
+        where, value = _first(array, outside, at)
         low, high = int(array.min()), int(array.max())
         fix = f"{name} = {name} - {low}" if high - low < classes else f"Dense({high + 1}, activation='softmax')"
         raise DataError.of(f"the value {name}{where} is {value}, out of range for {classes} classes",
@@ -184,11 +212,11 @@ def _shaped(array: np.ndarray, loss: Loss, output_shape: Shape, name: str) -> np
                         f"(loss {loss.name})", f"{name} of shape {_shape(output_shape)}", fix)
 
 
-def _check_probabilities(array: np.ndarray, loss: Loss, name: str) -> None:
+def _check_probabilities(array: np.ndarray, loss: Loss, name: str, at: np.ndarray | None) -> None:
     low, high = array.min(), array.max()
     if low >= 0 and high <= 1:
         return
-    where, value = _first(array, (array < 0) | (array > 1))
+    where, value = _first(array, (array < 0) | (array > 1), at)
     fix = "loss='mse'   # for numbers"
     if isinstance(loss, BinaryCrossentropy) and bool((array == np.floor(array)).all()):
         if (low, high) == (-1, 1):
@@ -198,10 +226,11 @@ def _check_probabilities(array: np.ndarray, loss: Loss, name: str) -> None:
     raise DataError.of(f"the value {name}{where} is {value}, out of range for {loss.name}", "targets from 0 to 1", fix)
 
 
-def _first(array: np.ndarray, mask: np.ndarray) -> tuple[list[int], Any]:
-    """Where the mask is first True, and the value there."""
+def _first(array: np.ndarray, mask: np.ndarray, at: np.ndarray | None) -> tuple[list[int], Any]:
+    """Where the mask is first True, and the value there; ``at`` has the numbers of the rows."""
     where = np.unravel_index(int(np.argmax(mask)), mask.shape)
-    return [int(i) for i in where], array[where]
+    row = where[0] if at is None else at[where[0]]
+    return [int(row), *(int(i) for i in where[1:])], array[where]
 
 
 def _shape(shape: Shape) -> str:

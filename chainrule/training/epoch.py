@@ -1,42 +1,40 @@
 """The programs that ``fit`` and ``evaluate`` run: functions that are recorded once and compiled whole.
 
-An epoch is one program: shuffle, and for each batch gather rows, predict, differentiate, update, add up the loss and
-the metrics. What it changes is one *state*, a dict of arrays that native code updates in place::
+The steps of an epoch are one program: for each batch gather rows, predict, differentiate, update, add up the loss and
+the metrics. It ends before the step that ``last`` names, so that the same native code makes a whole epoch in one call
+or any part of it: what is learned does not depend on where the loop returned to Python. What it changes is one *state*,
+a dict of arrays that native code updates in place::
 
     params   float32[p]   all parameters, one after the other
     opt      {…}          the optimizer's arrays and scalars
     step     int64        steps made since the model was compiled
-    sums     {…}          float64: loss and metrics added up over the samples of this epoch
-    rest     int64[r]     the rows of the short last batch, which a program of its own trains on
+    sums     {…}          float64: what loss and metrics are functions of, added up over the samples of this epoch
     others   [array, …]   weights that are not trained: running statistics, states, what is frozen
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from chainrule import random, tree
-from chainrule.autodiff import gradients
 from chainrule.control import scan
 from chainrule.graph import scope
-from chainrule.layers.base import Layer, Weight
+from chainrule.layers.base import FLOAT, Layer, Weight
 from chainrule.layers.context import Call
-from chainrule.losses import Loss
-from chainrule.metrics import Metric
 from chainrule.ops import elementwise as ew
 from chainrule.ops.index import take
-from chainrule.ops.reduce import sum_
 from chainrule.ops.scan import poll
-from chainrule.ops.structure import concatenate, reshape
-from chainrule.optimizers.base import Optimizer
-from chainrule.trace import as_node
+from chainrule.ops.structure import reshape
+from chainrule.optimizers.base import Optimizer, Search
+from chainrule.optimizers.layout import Layout
+from chainrule.trace import trace
+from chainrule.training import gradient
+from chainrule.training.objective import Objective, Sums
 
-DOUBLE = np.dtype(np.float64)
 State = dict[str, Any]
 
 # Streams of random numbers that have nothing to do with each other
@@ -48,129 +46,162 @@ class Task:
     """What is trained, on what: everything that a program is recorded from."""
 
     model: Layer
-    loss: Loss
-    metrics: tuple[Metric, ...]
+    objective: Objective
     optimizer: Optimizer
+    gradient: str = "backprop"
 
     @property
     def names(self) -> list[str]:
         """The keys of ``sums``."""
-        return ["loss", *(m.name for m in self.metrics)]
+        return self.objective.names
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """What may differ between two tasks of one compiled model: the kinds of metrics, which follow the data."""
-        return tuple((m.name, type(m).__name__) for m in self.metrics)
+        """What may differ between two tasks of one compiled model: metrics follow the data, schedules can be set."""
+        return self.objective.kind, self.gradient, self.optimizer.key
 
 
-def new_state(params: np.ndarray, others: list[np.ndarray], opt: State, step: np.ndarray, names: Sequence[str],
-              rest: int) -> State:
+def new_state(params: np.ndarray, others: list[np.ndarray], opt: State, step: np.ndarray, sums: Sums) -> State:
     """A state around the model's own arrays, which running programs change in place."""
-    return {"params": params, "others": others, "opt": opt, "step": step,
-            "sums": {name: np.zeros((), DOUBLE) for name in names}, "rest": np.zeros(rest, np.int64)}
+    return {"params": params, "others": others, "opt": opt, "step": step, "sums": sums}
 
 
-def unpack(params: Any, weights: Sequence[Weight]) -> list[Any]:
-    """The flat vector as one array per weight."""
-    out, at = [], 0
-    for weight in weights:
-        n = math.prod(weight.shape)
-        part = params[at:at + n]
-        out.append(part if len(weight.shape) == 1 else reshape(part, shape=weight.shape))
-        at += n
-    return out
+def layout(model: Layer) -> Layout:
+    """Where each trained weight lies in the flat vector, under names such as ``dense/kernel``."""
+    names: dict[int, str] = {}
+    _name(model, "", names)
+    weights = model.trainable_weights
+    return Layout([names.get(id(w), w.name) for w in weights], [w.shape for w in weights])
 
 
-def pack(arrays: Sequence[Any]) -> Any:
-    """Arrays as one flat vector."""
-    parts = [a if len(a.shape) == 1 else reshape(a, shape=(math.prod(a.shape),)) for a in arrays]
-    return parts[0] if len(parts) == 1 else concatenate(*parts, axis=0)
+def _name(layer: Layer, prefix: str, names: dict[int, str]) -> None:
+    for weight in layer.weights:
+        names[id(weight)] = prefix + weight.name  # the innermost layer that has it comes last
+    for inner in layer.sublayers:
+        _name(inner, f"{prefix}{inner.name}/", names)
 
 
-def constrained(params: Any, weights: Sequence[Weight]) -> Any:
+def constrained(params: Any, weights: Sequence[Weight], place: Layout) -> Any:
     """The flat vector after the constraints of the weights."""
     if all(w.constraint is None for w in weights):
         return params
-    return pack([v if w.constraint is None else w.constraint(v)
-                 for w, v in zip(weights, unpack(params, weights), strict=True)])
+    return place.join([v if w.constraint is None else w.constraint(v)
+                       for w, v in zip(weights, place.split(params), strict=True)])
 
 
 def train_step(task: Task, state: State, x: Any, y: Any, rate: Any, key: Any) -> State:
     """One batch: predict, differentiate, update, add up."""
     trained = task.model.trainable_weights
-    weights = unpack(state["params"], trained)
-    call = Call(True, lambda: random.fold_in(random.fold_in(key, _LAYERS), state["step"]), state["step"])
-    predicted, others, penalties = task.model.run(call, weights, state["others"], x)
-    loss, sums = _measured(task, state["sums"], y, predicted, penalties)
-    wrt = [w.node for w in weights]
-    found = gradients(as_node(loss), wrt)
-    grads = pack([found[n] if n in found else np.zeros(n.shape, n.dtype) for n in wrt])
-    with scope(f"optimizer {type(task.optimizer).__name__}"):
-        params, opt = task.optimizer.update(state["params"], grads, state["opt"], rate, state["step"])
-        params = constrained(params, trained)
-    return {"params": params, "others": others, "opt": opt, "step": state["step"] + 1, "sums": sums,
-            "rest": state["rest"]}
+    place, step, optimizer = layout(task.model), state["step"], task.optimizer
+    measured = _measured(task, state, x, y, key)
+    scale = optimizer.loss_scale(state["opt"])
+    loss, grads, sums, others = gradient.found(task.gradient, measured, state["params"], place, scale,
+                                               wanted=optimizer.uses_gradient)
+    with scope(f"optimizer {type(optimizer).__name__}"):
+        if isinstance(optimizer, Search):
+            params, opt = optimizer.searched(
+                lambda flat: gradient.found(task.gradient, measured, flat, place, wanted=optimizer.uses_gradient)[:2],
+                state["params"], loss, grads, state["opt"], rate, step)
+        else:
+            params, opt = optimizer.update(state["params"], grads, state["opt"], rate, step, place)
+        params = constrained(params, trained, place)
+    return {"params": params, "others": others, "opt": opt, "step": step + 1, "sums": sums}
 
 
-def epoch_program(task: Task, batch: int, shuffle: bool) -> Callable[..., State]:
-    """``epoch(state, x, y, rate, key, stop) -> state``: all full batches, ended early once ``stop`` is not 0.
+def _measured(task: Task, state: State, x: Any, y: Any, key: Any) -> gradient.Measured:
+    """The function that gives the loss of a batch for given weights, the sums with it added, and the other weights."""
+    def measured(weights: Sequence[Any]) -> tuple[Any, Sums, list[Any]]:
+        call = Call(True, lambda: random.fold_in(random.fold_in(key, _LAYERS), state["step"]), state["step"])
+        predicted, others, penalties = task.model.run(call, weights, state["others"], x)
+        loss, sums = task.objective.measured(state["sums"], y, predicted, penalties, call.mask(predicted))
+        return loss, sums, others
+    return measured
+
+
+def batch_program(task: Task) -> Callable[..., State]:
+    """``batch(state, x, y, rate, key) -> state``: one step on all the rows, its sums those of these rows alone."""
+    def batch(state: State, x: Any, y: Any, rate: Any, key: Any) -> State:
+        return train_step(task, {**state, "sums": task.objective.zeros()}, x, y, rate, key)
+    return batch
+
+
+def order_program(n: int) -> Callable[..., Any]:
+    """``order(key, begun) -> int64[n]``: the rows in the order of the epoch that began after ``begun`` steps."""
+    def order(key: Any, begun: Any) -> Any:
+        return random.permutation(random.fold_in(random.fold_in(key, _SHUFFLING), begun), n)
+    return order
+
+
+def epoch_program(task: Task, batch: int, ordered: bool) -> Callable[..., State]:
+    """``epoch(state, x, y, rows, last, rate, key, stop) -> state``: full batches one after the other.
+
+    The first batch is the first of ``rows``, whatever the step is; ``last`` names the step before which to end. The
+    loop also ends once ``stop`` is not 0.
 
     Args:
         task: what is trained.
         batch: rows per step, at most the number of rows.
-        shuffle: whether the rows come in another order each epoch.
+        ordered: whether the samples are taken as they lie, without gathering: ``rows`` is then None.
     """
-    def epoch(state: State, x: Any, y: Any, rate: Any, key: Any, stop: Any) -> State:
-        n = _count(x)
-        steps, full = n // batch, n // batch * batch
-        order = None
-        rows: Any
-        if shuffle and batch < n:
-            order = random.permutation(random.fold_in(random.fold_in(key, _SHUFFLING), state["step"]), n)
-            rows = reshape(order[:full], shape=(steps, batch))
-        else:  # the rows as they lie: nothing to gather
-            rows = _batches((x, y), steps, batch)
+    def epoch(state: State, x: Any, y: Any, rows: Any, last: Any, rate: Any, key: Any, stop: Any) -> State:
+        steps = _count(x) // batch
 
         def body(carry: Any, taken: Any) -> Any:
-            xb, yb = taken if order is None else _taken((x, y), taken)
-            after = train_step(task, {**carry["state"], "rest": None}, xb, yb, rate, key)
-            return {"state": _without_rest(after), "stop": ew.ne(poll(stop), 0)}, None
+            xb, yb = taken if ordered else _taken((x, y), taken)
+            after = train_step(task, carry["state"], xb, yb, rate, key)
+            return {"state": after, "end": ew.bit_or(ew.ge(after["step"], last), ew.ne(poll(stop), 0))}, None
 
-        init = {"state": {**_without_rest(state), "sums": {k: np.zeros((), DOUBLE) for k in task.names}},
-                "stop": np.zeros((), np.bool_)}
-        last = scan(body, init, rows, until=lambda carry: carry["stop"])[0]["state"]
-        rest = np.arange(full, n, dtype=np.int64) if order is None else order[full:]
-        return {**last, "rest": rest}
+        init = {"state": state, "end": np.zeros((), np.bool_)}
+        batches = _batches((x, y) if ordered else rows, steps, batch)
+        return scan(body, init, batches, until=lambda carry: carry["end"])[0]["state"]
     return epoch
 
 
 def tail_program(task: Task) -> Callable[..., State]:
-    """``tail(state, x, y, rate, key) -> state``: one step on the rows that ``rest`` of the state names."""
-    def tail(state: State, x: Any, y: Any, rate: Any, key: Any) -> State:
-        xb, yb = _taken((x, y), state["rest"])
+    """``tail(state, x, y, rows, rate, key) -> state``: one step on the samples that ``rows`` names."""
+    def tail(state: State, x: Any, y: Any, rows: Any, rate: Any, key: Any) -> State:
+        xb, yb = _taken((x, y), rows)
         return train_step(task, state, xb, yb, rate, key)
     return tail
 
 
+def gradient_program(task: Task) -> Callable[..., list[Any]]:
+    """``gradients(state, x, y, key) -> arrays``: of the loss on one batch, one array per weight that is trained."""
+    def gradients(state: State, x: Any, y: Any, key: Any) -> list[Any]:
+        place = layout(task.model)
+        return place.split(gradient.found(task.gradient, _measured(task, state, x, y, key), state["params"], place)[1])
+    return gradients
+
+
 def evaluation_program(task: Task, batch: int) -> Callable[..., State]:
-    """``evaluate(weights, x, y, stop) -> sums`` over all rows, ``batch`` at a time; ends early if ``stop`` is set.
+    """``evaluate(judged, params, x, y, last, stop) -> judged``: adds the first ``last`` batches, at least one.
 
-    The weights are those of :func:`forward`.
+    ``judged`` holds the ``sums`` and the ``others``. Ends early once ``stop`` is set.
     """
-    def evaluate(weights: Any, x: Any, y: Any, stop: Any) -> State:
-        n = _count(x)
-        steps, full = n // batch, n // batch * batch
+    def evaluate(judged: State, params: Any, x: Any, y: Any, last: Any, stop: Any) -> State:
+        steps = _count(x) // batch
 
-        def add(carry: State, taken: Any) -> State:
-            predicted, others, penalties = forward(task.model, (weights[0], carry["others"]), taken[0])
-            return {"sums": _measured(task, carry["sums"], taken[1], predicted, penalties)[1], "others": others}
-        last: Any = {"sums": {k: np.zeros((), DOUBLE) for k in task.names}, "others": weights[1]}
-        if steps:
-            last = scan(lambda carry, taken: ({**add(carry, taken), "stop": ew.ne(poll(stop), 0)}, None),
-                        {**last, "stop": np.zeros((), np.bool_)}, _batches((x, y), steps, batch),
-                        until=lambda carry: carry["stop"])[0]
-        return (add(last, tree.map_leaves(lambda a: a[full:], (x, y))) if full < n else last)["sums"]
+        def body(carry: Any, taken: Any) -> Any:
+            after, made = _judged(task, carry["judged"], params, *taken), ew.add(carry["made"], 1)
+            return {"judged": after, "made": made, "end": ew.bit_or(ew.ge(made, last), ew.ne(poll(stop), 0))}, None
+
+        init = {"judged": judged, "made": np.zeros((), np.int64), "end": np.zeros((), np.bool_)}
+        return scan(body, init, _batches((x, y), steps, batch), until=lambda carry: carry["end"])[0]["judged"]
     return evaluate
+
+
+def rest_program(task: Task) -> Callable[..., State]:
+    """``evaluate(judged, params, x, y) -> judged``: adds all of x and y as one batch."""
+    def evaluate(judged: State, params: Any, x: Any, y: Any) -> State:
+        return _judged(task, judged, params, x, y)
+    return evaluate
+
+
+def _judged(task: Task, judged: State, params: Any, x: Any, y: Any) -> State:
+    call = Call()
+    predicted, others, penalties = forward(task.model, (params, judged["others"]), x, call)
+    return {"sums": task.objective.measured(judged["sums"], y, predicted, penalties, call.mask(predicted))[1],
+            "others": others}
 
 
 def prediction_program(model: Layer, steps: int) -> Callable[..., Any]:
@@ -194,15 +225,48 @@ def prediction_program(model: Layer, steps: int) -> Callable[..., Any]:
     return predict
 
 
-def forward(model: Layer, weights: tuple[Any, Any], x: Any) -> tuple[Any, list[Any], list[Any]]:
+def forward(model: Layer, weights: tuple[Any, Any], x: Any,
+            call: Call | None = None) -> tuple[Any, list[Any], list[Any]]:
     """Outputs, state afterwards and what is added to the loss, outside of training.
 
     Args:
         model: what computes them.
         weights: the flat vector of what is trained, and the other weights.
         x: a batch.
+        call: knows the masks afterwards.
     """
-    return model.run(Call(), unpack(weights[0], model.trainable_weights), weights[1], x)
+    return model.run(call or Call(), layout(model).split(weights[0]), weights[1], x)
+
+
+def makes_masks(model: Layer) -> bool:
+    """Whether outputs of the model come with masks."""
+    if all(type(layer).compute_mask is Layer.compute_mask for layer in _all_layers(model)):
+        return False
+    shapes = model.input_shape
+    call = Call(trial=True)
+    masks: list[Any] = []
+
+    def run(x: Any) -> Any:
+        weights = model.trainable_weights, model.non_trainable_weights
+        out = model.run(call, *([w.value for w in each] for each in weights), x)[0]
+        masks.append(call.mask(out))
+        return out
+    trace(run, _sample(shapes, model.input_dtype or FLOAT))
+    return masks[0] is not None
+
+
+def _sample(shapes: Any, dtype: np.dtype) -> Any:
+    if isinstance(shapes, list):
+        return [_sample(each, dtype) for each in shapes]
+    if isinstance(shapes, dict):
+        return {name: _sample(each, dtype) for name, each in shapes.items()}
+    return np.zeros((2, *(n or 1 for n in shapes[1:])), dtype)
+
+
+def _all_layers(layer: Layer) -> Iterator[Layer]:
+    for inner in layer.sublayers:
+        yield inner
+        yield from _all_layers(inner)
 
 
 def _count(x: Any) -> int:
@@ -218,35 +282,5 @@ def _taken(data: Any, rows: Any) -> Any:
     return tree.map_leaves(lambda a: take(a, rows, axis=0), data)
 
 
-def _measured(task: Task, sums: State, y: Any, predicted: Any, penalties: Sequence[Any]) -> tuple[Any, State]:
-    """The loss of a batch, its penalties included, and the sums with its samples added."""
-    batch = predicted.shape[0]
-    with scope(f"loss {task.loss.name!r}"):
-        values = task.loss.call(y, predicted)
-    axes = tuple(range(len(values.shape)))
-    total, count = (sum_(values, axes=axes) if axes else values), math.prod(values.shape)
-    new = {"loss": _added(sums["loss"], total, batch / count)}
-    for penalty in penalties:
-        new["loss"] = _added(new["loss"], penalty, batch)
-    for metric in task.metrics:
-        with scope(f"metric {metric.name!r}"):
-            value, n = metric.measure(y, predicted)
-        new[metric.name] = _added(sums[metric.name], value, batch / n)
-    loss = ew.mul(total, 1.0 / count)
-    for penalty in penalties:
-        loss = ew.add(loss, penalty)
-    return loss, new
-
-
-def _added(so_far: Any, total: Any, samples_per_value: float) -> Any:
-    # in units of samples, so that batches count by their size
-    added = total if samples_per_value == 1 else ew.mul(total, samples_per_value)
-    return ew.add(so_far, ew.cast(added, dtype=DOUBLE))
-
-
-def _without_rest(state: State) -> State:
-    return {k: v for k, v in state.items() if k != "rest"}
-
-
-__all__ = ["State", "Task", "epoch_program", "evaluation_program", "new_state", "pack",
-           "prediction_program", "tail_program", "train_step", "unpack"]
+__all__ = ["State", "Task", "batch_program", "epoch_program", "evaluation_program", "gradient_program", "layout",
+           "new_state", "order_program", "prediction_program", "rest_program", "tail_program", "train_step"]

@@ -4,185 +4,260 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from chainrule import random
-from chainrule.errors import NotFiniteError
-from chainrule.runtime import jit
-from chainrule.training.callbacks import Callback, History
-from chainrule.training.epoch import Task, epoch_program, evaluation_program, new_state, tail_program
-from chainrule.training.interrupt import Interrupt
+import numpy as np
+
+from chainrule import tree
+from chainrule.errors import ArgumentError, DataError, NotFiniteError
+from chainrule.training.callbacks import Callback, History, Hooks, each, overrides
+from chainrule.training.feed import Engine, Memory, MemoryEvaluation, Stream, StreamEvaluation
 from chainrule.training.progress import Progress, Record
-from chainrule.training.structure import count
-
-LONG = 0.05  # seconds from which an epoch runs in a thread of its own, so that Ctrl-C is heard meanwhile
-
-Pair = tuple[Any, Any]  # samples and targets: arrays, or containers of them
-
-
-class Programs:
-    """The programs of one compiled model, each recorded when first asked for and kept."""
-
-    def __init__(self) -> None:
-        self._known: dict[Any, Any] = {}
-
-    def get(self, key: Any, make: Callable[[], Callable[..., Any]], donate: tuple[int, ...] = ()) -> Any:
-        """The compiled program called ``key``; ``make`` gives the function to record if there is none yet."""
-        if key not in self._known:
-            self._known[key] = jit(make(), donate=donate)
-        return self._known[key]
 
 
 class Training:
     """One run of ``fit``: the bound programs and what the loop reads.
 
     Args:
-        task: what is trained.
-        programs: the model's programs.
-        held: the model's parameters, other weights, optimizer state and step count, which are updated in place.
-        train: checked samples and targets.
+        engine: what all programs share.
+        feed: the training data, tied to their programs.
         validation: the same for validation, or None.
-        batch: rows per step.
-        shuffle: whether each epoch takes the rows in another order.
+        hooks: who wants to be called for batches.
+        validated: whether the epoch of a number is followed by a validation.
+
+    Attributes:
+        epoch: the number of the epoch that is under way, or of the next one.
+        columns: a list of numbers per epoch for the loss and each metric.
     """
 
-    def __init__(self, task: Task, programs: Programs, held: tuple[Any, ...], train: Pair, validation: Pair | None,
-                 batch: int, shuffle: bool) -> None:
-        x, y = train
-        self.n, self.task = count(x), task
-        self.batch = min(batch, self.n)
-        self.steps = -(-self.n // self.batch)
-        rest = self.n % self.batch
-        params, others, opt, step = held
-        self.state = new_state(params, others, opt, step, task.names, rest)
-        self.interrupt = Interrupt()
-        rate, key = task.optimizer.rate, random.key()
-        names = sorted(task.names)
-        kind = task.kind
-        make = partial(epoch_program, task, self.batch, shuffle)
-        epoch = programs.get(("epoch", kind, self.batch, shuffle), make, (0,))
-        self._epoch = epoch.bind(self.state, x, y, rate, key, self.interrupt.stop)
-        self._tail = None
-        if rest:
-            tail = programs.get(("tail", kind), lambda: tail_program(task), (0,))
-            self._tail = tail.bind(self.state, x, y, rate, key)
-        self._validate = None
-        self.readings = [(name, self.state["sums"][name], self.n) for name in names]
-        if validation is not None:
-            weights = self.state["params"], self.state["others"]
-            self._validate = bound_evaluation(task, programs, weights, validation, batch, self.interrupt)
-            sums, n = self._validate.result, count(validation[0])
-            self.readings += [(f"val_{name}", sums[name], n) for name in names]
+    def __init__(self, engine: Engine, feed: Memory | Stream, validation: MemoryEvaluation | StreamEvaluation | None,
+                 hooks: Hooks, validated: Callable[[int], bool] = lambda epoch: True) -> None:
+        self.engine, self.feed, self.validation, self.hooks = engine, feed, validation, hooks
+        self.validated = validated
+        self.state, self.interrupt = engine.state, engine.interrupt
+        self.epoch = self.step = 0
+        self.inside = False  # of an epoch
+        self.callbacks: Sequence[Any] = ()
+        self._resumed = 0  # samples of this epoch that an earlier run has trained on
+        self._known: dict[str, tuple[int, list[tuple[str, Callable[[], Any]]]]] = {}
+        self._totals = tree.flatten(self.state["sums"])[0]
+        names = sorted(engine.task.names)
+        judged = [] if validation is None else [f"val_{name}" for name in names]
+        self.columns: dict[str, list[float]] = {name: [] for name in (*names, *judged)}
 
-    def epoch(self) -> None:
-        """One epoch: its full batches, the short last one, the validation; ends early when asked to stop."""
-        stop, part = self.interrupt.stop, ""
-        try:
-            self._epoch()
-            if self._tail is not None and not stop:
-                part = f"step {self.steps}, the short last batch; the model keeps what it had learned before that step."
-                self._tail()
-            if self._validate is not None and not stop:
-                part = "the validation."
-                self._validate()
-        except NotFiniteError as error:
-            if not part:  # the epoch's own loop is the outermost
-                step = f"step {error.loops.pop(0)[1] + 1} of {self.steps}; " if error.loops else ""
-                part = f"{step}the model keeps what it had learned before that epoch."
-            error.facts.append(part)
-            raise
+    @property
+    def samples(self) -> int:
+        """How many this epoch has been trained on so far."""
+        return self.feed.samples
 
+    def resume(self, epoch: int, step: int, samples: int) -> None:
+        """Go on in the middle of an epoch, whose sums the state holds; to be called before the first epoch."""
+        self.epoch, self.step, self._resumed = epoch, step, samples
 
-def bound_evaluation(task: Task, programs: Programs, weights: tuple[Any, Any], pair: Pair, batch: int,
-                     interrupt: Interrupt) -> Any:
-    """The evaluation of ``pair``, ready to be called; its ``result`` holds the sums."""
-    batch = min(batch, count(pair[0]))
-    program = programs.get(("evaluate", task.kind, batch), lambda: evaluation_program(task, batch))
-    return program.bind(weights, *pair, interrupt.stop)
+    @property
+    def position(self) -> tuple[int, int, int]:
+        """The epoch, the steps made of it, and the samples that these were trained on."""
+        if self.inside:
+            return self.epoch, self.feed.at, self.feed.samples
+        return self.epoch, self.step, self._resumed
+
+    def logs(self) -> dict[str, float]:
+        """Loss and metrics of this epoch so far."""
+        samples = self.feed.samples
+        return {name: read() for name, read in self._readers("", self.state["sums"], samples)} if samples else {}
+
+    def _readers(self, prefix: str, sums: Any, samples: int) -> list[tuple[str, Callable[[], Any]]]:
+        """Names with what reads their values; made once for epochs of equal size."""
+        known = self._known.get(prefix)
+        if known is None or known[0] != samples:
+            found = sorted(self.engine.task.objective.readers(sums, samples), key=lambda r: r[0])
+            known = self._known[prefix] = samples, [(prefix + name, read) for name, read in found]
+        return known[1]
+
+    def begin(self) -> None:
+        """Start the epoch, or go on with a resumed one."""
+        at, self.step = self.step, 0
+        if not at:
+            for total in self._totals:
+                total[...] = 0.0
+        self.feed.begin(at)
+        if at and isinstance(self.feed, Stream):
+            self.feed.samples = self._resumed
+        self._resumed = 0
+        self.inside = True
+
+    def run(self, model: Any) -> float:
+        """The steps of the epoch and its validation; ends early when asked to stop. Returns the seconds it took."""
+        begin = time.perf_counter()
+        self.begin()
+        if self.hooks:
+            self._by_hooks(model)
+        elif isinstance(self.feed, Memory):
+            self.engine.call(self.feed.run)
+        else:
+            self.feed.run()
+        if self.validation is not None and not self.interrupt.stop and self.validated(self.epoch):
+            self._validate(self.validation)
+        return time.perf_counter() - begin
+
+    def _validate(self, validation: MemoryEvaluation | StreamEvaluation) -> None:
+        told = [c for c in self.callbacks if overrides(c, "on_test_begin", "on_test_end")]
+        self._tell(told, "on_test_begin", {})
+        if isinstance(validation, MemoryEvaluation):
+            self.engine.call(validation.run)
+        else:
+            validation.run()
+        if told and not self.interrupt.stop:
+            results = self.engine.task.objective.results(validation.sums, validation.samples)
+            self._tell(told, "on_test_end", results)
+
+    def _tell(self, told: Sequence[Any], hook: str, logs: dict[str, Any]) -> None:
+        """Call a hook between native calls."""
+        self.interrupt.native = False
+        each(told, hook, logs)
+        self.interrupt.native = True
+
+    def _by_hooks(self, model: Any) -> None:
+        """The steps, with a return to Python wherever a callback asks for it."""
+        feed, hooks, interrupt = self.feed, self.hooks, self.interrupt
+        while (feed.steps is None or feed.at < feed.steps) and not interrupt.stop and not model.stop_training:
+            at = feed.at
+            interrupt.native = False
+            hooks.begin(at)
+            model.adopt()
+            interrupt.native = True
+            if isinstance(feed, Memory):
+                until = hooks.stop(at)
+                self.engine.call(lambda until=until: feed.run(until))  # type: ignore[misc]
+            else:
+                feed.run(hooks.stop(at))
+            if feed.at == at:
+                return
+            interrupt.native = False
+            hooks.end(feed.at - 1, self.logs())
+            model.adopt()
+            interrupt.native = True
+
+    def numbers(self) -> dict[str, float]:
+        """Loss and metrics of the epoch that ended, and of its validation."""
+        if not self.samples:
+            raise DataError.of("the training data gave no batch in this epoch", "at least one", "yield x, y")
+        found = self.logs()
+        if self.validation is not None and self.validated(self.epoch):
+            if not self.validation.samples:
+                raise DataError.of("the validation data gave no batch", "at least one", "yield x, y")
+            judged = self._readers("val_", self.validation.sums, self.validation.samples)
+            found |= {name: read() for name, read in judged}
+        return found
+
+    def gradients(self) -> list[np.ndarray]:
+        """The gradient of the loss on a batch of this epoch, an array for each weight that is trained."""
+        return self.engine.gradients(self.feed.batch_now())
+
+    def facts(self, error: NotFiniteError) -> None:
+        """Say in an error of :func:`chainrule.debug_nans` which step it was."""
+        steps = self.feed.steps
+        if error.loops:  # the epoch's own loop is the outermost
+            step = self.feed.at + error.loops.pop(0)[1] + 1
+            error.facts.append(f"step {step} of {steps}; the model keeps what it had learned before that epoch.")
+        elif self.feed.at == steps:
+            error.facts.append("the validation.")
+        else:
+            error.facts.append(f"step {steps}, the short last batch; the model keeps what it had learned before that "
+                               "step.")
 
 
 def loop(model: Any, training: Training, first: int, epochs: int, callbacks: Sequence[Callback],
          verbose: int) -> History:
     """Train from epoch ``first`` to before ``epochs``; what was learned stays in the model whatever happens."""
     history = History()
-    columns = history.history = {name: [] for name, _, _ in training.readings}
-    record = Record(first, epochs, training.steps, training.batch, columns, training.state)
-    model.history, model.stop_training = history, False
-    began = int(training.state["step"])
+    columns = history.history = training.columns
+    record = Record(first, epochs, training.feed.steps, training.feed.batch, columns, training.state,
+                    training.engine.task.objective.results)
+    model.history, model.stop_training, model._running = history, False, training
+    training.epoch, training.callbacks = first, callbacks
     for callback in callbacks:
-        callback.set_params({"epochs": epochs, "steps": training.steps, "verbose": verbose})
+        callback.set_params({"epochs": epochs, "steps": training.feed.steps, "verbose": verbose})
         callback.set_model(model)
     try:
         with training.interrupt, Progress(verbose, record) as progress:
-            _each(callbacks, "on_train_begin")
+            each(callbacks, "on_train_begin", {})
+            record.first, record.before = training.epoch, len(history.epoch)
             _epochs(model, training, record, history, callbacks, progress)
             if training.interrupt.pending is None:
                 logs = {name: column[-1] for name, column in columns.items() if column}
-                _each(callbacks, "on_train_end", logs)
+                each(callbacks, "on_train_end", logs)
         if training.interrupt.pending is not None:
             raise training.interrupt.pending
     except KeyboardInterrupt:
-        _say_what_was_kept(training, int(training.state["step"]) - began, first, epochs)
+        each([c for c in callbacks if hasattr(c, "on_interrupt")], "on_interrupt")
+        _say_what_was_kept(training, epochs)
         raise
+    finally:
+        training.feed.close()
+        model._running = None
+    if verbose and history.report():
+        print(history.report())
     return history
 
 
 def _epochs(model: Any, training: Training, record: Record, history: History, callbacks: Sequence[Callback],
             progress: Progress) -> None:
-    interrupt, step = training.interrupt, training.state["step"]
-    # all that the loop touches, looked up once; columns: (list to append to, sum to read, number of samples)
-    clock, run, steps = time.perf_counter, training.epoch, training.steps
-    numbers, seconds = history.epoch, record.seconds
-    columns = [(history.history[name].append, total.item, n) for name, total, n in training.readings]
-    losses = history.history["loss"]
-    validated = len(columns) > len(training.task.names)
+    interrupt, run = training.interrupt, training.run
+    clock, numbers, seconds = time.perf_counter, history.epoch, record.seconds
+    columns, feed, step = history.history, training.feed, training.state["step"]
     bad = False
-    last = LONG  # how long the epoch before took; the first may take long
-    for epoch in range(record.first, record.epochs):
+    for epoch in range(training.epoch, record.epochs):
+        if model.stop_training:  # so it was resumed
+            return
+        training.epoch, record.begun = epoch, step.item() - training.step
         if callbacks:
             interrupt.native = False
-            _each(callbacks, "on_epoch_begin", {}, epoch)
+            each(callbacks, "on_epoch_begin", epoch, {})
             model.adopt()
-        before = step.item()
         interrupt.native = True
-        begin = clock()
         try:
-            if last < LONG:
-                run()
-            else:
-                interrupt.run(run)
+            last = run(model)
         except NotFiniteError as error:
+            training.facts(error)
             error.facts[-1] = f"In epoch {epoch + 1} of {record.epochs}, {error.facts[-1]}"
             raise
-        now = clock()
-        last = now - begin
-        if interrupt.pending is not None and (validated or step.item() - before < steps):
+        done = feed.at == feed.steps
+        if interrupt.pending is not None and (training.validation is not None or not done):
             return  # without the numbers of an epoch, or of a validation, that may not have come to its end
-        for append, total, n in columns:
-            append(total() / n)
+        logs = training.numbers()
+        for name, value in logs.items():
+            columns[name].append(value)
         numbers.append(epoch)
         seconds.append(last)
-        loss = losses[-1]
+        loss = logs["loss"]
         if loss - loss != 0 and not bad:
             bad = True
             _warn(loss, epoch)
-        if now > progress.due:
+        if clock() > progress.due:
             progress.draw()
+        training.epoch, training.inside, record.steps = epoch + 1, False, feed.steps
         if callbacks:
             interrupt.native = False
             progress.draw()  # before what the callbacks print
-            _each(callbacks, "on_epoch_end", {name: column[-1] for name, column in history.history.items()}, epoch)
+            known = set(logs)
+            each(callbacks, "on_epoch_end", epoch, logs)
+            for name in logs.keys() - known:  # what a callback has added
+                columns.setdefault(name, []).append(logs[name])
         if interrupt.pending is not None or model.stop_training:
             return
 
 
-def _each(callbacks: Sequence[Callback], hook: str, logs: dict[str, float] | None = None, *first: int) -> None:
-    for callback in callbacks:
-        function = getattr(callback, hook, None)
-        if function is not None:
-            function(*first, {} if logs is None else dict(logs))
+def validated(freq: Any) -> Callable[[int], bool]:
+    """Whether an epoch is followed by a validation: every so many, or those whose numbers (from 1) are given."""
+    if isinstance(freq, int) and not isinstance(freq, bool) and freq > 0:
+        return lambda epoch: (epoch + 1) % freq == 0
+    if isinstance(freq, Iterable) and not isinstance(freq, str):
+        chosen = set(freq)
+        return lambda epoch: epoch + 1 in chosen
+    raise ArgumentError.of(f"got validation_freq={freq!r}", "a whole number above 0, or numbers of epochs",
+                           "validation_freq=2")
 
 
 def _warn(loss: float, epoch: int) -> None:
@@ -190,11 +265,13 @@ def _warn(loss: float, epoch: int) -> None:
                   "usually helps", RuntimeWarning, stacklevel=5)
 
 
-def _say_what_was_kept(training: Training, made: int, first: int, epochs: int) -> None:
-    whole, part = divmod(made, training.steps)
-    at = f", step {part} of {training.steps}" if part else ""
-    done = f"epoch {first + whole + 1} of {epochs}{at}" if part else f"the end of epoch {first + whole} of {epochs}"
+def _say_what_was_kept(training: Training, epochs: int) -> None:
+    epoch, at, _ = training.position
+    steps = training.feed.steps
+    done = f"the end of epoch {epoch + (at == steps)} of {epochs}"
+    if at and at != steps:
+        done = f"epoch {epoch + 1} of {epochs}, step {at}" + (f" of {steps}" if steps is not None else "")
     print(f"Interrupted: the model keeps all it learned up to {done}.", flush=True)
 
 
-__all__ = ["Programs", "Training", "bound_evaluation", "loop"]
+__all__ = ["Training", "loop", "validated"]

@@ -10,7 +10,10 @@ import math
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, TextIO
+
+import numpy as np
 
 from chainrule.errors import ArgumentError
 
@@ -19,15 +22,22 @@ _WIDTH = 20
 
 
 class Record:
-    """What the loop over epochs appends to and :class:`Progress` reads: an epoch is there when its time is."""
+    """What the loop over epochs appends to and :class:`Progress` reads: an epoch is there when its time is.
 
-    def __init__(self, first: int, epochs: int, steps: int, batch: int, columns: dict[str, list[float]],
-                 state: dict[str, Any]) -> None:
+    Attributes:
+        steps: of an epoch; None while that is not known.
+        before: epochs that the columns held already, of a run that is resumed.
+        begun: the step at which the epoch that runs began.
+    """
+
+    def __init__(self, first: int, epochs: int, steps: int | None, batch: int, columns: dict[str, list[float]],
+                 state: dict[str, Any], results: Callable[[Any, int], dict[str, Any]]) -> None:
         self.first, self.epochs, self.steps, self.batch = first, epochs, steps, batch
         self.columns = columns
         self.seconds: list[float] = []
-        self.state = state
-        self.first_step = int(state["step"])
+        self.state, self.results = state, results
+        self.before = 0
+        self.begun = int(state["step"])
 
 
 def verbosity(verbose: Any) -> int:
@@ -50,7 +60,6 @@ class Progress:
         self.verbose, self.record = verbose, record
         self.out = out or sys.stdout
         self.live = verbose == 1 and self.out.isatty()
-        self._columns = sorted(record.columns.items())
         self._drawn = 0
         self._end = threading.Event()
         self._lock = threading.Lock()
@@ -93,8 +102,9 @@ class Progress:
 
     def _epoch(self, i: int) -> str:
         record = self.record
-        seconds, steps = record.seconds[i], record.steps
-        values = " - ".join([f"{name}: {number(column[i])}" for name, column in self._columns])
+        seconds, steps, row = record.seconds[i], record.steps or 1, i + record.before
+        values = " - ".join([f"{name}: {number(column[row])}" for name, column in sorted(record.columns.items())
+                             if len(column) > row])
         head = f"Epoch {record.first + i + 1}/{record.epochs}\n{steps}/{steps} "
         each = f"{duration(seconds / steps)}/step"
         if self.verbose == 2:
@@ -104,17 +114,21 @@ class Progress:
     def _running(self, done: int) -> str:
         """One line on the epoch that runs: where it is, as far as the native code shows it."""
         record = self.record
-        steps = record.steps
-        at = min(max(int(record.state["step"]) - record.first_step - done * steps, 0), steps)
-        filled = at * _WIDTH // steps
-        bar = "━" * filled + "─" * (_WIDTH - filled)
-        line = f"Epoch {record.first + done + 1}/{record.epochs} {at}/{steps} {bar}"
+        steps, at = record.steps, max(int(record.state["step"]) - record.begun, 0)
+        line = f"Epoch {record.first + done + 1}/{record.epochs} {at}"
+        if steps is not None:
+            at = min(at, steps)
+            filled = at * _WIDTH // steps
+            line = f"Epoch {record.first + done + 1}/{record.epochs} {at}/{steps} "
+            line += "━" * filled + "─" * (_WIDTH - filled)
         if not at:
             return line
-        made, wanted = done * steps + at, (record.epochs - record.first) * steps
-        left = (wanted - made) * (time.perf_counter() - self._begun) / made
-        so_far = {name: float(total) / (at * record.batch) for name, total in record.state["sums"].items()}
-        return f"{line} {duration(left)} left - {numbers(so_far)}"
+        if steps is not None:
+            made, wanted = done * steps + at, (record.epochs - record.first) * steps
+            left = (wanted - made) * (time.perf_counter() - self._begun) / made
+            line = f"{line} {duration(left)} left"
+        so_far = record.results(record.state["sums"], at * record.batch)
+        return f"{line} - {numbers(so_far)}"
 
 
 def numbers(values: dict[str, float]) -> str:
@@ -122,8 +136,9 @@ def numbers(values: dict[str, float]) -> str:
     return " - ".join(f"{name}: {number(values[name])}" for name in sorted(values))
 
 
-def number(value: float) -> str:
-    """Four places, in scientific notation if these would show nothing."""
+def number(value: Any) -> str:
+    """Four places, in scientific notation if these would show nothing; of several values their mean."""
+    value = float(np.mean(value)) if isinstance(value, np.ndarray) else value
     return f"{value:.4f}" if abs(value) > 1e-3 or value == 0 else f"{value:.4e}"
 
 

@@ -20,13 +20,14 @@ def count(x: Any) -> int:
     return len(tree.flatten(x)[0][0])
 
 
-def samples(x: Any, entrances: Sequence[Layer] | None, name: str = "x") -> Any:
+def samples(x: Any, entrances: Sequence[Layer] | None, name: str = "x", at: np.ndarray | None = None) -> Any:
     """Samples as programs take them: contiguous arrays of the dtype that each entrance computes in.
 
     Args:
         x: one array, or a list or dict of them.
         entrances: the layers that data enter by; None: any structure of data, as it is.
         name: what errors call the data.
+        at: the numbers of the rows, where ``x`` is a part of the data.
     """
     if entrances is None:
         return _any(x, name)
@@ -35,7 +36,7 @@ def samples(x: Any, entrances: Sequence[Layer] | None, name: str = "x") -> Any:
             x = _by_name(x, entrances, name)[0]
         elif isinstance(x, list | tuple) and len(x) == 1 and np.ndim(x[0]) > 0:
             x = x[0]
-        return _one(x, entrances[0], name)
+        return _one(x, entrances[0], name, at)
     names = [f"{name}[{i}]" for i in range(len(entrances))]
     if isinstance(x, dict):
         names = [f"{name}[{layer.name!r}]" for layer in entrances]
@@ -45,7 +46,7 @@ def samples(x: Any, entrances: Sequence[Layer] | None, name: str = "x") -> Any:
         raise DataError.of(f"the data {name} has {given} for the {len(entrances)} inputs of the model",
                            f"a list of {len(entrances)} arrays, or a dict with "
                            f"{', '.join(repr(layer.name) for layer in entrances)}", f"{name} = [a, b]")
-    arrays = [_one(a, layer, n) for a, layer, n in zip(x, entrances, names, strict=True)]
+    arrays = [_one(a, layer, n, at) for a, layer, n in zip(x, entrances, names, strict=True)]
     for array, n in zip(arrays[1:], names[1:], strict=True):
         data.same_length(arrays[0], array, (names[0], n))
     return arrays
@@ -60,13 +61,13 @@ def _by_name(x: dict[str, Any], entrances: Sequence[Layer], name: str) -> list[A
     return [x[layer.name] for layer in entrances]
 
 
-def _one(x: Any, layer: Layer, name: str) -> np.ndarray:
+def _one(x: Any, layer: Layer, name: str, at: np.ndarray | None) -> np.ndarray:
     wanted = layer.input_dtype
     if wanted is not None and wanted.kind == "f":
-        return data.inputs(x, layer, name)
+        return data.inputs(x, layer, name, at)
     array = data.numbers(x, name)
     if dtypes.is_float(array.dtype):
-        array = data.inputs(x, layer, name)  # whole numbers that came as floats, checked like other floats
+        array = data.inputs(x, layer, name, at)  # whole numbers that came as floats, checked like other floats
     else:
         data.inputs(np.broadcast_to(np.float32(0), array.shape), layer, name)  # the shape
         if array.ndim == 1 and layer.input_shape == (None, 1):

@@ -1,0 +1,404 @@
+"""Programs tied to the data they run on: arrays in memory, or buffers that a thread fills."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from chainrule import tree
+from chainrule.errors import ChainruleError, DataError
+from chainrule.runtime import jit
+from chainrule.training.epoch import (
+    State,
+    Task,
+    epoch_program,
+    evaluation_program,
+    gradient_program,
+    order_program,
+    rest_program,
+    tail_program,
+)
+from chainrule.training.interrupt import Interrupt
+from chainrule.training.reader import Reader, Stops
+from chainrule.training.sources import Order, Source
+
+LONG = 0.05  # seconds from which native code runs in a thread of its own, so that Ctrl-C is heard meanwhile
+
+Pair = tuple[Any, Any]  # samples and targets: arrays, or containers of them
+Leaves = tuple[np.ndarray, ...]
+Check = Callable[[Any, Any, Any, np.ndarray | None], Pair]
+
+
+class Programs:
+    """The programs of one compiled model, each recorded when first asked for and kept."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Any] = {}
+
+    def get(self, key: Any, make: Callable[[], Callable[..., Any]], donate: tuple[int, ...] = ()) -> Any:
+        """The compiled program called ``key``; ``make`` gives the function to record if there is none yet."""
+        if key not in self._known:
+            self._known[key] = jit(make(), donate=donate)
+        return self._known[key]
+
+
+@dataclass
+class Engine:
+    """What all programs of one run share.
+
+    Attributes:
+        task: what is trained.
+        programs: the model's programs.
+        state: the arrays that running programs change.
+        rate: the learning rate.
+        key: of the random numbers of this run.
+        interrupt: how to ask a program to end.
+    """
+
+    task: Task
+    programs: Programs
+    state: State
+    rate: np.ndarray
+    key: np.ndarray
+    interrupt: Interrupt
+    _last: float = LONG  # how long the program before took; the first may take long
+
+    def call(self, program: Callable[[], Any]) -> None:
+        """Run a bound program, so that Ctrl-C is heard if it takes long."""
+        begin = time.perf_counter()
+        if self._last < LONG:
+            program()
+        else:
+            self.interrupt.run(program)
+        self._last = max(time.perf_counter() - begin, self._last / 2)
+
+    def order(self, n: int) -> Any:
+        """The program that puts n rows in order."""
+        return self.programs.get(("order", n), lambda: order_program(n))
+
+    def epoch(self, pair: Pair, batch: int, rows: np.ndarray | None, last: np.ndarray) -> Any:
+        """Full batches of samples and targets, bound to them."""
+        make = partial(epoch_program, self.task, batch, rows is None)
+        program = self.programs.get(("epoch", self.task.kind, batch, rows is None), make, (0,))
+        return program.bind(self.state, *pair, rows, last, self.rate, self.key, self.interrupt.stop)
+
+    def gradients(self, pair: Pair) -> list[np.ndarray]:
+        """The gradient of the loss on a batch, for each weight that is trained."""
+        program = self.programs.get(("gradient", self.task.kind), lambda: gradient_program(self.task))
+        return program(self.state, *pair, self.key)
+
+    def tail(self, pair: Pair, rows: np.ndarray) -> Any:
+        """One step on the samples ``rows``, bound to them."""
+        program = self.programs.get(("tail", self.task.kind), lambda: tail_program(self.task), (0,))
+        return program.bind(self.state, *pair, rows, self.rate, self.key)
+
+
+class Memory:
+    """Training on arrays in memory: an epoch is one native call, and one more for the short last batch.
+
+    Args:
+        engine: what runs.
+        pair: checked samples and targets.
+        batch: rows of a step.
+        shuffle: whether the rows come in another order each epoch.
+        steps: of an epoch; None for all there are.
+        parts: whether epochs are run in parts.
+    """
+
+    def __init__(self, engine: Engine, pair: Pair, batch: int, shuffle: bool, steps: int | None = None,
+                 parts: bool = False) -> None:
+        self._n = n = count(pair)
+        self.batch = batch = min(batch, n)
+        self._full = n // batch
+        self.steps: int | None = -(-n // batch)
+        self._engine, self._pair, self._parts = engine, pair, parts
+        self._step, self._stop = engine.state["step"], engine.interrupt.stop
+        self._last, self._begun = np.zeros((), np.int64), np.zeros((), np.int64)
+        self._order: Any = None
+        self._rows = np.arange(n)
+        if shuffle and batch < n:
+            self._order = engine.order(n).bind(engine.key, self._begun)
+            self._rows = self._order.result
+        self._kept = self._rows.copy()  # where parts of an epoch are run: they are copied to the front of the rows
+        # one batch is taken as it lies; otherwise all orders and all parts are the same program
+        self._epoch = engine.epoch(pair, batch, self._rows if self._full > 1 else None, self._last)
+        self._tail: Any = None
+        if n % batch:
+            self._tail = engine.tail(pair, self._rows[self._full * batch:])
+        if steps is not None:
+            self.steps = min(steps, self.steps)
+        self._moved = False
+        self.at = 0
+
+    @property
+    def samples(self) -> int:
+        """How many have been trained on in this epoch."""
+        return min(self.at * self.batch, self._n)
+
+    def begin(self, at: int = 0) -> None:
+        """Put the rows in the order of this epoch, of which ``at`` steps have been made."""
+        self.at = at
+        if self._order is not None:
+            self._begun[...] = self._step - at
+            self._order()
+            if at or self._parts:
+                self._kept[...] = self._rows
+        elif self._moved:
+            self._rows[...] = self._kept
+        self._moved = False
+
+    def batch_now(self) -> Pair:
+        """Samples and targets of a batch of this epoch."""
+        return tree.map_leaves(lambda a: a[self._rows[:self.batch]], self._pair)
+
+    def run(self, until: int | None = None) -> None:
+        """Train up to the step ``until`` of the epoch, or to its end; ends early when asked to stop."""
+        assert self.steps is not None
+        end = self.steps if until is None else min(until, self.steps)
+        many = min(end, self._full) - self.at
+        if many > 0:
+            if self.at:
+                self._moved = True
+                self._rows[:many * self.batch] = self._kept[self.at * self.batch:(self.at + many) * self.batch]
+            before = self._step.item()
+            self._last[...] = before + many
+            self._epoch()
+            self.at += self._step.item() - before
+        if end > self._full == self.at and not self._stop:
+            self._tail()
+            self.at += 1
+
+    def close(self) -> None:
+        """Nothing reads."""
+
+
+class Stream:
+    """Training on what a thread reads.
+
+    Args:
+        engine: what runs.
+        source: what is read.
+        batch: rows of a step; of no meaning for a source of batches.
+        shuffle: whether the order changes from epoch to epoch.
+        check: makes checked arrays of what was read.
+        stops: where the loop has to return to Python within an epoch; None for nowhere.
+        steps: of an epoch; None for all there are.
+    """
+
+    def __init__(self, engine: Engine, source: Source, batch: int, shuffle: bool, check: Check,
+                 stops: Stops | None = None, steps: int | None = None) -> None:
+        self._engine, self._source, self._shuffle = engine, source, shuffle
+        self.batch = batch
+        self.steps = source.steps
+        if source.samples is not None and not source.own:
+            self.batch = min(batch, source.samples)
+            self.steps = -(-source.samples // self.batch)
+        self._limit = steps
+        if steps is not None:
+            self.steps = steps if self.steps is None else min(steps, self.steps)
+        self._stops = self._all_stops(stops)
+        self._buffers: list[Leaves] = []
+        self._form = Form(check)
+        self._usual: int | None = None if source.own else self.batch
+        self._bound: dict[int, Any] = {}
+        self._last = np.zeros((), np.int64)
+        self._reader: Reader | None = None
+        self._now: Leaves = ()
+        self.at = self.samples = 0
+        self._passed = False  # whether the source has been told of the end of the epoch
+
+    def _all_stops(self, stops: Stops | None) -> Stops | None:
+        limit = self._limit
+        if limit is None:
+            return stops
+        return lambda step: min(limit if step < limit else step + 1, stops(step) if stops else limit)
+
+    def begin(self, at: int = 0) -> None:
+        """Start reading this epoch, of which ``at`` steps have been made."""
+        self.close()
+        engine = self._engine
+        begun = np.asarray(engine.state["step"] - at, np.int64)
+        order = None
+        if self._shuffle:
+            order = Order(lambda n: engine.order(n)(engine.key, begun), (*engine.key.tolist(), int(begun)))
+        raw = self._source.blocks(self.batch, order, at)
+        self._reader = Reader(checked(raw, self._form, self._source, at), self._usual, self._stops, at,
+                              self._source.own, self._buffers, self.steps)
+        self.at, self._passed = at, False
+        self.samples = at * self.batch  # of own batches: corrected by what a checkpoint holds
+
+    def run(self, until: int | None = None) -> None:
+        """Train up to the step ``until`` of the epoch, or to its end; ends early when asked to stop."""
+        assert self._reader is not None
+        stop = self._engine.interrupt.stop
+        end = self.steps if until is None else until
+        while (end is None or self.at < end) and not stop:
+            piece = self._reader.take(lambda: not stop)
+            if piece is None:
+                if not stop:
+                    self.steps = self.at
+                break
+            self._usual, self._now = self._reader.batch, piece.arrays
+            step = self._engine.state["step"]
+            before = step.item()
+            if piece.batches:
+                self._last[...] = before + piece.batches
+                program = self._bound.get(id(piece.arrays))
+                if program is None:
+                    assert self._usual is not None
+                    program = self._engine.epoch(self._form.pair(piece.arrays), self._usual, None, self._last)
+                    self._bound[id(piece.arrays)] = program
+                self._engine.call(program)
+            else:
+                self._engine.call(self._engine.tail(self._form.pair(piece.arrays), np.arange(piece.samples)))
+            made = step.item() - before
+            self.at += made
+            self.samples += made * (self._usual or 0) if piece.batches else piece.samples
+        if self.at == self.steps and not self._passed:
+            self._passed = True
+            self._source.passed()
+
+    def batch_now(self) -> Pair:
+        """Samples and targets of a batch of this epoch."""
+        return self._form.pair(tuple(a[:self._usual] for a in self._now))
+
+    def close(self) -> None:
+        """End the reading thread."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+class Form:
+    """Pairs of samples and targets as flat lists of arrays, and back."""
+
+    def __init__(self, check: Check) -> None:
+        self._check = check
+        self._structure: Any = None
+
+    def leaves(self, x: Any, y: Any, weights: Any, rows: np.ndarray | None) -> Leaves:
+        """The arrays of what was read, checked."""
+        leaves, structure = tree.flatten(self._check(x, y, weights, rows))
+        if self._structure not in (None, structure):
+            raise DataError.of("batches hold different things: some sample weights, or other inputs, and some not",
+                               "all batches alike", "yield x, y, weights")
+        self._structure = structure
+        return tuple(leaves)
+
+    def pair(self, leaves: Leaves) -> Pair:
+        """Samples and targets, in the containers in which they came."""
+        return tree.unflatten(self._structure, leaves)
+
+
+def checked(blocks: Iterator[Any], form: Form, source: Source, first: int = 0) -> Iterator[Leaves]:
+    """Checked arrays; errors say in which batch, where rows have no numbers."""
+    for k, (x, y, weights, rows) in enumerate(blocks, first):
+        try:
+            arrays = form.leaves(x, y, weights, rows)
+        except ChainruleError as error:
+            if rows is not None:
+                raise
+            raise type(error)(f"{error}\n  Where: in batch {k} (counted from 0) of {source.what}.") from None
+        yield arrays
+
+
+def count(pair: Any) -> int:
+    """The number of samples."""
+    return len(tree.flatten(pair)[0][0])
+
+
+# ---------------------------------------------------------------- evaluation
+
+
+class MemoryEvaluation:
+    """Evaluation of arrays in memory: one native call, and one more for the rows that make no full batch."""
+
+    def __init__(self, engine: Engine, pair: Pair, batch: int) -> None:
+        n = count(pair)
+        batch = min(batch, n)
+        self.samples, steps = n, n // batch
+        self.sums = engine.task.objective.zeros()
+        self._stop = engine.interrupt.stop
+        self._main = evaluation(engine, self.sums, pair, batch, np.asarray(steps, np.int64))
+        self._rest = None
+        if n % batch:
+            self._rest = rest_of(engine, self.sums, tree.map_leaves(lambda a: a[steps * batch:], pair))
+
+    def run(self) -> None:
+        """Add up loss and metrics."""
+        zero(self.sums)
+        self._main()
+        if self._rest is not None and not self._stop:
+            self._rest()
+
+
+class StreamEvaluation:
+    """Evaluation of what a thread reads."""
+
+    def __init__(self, engine: Engine, source: Source, batch: int, check: Check, steps: int | None = None) -> None:
+        self._engine, self._source, self._batch = engine, source, batch
+        self._usual: int | None = None if source.own else batch
+        self._buffers: list[Leaves] = []
+        self._form = Form(check)
+        self._bound: dict[int, Any] = {}
+        self._steps = steps
+        self._last = np.zeros((), np.int64)
+        self.sums = engine.task.objective.zeros()
+        self.samples = 0
+
+    def run(self) -> None:
+        """Add up loss and metrics."""
+        engine, stop, limit = self._engine, self._engine.interrupt.stop, self._steps
+        zero(self.sums)
+        self.samples = made = 0
+        stops = None if limit is None else (lambda step: limit if step < limit else step + 1)
+        known = limit or self._source.steps or (self._source.samples or 0) // self._batch or None
+        reader = Reader(checked(self._source.blocks(self._batch, None), self._form, self._source), self._usual, stops,
+                        0, self._source.own, self._buffers, known)
+        try:
+            while not stop and (limit is None or made < limit):
+                piece = reader.take(lambda: not stop)
+                if piece is None:
+                    return
+                self._usual = reader.batch
+                assert self._usual is not None
+                if piece.batches:
+                    self._last[...] = piece.batches
+                    if id(piece.arrays) not in self._bound:
+                        self._bound[id(piece.arrays)] = evaluation(engine, self.sums, self._form.pair(piece.arrays),
+                                                                   self._usual, self._last)
+                    engine.call(self._bound[id(piece.arrays)])
+                else:
+                    engine.call(rest_of(engine, self.sums, self._form.pair(piece.arrays)))
+                made += max(piece.batches, 1)
+                self.samples += piece.batches * self._usual or piece.samples
+        finally:
+            reader.close()
+
+
+def zero(sums: State) -> None:
+    """Begin to add up anew."""
+    for total in tree.flatten(sums)[0]:
+        total[...] = 0.0
+
+
+def evaluation(engine: Engine, sums: State, pair: Pair, batch: int, last: np.ndarray) -> Any:
+    """The evaluation of full batches, bound to ``pair``."""
+    program = engine.programs.get(("evaluate", engine.task.kind, batch),
+                                  lambda: evaluation_program(engine.task, batch), (0,))
+    judged = {"sums": sums, "others": engine.state["others"]}
+    return program.bind(judged, engine.state["params"], *pair, last, engine.interrupt.stop)
+
+
+def rest_of(engine: Engine, sums: State, pair: Pair) -> Any:
+    """The evaluation of one batch, bound to ``pair``."""
+    program = engine.programs.get(("rest", engine.task.kind), lambda: rest_program(engine.task), (0,))
+    return program.bind({"sums": sums, "others": engine.state["others"]}, engine.state["params"], *pair)
+
+
+__all__ = ["Engine", "Memory", "MemoryEvaluation", "Programs", "Stream", "StreamEvaluation", "checked"]
