@@ -64,6 +64,8 @@ CASES = {
     "means of channels": (lambda a: (np.mean(a, axis=(0, 1)), np.max(a, axis=(0, 1))), array(200, 90, 9)),
     "softmax": (softmax, array(333, 117)),
     "in a loop": (repeated, array(3, 60_000)),
+    "batch of matrices": (lambda a: np.linalg.inv(a @ np.swapaxes(a, 1, 2) + np.eye(9, dtype=np.float32)),
+                          array(150, 9, 12)),
     "gather": (lambda a, i: np.take(a, i, axis=0) * 2, array(50, 117), np.arange(900) * 7 % 50),
 }
 

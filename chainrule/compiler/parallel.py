@@ -3,8 +3,8 @@
 A unit is what one turn of a loop computes (a register tile, a few vectors, a row), whole and in one order. So the
 results are the same for any number of threads: only who computes a unit differs. Sums are never split.
 
-Needs: a scheduled nest, a planned contraction, or a loop whose turns are independent. Gives: a :class:`Cut`, or None
-where one thread does best.
+Needs: a scheduled nest, a planned contraction, a loop whose turns are independent, or a kernel over a batch. Gives: a
+:class:`Cut`, or None where one thread does best.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from chainrule.compiler.loops import (
     Apply,
     Axis,
     Buffer,
+    Custom,
     Load,
     Loop,
     Nest,
@@ -43,7 +44,7 @@ _REPEATED = 0.01  # part of the work that packing once more for each chunk may c
 class Cut:
     """Which axis is cut, how many units it has, and how many chunks each thread gets at most.
 
-    ``axis`` is a band of a schedule, the number of an axis of a contraction's plan, or the axis of a loop.
+    ``axis`` is a band of a schedule, the number of an axis of a contraction's plan, the axis of a loop, or 0 for a batch.
     """
 
     axis: Band | int | Axis
@@ -84,6 +85,12 @@ def _cycles(body: Sequence[Statement], machine: Machine) -> float:
     """About how long one thread takes for the nests of a loop's turn."""
     return sum(nest_cycles(s, schedule(s, machine)) if isinstance(s, Nest) else s.axis.extent * _cycles(s.body, machine)
                for s in body if isinstance(s, Nest | Loop))
+
+
+def cut_batch(batches: int, s: Custom) -> Cut | None:
+    """How to cut a kernel over a batch of matrices, whose work grows faster than their size."""
+    size = max((prod(whole.shape) for whole in s.inputs), default=0) / max(batches, 1)
+    return Cut(0, batches) if batches > 1 and batches * size**1.5 >= WORTH else None
 
 
 def own_buffers(loop: Loop) -> list[Buffer]:

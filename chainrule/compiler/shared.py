@@ -26,6 +26,7 @@ from chainrule.compiler.loops import (
     Clamp,
     Const,
     Contract,
+    Custom,
     Load,
     Loop,
     Nest,
@@ -33,6 +34,7 @@ from chainrule.compiler.loops import (
     Reduced,
     Statement,
     Store,
+    Whole,
 )
 from chainrule.graph import params_key
 
@@ -76,6 +78,11 @@ class _Sharing:
             self.note("loop", s.parallel, len(s.body))
             assert s.until is None and s.holds is None
             return Loop(axis, [self.statement(inner) for inner in s.body], None, s.label, None, s.parallel)
+        if isinstance(s, Custom):
+            self.note("custom", s.op.name, repr(s.params), *(whole.shape for whole in (*s.inputs, *s.outputs)))
+            inputs, outputs = ([Whole(self.access(w.access), w.shape) for w in wholes]
+                               for wholes in (s.inputs, s.outputs))
+            return Custom(s.op, s.params, inputs, outputs, s.label)
         assert isinstance(s, Nest | Contract)
         axes, over = tuple(map(self.axis, s.axes)), tuple(map(self.axis, s.reduce_axes))
         self.note(type(s).__name__, len(axes), len(over), len(s.stores))

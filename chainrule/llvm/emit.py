@@ -33,7 +33,7 @@ from chainrule.compiler.loops import (
     roots,
 )
 from chainrule.compiler.memory import ALIGN
-from chainrule.compiler.parallel import Cut, cut_contraction, cut_loop, cut_nest, own_buffers
+from chainrule.compiler.parallel import Cut, cut_batch, cut_contraction, cut_loop, cut_nest, own_buffers
 from chainrule.compiler.schedule import schedule
 from chainrule.compiler.shared import Shared, shared
 from chainrule.compiler.steady import steady_operands
@@ -61,7 +61,7 @@ class _Unit:
     pool: int  # position of the thread pool among the pointers
     scratch: int = 0
     workers: int | None = None
-    kernels: dict[Any, tuple[ir.Function, int]] = field(default_factory=dict)
+    kernels: dict[Any, tuple[ir.Function, int, int]] = field(default_factory=dict)
     functions: dict[Any, tuple[ir.Function, Cut | None, int]] = field(default_factory=dict)
     packed: dict[Statement, _Packed] = field(default_factory=dict)
 
@@ -149,7 +149,7 @@ class _Writer:
 
     def statements(self, statements: Sequence[Statement]) -> None:
         for s in statements:
-            if points(s) > OUTLINE or isinstance(s, Loop) and s.parallel:
+            if points(s) > OUTLINE or isinstance(s, Loop) and s.parallel or isinstance(s, Custom) and self.cut(s):
                 self.outline(s)
             else:
                 self.statement(s)
@@ -204,6 +204,8 @@ class _Writer:
             return cut_nest(s, schedule(s, self.unit.target, self.effort(s)))
         if isinstance(s, Loop):
             return cut_loop(s, self.unit.target)
+        if isinstance(s, Custom):
+            return cut_batch(_kernel(self.unit, s)[2], s)
         return cut_contraction(self.planned(s)) if isinstance(s, Contract) else None
 
     def word(self, k: int, kind: ir.Type) -> ir.Value:
@@ -331,9 +333,10 @@ class _Writer:
 
     def custom(self, s: Custom) -> None:
         frame = self.frame()
-        function, scratch = _kernel(self.unit, s)
+        function, scratch, batches = _kernel(self.unit, s)
         operands = [self.address(frame, whole.access) for whole in (*s.inputs, *s.outputs)]
-        self.e.b.call(function, [*operands, self.scratch(scratch)])
+        part = [integer(0), integer(batches)] if self.part is None else [self.part.begin.ir, self.part.end.ir]
+        self.e.b.call(function, [*operands, self.scratch(scratch), *part])
 
 
 def _function(unit: _Unit, form: Shared, turns: int, ready: _Packed) -> tuple[ir.Function, Cut | None, int]:
@@ -359,21 +362,25 @@ def _function(unit: _Unit, form: Shared, turns: int, ready: _Packed) -> tuple[ir
     return function, cut, inside.used
 
 
-def _kernel(unit: _Unit, s: Custom) -> tuple[ir.Function, int]:
-    """The function of a custom kernel and its working memory (bytes); one for all uses of equal shapes."""
+def _kernel(unit: _Unit, s: Custom) -> tuple[ir.Function, int, int]:
+    """The function of a custom kernel, its working memory (bytes), and the units that threads may share out.
+
+    There is one for all uses of equal shapes.
+    """
     wholes = [*s.inputs, *s.outputs]
     key = (s.op.name, repr(s.params), tuple((whole.shape, whole.dtype) for whole in wholes))
     if key not in unit.kernels:
-        kind = ir.FunctionType(ir.VoidType(), [PTR] * (len(wholes) + 1))
+        kind = ir.FunctionType(ir.VoidType(), [PTR] * (len(wholes) + 1) + [I64] * 2)
         function = ir.Function(unit.module, kind, unit.module.get_unique_name(s.op.name))
         function.linkage = "internal"
         function.attributes.add("noinline")
         b = ir.IRBuilder(function.append_basic_block("entry"))
-        e = Kernel(b, MATH, unit.target.vector_bytes, function.args[-1])
+        scratch, begin, end = function.args[-3:]
+        e = Kernel(b, MATH, unit.target.vector_bytes, scratch, (Val(begin, INT64), Val(end, INT64)))
         arrays = [Array(a, whole.shape, whole.dtype) for a, whole in zip(function.args, wholes, strict=False)]
         s.op.lower(e, *arrays, **s.params)
         b.ret_void()
-        unit.kernels[key] = function, e.scratch_bytes
+        unit.kernels[key] = function, e.scratch_bytes, e.batches
     return unit.kernels[key]
 
 

@@ -45,14 +45,18 @@ class Turns:
 
 
 class Kernel(Emitter):
-    """The emitter of one function that works on whole arrays."""
+    """The emitter of one function that works on whole arrays.
+
+    Threads share out a kernel whose whole work stands in one :meth:`batch`: ``part`` is the range of it to do, and
+    ``batches`` how many there are (1 if that is not so).
+    """
 
     def __init__(self, builder: ir.IRBuilder, math: dict[str, Callable[..., Val]], vector_bytes: int,
-                 scratch: ir.Value) -> None:
+                 scratch: ir.Value, part: tuple[Val, Val]) -> None:
         super().__init__(builder, math)
         self.vector_bytes = vector_bytes
-        self._scratch = scratch
-        self.scratch_bytes = 0
+        self._scratch, self._part = scratch, part
+        self.scratch_bytes, self.batches = 0, 1
 
     # -- indices
 
@@ -157,7 +161,8 @@ class Kernel(Emitter):
         if count == 1:
             yield [self.part(a, 0) for a in stacks]
         else:
-            with self.each(0, count) as i:
+            self.batches = count
+            with self.each(*self._part) as i:
                 yield [self.part(a, i) for a in stacks]
 
     # -- along contiguous elements
