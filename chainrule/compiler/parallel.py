@@ -44,7 +44,7 @@ _REPEATED = 0.01  # part of the work that packing once more for each chunk may c
 class Cut:
     """Which axis is cut, how many units it has, and how many chunks each thread gets at most.
 
-    ``axis`` is a band of a schedule, the number of an axis of a contraction's plan, the axis of a loop, or 0 for a batch.
+    ``axis`` is a band of a schedule, the number of an axis of a contraction's plan, a loop's axis, or 0 for a batch.
     """
 
     axis: Band | int | Axis
