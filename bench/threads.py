@@ -31,7 +31,7 @@ def best_step(peer: str, workload: str, threads: int, seconds: float) -> float |
     environment = {**os.environ, **dict(PEERS[peer].environment), **dict.fromkeys(VARIABLES, str(threads)),
                    "XLA_FLAGS": ONE if threads == 1 else "", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, str(HERE / "peers.py"), peer, workload, "--threads", str(threads), "--seconds",
-               str(seconds), "--repeats", "9"]
+               str(seconds), "--repeats", "40"]
     everywhere = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(everywhere)[-threads:])
     try:
@@ -83,8 +83,8 @@ def main() -> None:
     add("--peers", nargs="+", choices=PEERS, default=["chainrule", "torch", "jax_scan", "jax_step"], metavar="PEER",
         help=", ".join(PEERS))
     add("--threads", type=int, default=2)
-    add("--rounds", type=int, default=3)
-    add("--seconds", type=float, default=0.2, help="of one repetition")
+    add("--rounds", type=int, default=2)
+    add("--seconds", type=float, default=0.05, help="of one of the 40 repetitions in a round")
     options = parser.parse_args()
     for workload in options.workloads:
         compare(workload, options)

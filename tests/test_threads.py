@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from support import assert_same
@@ -17,7 +19,8 @@ from chainrule.compiler.contraction import ContractAxis, Contraction, plan
 from chainrule.compiler.parallel import cut_contraction
 from chainrule.errors import ArgumentError
 from chainrule.layers import Dense, Dropout
-from chainrule.llvm.jit import host
+from chainrule.llvm.jit import Target, assembly, host, optimize
+from chainrule.llvm.pool import emit_pool
 from chainrule.models import Sequential
 from chainrule.runtime import Counters, jit
 
@@ -275,3 +278,12 @@ def test_siblings_are_one_core_and_a_quota_counts(monkeypatch, tmp_path):
     (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("100000\n")
     (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
     assert threads.cores() == 1
+
+
+def test_the_pool_needs_no_library_on_aarch64():
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    arm = Target("aarch64-unknown-linux-gnu", "generic", "+neon", 16, 32, 64 << 10, 512 << 10, True)
+    text = assembly(optimize(emit_pool(arm.triple), arm), arm)
+    assert "\tisb" in text and "\tldaxr" in text  # waits and swaps by instructions
+    assert set(re.findall(r"\tbl\t(\w+)", text)) <= {"take", "wake"}
