@@ -36,7 +36,7 @@ GRAIN = 4  # chunks for each thread: enough that one that comes late is no loss
 ENOUGH = 16  # units, so that threads get about equal shares
 _COSTLY_CYCLES = 12  # of a vector of exp, tanh, …
 _COPY_CYCLES = 0.5  # of an element that is packed
-_THREADS = 4  # a usual number, by which cuts are compared
+_THREADS = (2, 3, 4, 8)  # usual numbers, by whose mean cuts are compared
 _REPEATED = 0.01  # part of the work that packing once more for each chunk may come to
 
 
@@ -124,7 +124,7 @@ def cut_contraction(plan: Plan) -> Cut | None:
             continue
         again = sum(_COPY_CYCLES * prod(x.extent for x in plan.axes if x.strides[pack.operand])
                     for pack in plan.packs if plan.dot or not axis.strides[pack.operand])
-        share = plan.cycles * ceil(units / _THREADS) / units
+        share = plan.cycles * sum(ceil(units / n) / units for n in _THREADS) / len(_THREADS)
         grain = max(1, min(GRAIN, int(_REPEATED * plan.cycles / again))) if again else GRAIN
         elsewhere = bool(plan.packs) and plan.packs[0].axis != i
         found.append((share + again, elsewhere, Cut(i, units, grain)))
