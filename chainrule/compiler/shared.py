@@ -83,9 +83,6 @@ class _Sharing:
             inputs, outputs = ([Whole(self.access(w.access), w.shape) for w in wholes]
                                for wholes in (s.inputs, s.outputs))
             return Custom(s.op, s.params, inputs, outputs, s.label)
-        if isinstance(s, Custom):
-            self.note("custom", s.op.name, params_key(s.params))
-            return Custom(s.op, s.params, list(map(self.whole, s.inputs)), list(map(self.whole, s.outputs)), s.label)
         assert isinstance(s, Nest | Contract)
         axes, over = tuple(map(self.axis, s.axes)), tuple(map(self.axis, s.reduce_axes))
         self.note(type(s).__name__, len(axes), len(over), len(s.stores))
@@ -107,10 +104,6 @@ class _Sharing:
         number, value = self.value(store.value)
         self.note("store", store.accumulate, number)
         return Store(self.access(store.access), value, store.accumulate)
-
-    def whole(self, whole: Whole) -> Whole:
-        self.note("whole", whole.shape)
-        return Whole(self.access(whole.access), whole.shape)
 
     def access(self, access: Access) -> Access:
         """The same element, counted from a base: what is left are the statement's own axes and what is looked up."""

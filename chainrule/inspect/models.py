@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from chainrule.errors import unknown_name
-from chainrule.graph import Graph, Node, scope, user_source
+from chainrule.graph import Graph, Node, user_source
 from chainrule.inspect.explaining import explained, named_element
 from chainrule.inspect.explanation import Explanation
 from chainrule.inspect.names import forget_line
@@ -48,21 +48,22 @@ def loss_graph(model: Any, x: Any, y: Any) -> Graph:
         x: samples.
         y: their targets, or None.
     """
-    loss = None
+    objective = None
     if y is not None:
-        loss, _ = model._compiled("graph")
-        x, y = model._data(x, y, loss)
+        plan, _ = model._compiled("graph")
+        x, y = model._data(x, y, plan)
+        objective = model._objective(plan, y)
     else:
         x = model._samples(x)
-    trained = len(model.trainable_weights)
     weights = [*model.trainable_weights, *model.non_trainable_weights]
+    trained = len(model.trainable_weights)
 
-    def program(values: list[Any], x: Any, *y: Any) -> Any:
-        predicted = model.run(Call(), values[:trained], values[trained:], x)[0]
-        if loss is None:
+    def program(values: list[Any], x: Any, y: Any = None) -> Any:
+        call = Call()
+        predicted, _, penalties = model.run(call, values[:trained], values[trained:], x)
+        if objective is None:
             return predicted
-        with scope(f"loss {loss.name!r}"):
-            return loss(y[0], predicted)
+        return objective.measured(objective.zeros(), y, predicted, penalties, call.mask(predicted))[0]
     batch = (x,) if y is None else (x, y)
     graph, _ = record(program, ([w.array for w in weights], *batch), values=True)
     names = weight_names(model)
@@ -72,7 +73,7 @@ def loss_graph(model: Any, x: Any, y: Any) -> Graph:
         node.name = name
     forget_line(graph, user_source())
     name_layers(graph)
-    if loss is not None:
+    if objective is not None:
         graph.outputs[0].name = "C"
     return graph
 
