@@ -8,22 +8,7 @@ The public names: differentiation (:func:`grad`, …), compilation (:func:`jit`)
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from chainrule import (
-    activations,
-    callbacks,
-    constraints,
-    initializers,
-    layers,
-    losses,
-    metrics,
-    models,
-    nn,
-    numpy,
-    optimizers,
-    random,
-    regularizers,
-    utils,
-)
+from chainrule import numpy, random
 from chainrule._version import __version__
 from chainrule.autodiff import (
     checkpoint,
@@ -45,8 +30,6 @@ from chainrule.check import check_grads
 from chainrule.control import associative_scan, cond, fori_loop, map, scan, switch, while_loop
 from chainrule.graph import INSPECT, Graph
 from chainrule.lazy import lazy
-from chainrule.minimize import minimize
-from chainrule.models import Model, Sequential
 from chainrule.nans import debug_nans
 from chainrule.numpy import at, where
 from chainrule.random import set_seed
@@ -57,18 +40,41 @@ from chainrule.tracebacks import set_tracebacks
 from chainrule.variables import variables
 
 if TYPE_CHECKING:
-    from chainrule import plot
+    from chainrule import (
+        activations,
+        callbacks,
+        constraints,
+        initializers,
+        layers,
+        losses,
+        metrics,
+        models,
+        nn,
+        optimizers,
+        plot,
+        regularizers,
+        utils,
+    )
+    from chainrule.descent import minimize
     from chainrule.inspect import explain
-inspect = lazy("chainrule.inspect")  # what few programs need is loaded when it is first used, as are the two below
+    from chainrule.models import Model, Sequential
+inspect = lazy("chainrule.inspect")  # what not every program needs is loaded when it is first used, as are those below
 INSPECT[:] = [inspect]
+_MODULES = frozenset(("activations", "callbacks", "constraints", "initializers", "layers", "losses", "metrics",
+                      "models", "nn", "optimizers", "plot", "regularizers", "utils"))
+_NAMES = {"Model": "models", "Sequential": "models", "explain": "inspect", "minimize": "descent"}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "explain":
-        return inspect.explain
-    if name == "plot":
-        return import_module("chainrule.plot")  # or an error, each time, that says what is not installed
+    if name in _MODULES:
+        return import_module(f"chainrule.{name}")  # or an error, each time, that says what is not installed
+    if name in _NAMES:
+        return getattr(import_module(f"chainrule.{_NAMES[name]}"), name)
     raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_MODULES, *_NAMES]
 
 
 __all__ = [

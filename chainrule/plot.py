@@ -9,8 +9,8 @@ import numpy as np
 
 from chainrule import tree
 from chainrule.arguments import whole
+from chainrule.descent import MinimizeResult
 from chainrule.errors import ArgumentError, MissingExtra
-from chainrule.minimize import MinimizeResult
 from chainrule.tracebacks import public
 
 try:

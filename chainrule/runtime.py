@@ -7,17 +7,14 @@ import struct
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chainrule import cache, dtypes, tree
-from chainrule.compiler.accounts import Memory, memory_of, traffic_of
-from chainrule.compiler.loops import Program
-from chainrule.compiler.pipeline import build
 from chainrule.errors import ArgumentError
 from chainrule.graph import Graph
-from chainrule.llvm.emit import emit_program
+from chainrule.lazy import lazy
 from chainrule.llvm.jit import Loaded, assembly, emit_object, host, optimize
 from chainrule.ops.declare import OBSERVER, Traced
 from chainrule.ops.host import reason
@@ -25,6 +22,13 @@ from chainrule.signatures import Request, Signature
 from chainrule.threads import Pool, shared_pool
 from chainrule.trace import as_array, record
 from chainrule.tracebacks import public, shorten
+
+if TYPE_CHECKING:
+    from chainrule.compiler.accounts import Memory
+
+# the compiler is loaded when something is compiled: a program from the disk cache starts without it
+accounts, pipeline = lazy("chainrule.compiler.accounts"), lazy("chainrule.compiler.pipeline")
+emit = lazy("chainrule.llvm.emit")
 
 ALIGN = 64
 _MANY = 100  # signatures of one function that deserve a word
@@ -150,8 +154,8 @@ def compile_graph(graph: Graph, donated: Sequence[tuple[int, int]] = ()) -> Exec
         Counters.loaded += 1
     else:
         Counters.compiled += 1
-        program = build(graph, donated)
-        emitted = emit_program(program, target)
+        program = pipeline.build(graph, donated)
+        emitted = emit.emit_program(program, target)
         code = emit_object(optimize(emitted.module, target), target)
         constants = tuple(np.ascontiguousarray(v).reshape(-1) for _, v in program.constants)
         entry = cache.Entry(code, emitted.arena, constants, emitted.workers)
@@ -385,7 +389,7 @@ class Jitted:
             raise ArgumentError.of(f"{self.__name__} has no plan of its memory: {executable.reason} have no native "
                                    "code, NumPy evaluates the graph", "a function with native code",
                                    "cr.jit(f).graph(x).cost()")
-        return memory_of(build(compiled.graph, compiled.donated), executable.arena_bytes)
+        return accounts.memory_of(pipeline.build(compiled.graph, compiled.donated), executable.arena_bytes)
 
     def __repr__(self) -> str:
         by_numpy = sorted({p.executable.reason for p in self._programs.values() if isinstance(p.executable, Evaluated)})
@@ -403,12 +407,12 @@ def _staged(stage: str, graph: Graph, donated: Sequence[tuple[int, int]]) -> str
     if why:
         raise ArgumentError.of(f"there is no stage {stage!r}: {why} have no native code, NumPy evaluates the graph",
                                "stage 'graph'", "f.show('graph', x)")
-    program: Program = build(graph, donated)
+    program = pipeline.build(graph, donated)
     if stage == "loops":
         return str(program)
     if stage == "traffic":
-        return str(traffic_of(program, graph.cost()))
-    parsed = optimize(emit_program(program, host()).module, host())
+        return str(accounts.traffic_of(program, graph.cost()))
+    parsed = optimize(emit.emit_program(program, host()).module, host())
     return str(parsed) if stage == "llvm" else assembly(parsed, host())
 
 

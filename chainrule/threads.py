@@ -24,10 +24,11 @@ import numpy as np
 
 from chainrule import cache
 from chainrule.errors import ArgumentError
-from chainrule.llvm import pool as native
+from chainrule.lazy import lazy
 from chainrule.llvm.jit import Loaded, emit_object, host, optimize
 from chainrule.tracebacks import public
 
+native = lazy("chainrule.llvm.pool")
 MOST = 1024  # threads
 _PATIENCE = 1.0  # seconds that a fork or the process's exit waits for a statement that other threads are running
 _CPUS, _GROUPS = Path("/sys/devices/system/cpu"), Path("/sys/fs/cgroup")

@@ -34,7 +34,7 @@ LEVELS = [
     ["optimizers"],
     ["training", "looked_into"],
     ["models", "callbacks", "utils"],
-    ["check", "minimize", "variables"],
+    ["check", "descent", "variables"],
     ["inspect", "plot", "io", "distributed"],  # at the side: nothing below imports them
     ["command"],
     ["__init__"],  # the package itself, which names what is public

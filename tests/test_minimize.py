@@ -5,8 +5,8 @@ import pytest
 
 import chainrule.numpy  # noqa: F401
 from chainrule import optimizers, runtime
+from chainrule.descent import minimize
 from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
-from chainrule.minimize import minimize
 from chainrule.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 
 CENTRE = np.array([1.0, -2.0, 0.5])

@@ -79,7 +79,7 @@ class _Sharing:
             assert s.until is None and s.holds is None
             return Loop(axis, [self.statement(inner) for inner in s.body], None, s.label, None, s.parallel)
         if isinstance(s, Custom):
-            self.note("custom", s.op.name, repr(s.params), *(whole.shape for whole in (*s.inputs, *s.outputs)))
+            self.note("custom", s.op.name, params_key(s.params), *(whole.shape for whole in (*s.inputs, *s.outputs)))
             inputs, outputs = ([Whole(self.access(w.access), w.shape) for w in wholes]
                                for wholes in (s.inputs, s.outputs))
             return Custom(s.op, s.params, inputs, outputs, s.label)
