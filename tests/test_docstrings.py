@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 import re
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -23,6 +24,9 @@ ROOT = Path(__file__).parent.parent
 def test_examples(name):
     module = importlib.import_module(name)
     public = {"np": np, **vars(chainrule.layers), **vars(chainrule.optimizers), **vars(chainrule.training)}
+    for value in list(vars(module).values()):
+        if isinstance(value, ModuleType):
+            vars(value)  # what is loaded late is loaded now, not while the finder walks
     names = {**public, **vars(module)}
     finder = doctest.DocTestFinder(exclude_empty=True)
     failures = []
