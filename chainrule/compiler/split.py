@@ -15,26 +15,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
 
 from chainrule.compiler.loops import (
     Access,
     Affine,
-    Apply,
     Axis,
     Branch,
     Buffer,
-    Clamp,
     Load,
     Loop,
     Nest,
-    Position,
     Program,
     Reduced,
     Statement,
     Store,
     reads,
 )
+from chainrule.compiler.rewrite import Rewrite
 
 LEAST = 1 << 17  # elements that are summed
 FEW = 256  # results: with more of them, threads share out those
@@ -80,36 +77,8 @@ def _split(s: Nest, axis: Axis, parts: int, temps: list[Buffer]) -> list[Stateme
         terms.append((a, size))
         size *= a.extent
     at = Access(part, Affine(0, tuple(reversed(terms))))
-    body = _Rewrite(axis, outer, inner).value(s.body)
+    body = Rewrite({axis: Affine(0, ((outer, inner.extent), (inner, 1)))}).value(s.body)
     kept = tuple(a for a in rest if a.extent > 1)
     first = Nest((outer, *s.axes), [Store(at, Reduced(s.body.dtype) if kept else body)], kept,
                  s.combine if kept else None, body if kept else None, f"{s.label} in parts")
     return [first, Nest(s.axes, s.stores, (outer,), s.combine, Load(at, s.body.dtype), s.label)]
-
-
-class _Rewrite:
-    """Expressions with ``inner.extent``·outer + inner instead of an axis."""
-
-    def __init__(self, axis: Axis, outer: Axis, inner: Axis) -> None:
-        self.axis, self.outer, self.inner = axis, outer, inner
-        self.known: dict[int, Any] = {}
-
-    def affine(self, at: Affine) -> Affine:
-        terms: list[tuple[Axis, int]] = []
-        for a, c in at.terms:
-            terms += [(self.outer, c * self.inner.extent), (self.inner, c)] if a is self.axis else [(a, c)]
-        return Affine(at.offset, tuple(terms), tuple((c, self.value(e)) for c, e in at.dynamic))
-
-    def value(self, e: Any) -> Any:
-        if id(e) not in self.known:
-            self.known[id(e)] = self._value(e)
-        return self.known[id(e)]
-
-    def _value(self, e: Any) -> Any:
-        if isinstance(e, Load):
-            return Load(Access(e.access.buffer, self.affine(e.access.at)), e.dtype)
-        if isinstance(e, Position):
-            return Position(self.affine(e.at), e.dtype)
-        if isinstance(e, Apply):
-            return Apply(e.op, tuple(map(self.value, e.args)), e.params, e.dtype)
-        return Clamp(tuple(map(self.value, e.args)), e.extent, e.dtype) if isinstance(e, Clamp) else e
