@@ -253,7 +253,8 @@ def test_every_layer_has_a_configuration(name):
         "GaussianDropout": (0.5,), "GaussianNoise": (0.5,), "Lambda": (np.tanh,), "MultiHeadAttention": (2, 3),
         "Permute": ((2, 1),), "RepeatVector": (3,), "Rescaling": (2.0,), "Reshape": ((2, 3),),
         "Residual": ([L.Dense(3)],), "SeparableConv1D": (3, 2), "SeparableConv2D": (3, 2), "SpatialDropout1D": (0.5,),
-        "SpatialDropout2D": (0.5,), "SpatialDropout3D": (0.5,)}.get(name, ())
+        "SpatialDropout2D": (0.5,), "SpatialDropout3D": (0.5,), "GRU": (3,), "LSTM": (3,), "SimpleRNN": (3,),
+        "Bidirectional": (L.LSTM(3),), "TimeDistributed": (L.Dense(3),)}.get(name, ())
     layer = getattr(L, name)(*given, name="mine")
     config = layer.get_config()
     again = L.deserialize({"class_name": type(layer).__name__, "config": config})

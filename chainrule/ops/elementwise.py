@@ -86,12 +86,13 @@ def _lower_sign(e: Any, x: Any) -> Any:
 
 maximum: Op = elementwise(
     "maximum", doc="The larger of two; NaN if either is NaN. At ties each side gets half the derivative.",
-    reference=np.maximum, arity=2, onnx="Max", lower=lambda e, x, y: e.max(x, y),
+    reference=np.maximum, arity=2, onnx="Max",
+    lower=lambda e, x, y: e.max(y, x),  # of equal ones, such as 0 and -0, the second, as in NumPy
     partials=[lambda x, y, out: _share(x, y, gt), lambda x, y, out: _share(y, x, gt)])
 
 minimum: Op = elementwise(
     "minimum", doc="The smaller of two; NaN if either is NaN. At ties each side gets half the derivative.",
-    reference=np.minimum, arity=2, onnx="Min", lower=lambda e, x, y: e.min(x, y),
+    reference=np.minimum, arity=2, onnx="Min", lower=lambda e, x, y: e.min(y, x),
     partials=[lambda x, y, out: _share(x, y, lt), lambda x, y, out: _share(y, x, lt)])
 
 
