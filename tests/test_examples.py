@@ -59,6 +59,57 @@ def test_residual():
     assert example.mistakes(model, x_held_out, y_held_out).row_count == wrong < 0.8 * len(y_held_out)
 
 
+def test_tabular():
+    example = load("tabular")
+    for task in example.tasks():
+        model, history = example.train(task, epochs=60)
+        found = example.score(task, model.predict(task.x_held_out)[:, 0])
+        assert found > (0.9 if task.classes else 0.2) and example.baseline(task) > (0.9 if task.classes else 0.2)
+        assert history.best_epoch == int(np.argmin(history.history["val_loss"]))
+
+
+def test_time_series(tmp_path):
+    example = load("time_series")
+    values = example.series(700)
+    x, y = example.windows(values)
+    assert x.shape == (700 - example.WINDOW, example.WINDOW, 1) and (x[1:, -1, 0] == y[:-1]).all()
+    model, losses = example.train(values, units=16, epochs=12)
+    network, naive = example.errors(model, example.series(400, seed=1))
+    assert losses[-1] < 0.5 * losses[0] and network < naive
+    forecast = example.continued(model, values, steps=5)
+    assert forecast.shape == (5,) and np.abs(forecast).max() < 3
+    example.draw(tmp_path / "picture.png", values, forecast)
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
+
+
+def test_language_model():
+    example = load("language_model")
+    example.cr.set_seed(0)
+    characters, numbers = example.encoded(example.text())
+    x, y = example.samples(numbers[:6000])
+    assert (x[:, 1:] == y[:, :-1]).all()
+    model = example.build(len(characters), width=16, blocks=1)
+    losses = model.fit(x, y, epochs=4, batch_size=16, verbose=0).history["loss"]
+    assert losses[-1] < 0.85 * losses[0]
+    before = x[:1].copy()
+    before[0, 40:] = 0  # causal: what comes later changes nothing
+    np.testing.assert_allclose(model.predict(before)[0, :40], model.predict(x[:1])[0, :40], rtol=1e-4, atol=1e-5)
+    assert example.written(model, characters, "The ", length=5)[:4] == "The "
+
+
+def test_autoencoder(tmp_path):
+    example = load("autoencoder")
+    example.cr.set_seed(0)
+    x, x_held_out = example.load()
+    model, encoder, decoder = example.build()
+    model.fit(x, x, epochs=20, batch_size=32, verbose=0)
+    again = decoder.predict(encoder.predict(x_held_out))
+    np.testing.assert_allclose(again, model.predict(x_held_out), rtol=1e-5, atol=1e-6)
+    assert np.mean((again - x_held_out) ** 2) < 1.2 * example.by_components(x, x_held_out)
+    example.draw(tmp_path / "picture.png", x_held_out, again)
+    assert (tmp_path / "picture.png").stat().st_size > 5_000
+
+
 def test_descent_paths(tmp_path):
     example = load("descent_paths")
     results = list(example.ways(steps=40))
