@@ -362,3 +362,16 @@ def test_batched_functions_and_gradients_are_loops(name):
 def test_what_does_not_fit_is_an_error(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize(("extent", "window", "stride", "dilation", "padding"), [
+    (1, 1, 2, 1, 1), (1, 1, 3, 2, 2), (1, 3, 2, 2, (3, 1)), (2, 2, 3, 3, 1), (5, 2, 3, 2, 0), (8, 3, 2, 3, (0, 3))])
+def test_elements_that_no_window_sees_have_no_gradient(extent, window, stride, dilation, padding):
+    x, kernel = np.cos(np.arange(2.0 * extent)).reshape(1, extent, 2), np.ones((window, 2, 3))
+
+    def loss(x, kernel):
+        pads = [padding] if isinstance(padding, tuple) else padding
+        return np.sum(np.sin(nn.conv(x, kernel, stride=stride, dilation=dilation, padding=pads)))
+    gradient = cr.grad(loss, argnums=(0, 1))
+    for out, expected in zip(cr.jit(gradient)(x, kernel), gradient(x, kernel), strict=True):
+        np.testing.assert_allclose(out, expected, atol=1e-12)

@@ -109,7 +109,7 @@ class _Fold:
         self.window = y.shape[self.at:self.at + len(axes)]
         whole = [(0, n) if k in axes else (start[k], shape[k]) for k, n in enumerate(self.results(y.shape))]
         self.y = _cut(y, [*whole[:self.at], *((0, k) for k in self.window), *whole[self.at:]])
-        self.phases = [_phases(k, s, d, start[a])
+        self.phases = [[p if p and p.remainder < shape[a] else None for p in _phases(k, s, d, start[a])]
                        for k, s, d, a in zip(self.window, stride, dilation, axes, strict=True)]
         self.counts = [ceil(shape[a] / s) for a, s in zip(axes, stride, strict=True)]  # places of a phase, at most
         self.factors = _factors(self.y.node, axes)
@@ -119,10 +119,10 @@ class _Fold:
         return (*of_windows[:self.at], *of_windows[self.at + len(self.axes):])
 
     def run(self) -> Any:
-        if not self.y.node.size or not np.prod(self.shape):
+        seen = [[p for p in phases if p] for phases in self.phases]
+        if not self.y.node.size or not np.prod(self.shape) or not all(seen):
             return expand(np.zeros((), self.y.dtype), self.shape)
         padded = self._padded(wrap(self.factors[0]) if self.factors else self.y)
-        seen = [[p for p in phases if p] for phases in self.phases]
         if all(len(s) == 1 for s in seen):
             only = [s[0] for s in seen]
             start, step = [0] * len(self.shape), [1] * len(self.shape)
