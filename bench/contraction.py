@@ -17,11 +17,11 @@ from itertools import pairwise
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import llvmlite.ir as ir
 import numpy as np
 
 from chainrule.compiler.contraction import ContractAxis, Contraction, plan
-from chainrule.llvm import jit
+from chainrule.llvm import ir, jit
+from chainrule.llvm.builder import Builder
 from chainrule.llvm.contraction import emit_contraction
 from chainrule.llvm.emitter import I64, PTR, Emitter
 
@@ -53,11 +53,9 @@ def compile_kernel(c: Contraction, target: jit.Target) -> tuple:
     p = plan(c, target)
     times.append(time.perf_counter())
     module = ir.Module()
-    kernel = ir.Function(module, ir.FunctionType(ir.VoidType(), [PTR] * 4), "kernel")
-    kernel.attributes.add("noinline")
-    for argument in kernel.args:
-        argument.add_attribute("noalias")
-    e = Emitter(ir.IRBuilder(kernel.append_basic_block()))
+    kernel = ir.Function(module, ir.FunctionType(ir.VOID, [PTR] * 4), "kernel")
+    kernel.noalias = len(kernel.args)
+    e = Emitter(Builder(kernel.append_basic_block()))
     a, b, out, scratch = kernel.args
     strides = tuple(x.out for x in c.axes)
     emit_contraction(e, p, a, b, scratch, lambda e, place, sums: place.store(sums, out, strides))
@@ -68,7 +66,7 @@ def compile_kernel(c: Contraction, target: jit.Target) -> tuple:
     times.append(time.perf_counter())
     code = jit.emit_object(parsed, target)
     times.append(time.perf_counter())
-    loaded = jit.Loaded(code, target, ["repeat"])
+    loaded = jit.Loaded((code,), target, ["repeat"])
     call = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * 4)(loaded.address("repeat"))
     spent = [1e3 * (t - s) for s, t in pairwise(times)]
     return call, p, spent, parsed, loaded
@@ -76,8 +74,8 @@ def compile_kernel(c: Contraction, target: jit.Target) -> tuple:
 
 def repeat(module: ir.Module, kernel: ir.Function) -> None:
     """``repeat(times, …)`` calls the kernel in a native loop."""
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] + [PTR] * 4), "repeat")
-    e = Emitter(ir.IRBuilder(function.append_basic_block()))
+    function = ir.Function(module, ir.FunctionType(ir.VOID, [I64] + [PTR] * 4), "repeat")
+    e = Emitter(Builder(function.append_basic_block()))
     body, after = function.append_basic_block(), function.append_basic_block()
     before = e.b.block
     e.b.branch(body)
@@ -96,8 +94,8 @@ def peak(target: jit.Target, dtype: np.dtype = F4) -> float:
     """GFLOP/s of multiply-adds between registers."""
     lanes, turns = target.vector_bytes // dtype.itemsize, 100_000
     module = ir.Module()
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [PTR]), "peak")
-    e = Emitter(ir.IRBuilder(function.append_basic_block()))
+    function = ir.Function(module, ir.FunctionType(ir.VOID, [PTR]), "peak")
+    e = Emitter(Builder(function.append_basic_block()))
     one = e.load(function.args[0], dtype, lanes)
     with e.loop(0, turns, carry=[e.mul(one, e.like(one, i)) for i in range(12)]) as loop:
         loop.next([e.fma(one, one, x) for x in loop.carry])
@@ -106,7 +104,7 @@ def peak(target: jit.Target, dtype: np.dtype = F4) -> float:
         total = e.add(total, x)
     e.store(total, function.args[0])
     e.b.ret_void()
-    loaded = jit.Loaded(jit.emit_object(jit.optimize(module, target), target), target, ["peak"])
+    loaded = jit.Loaded((jit.compile_module(module, target),), target, ["peak"])
     memory = np.zeros(64, dtype)
     call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(loaded.address("peak"))
     return turns * 12 * lanes * 2 / min(timed(lambda: call(memory.ctypes.data)) for _ in range(15)) / 1e9

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import llvmlite.ir as ir
 import numpy as np
 from rich import box
 from rich.console import Console
@@ -37,18 +36,18 @@ from chainrule.compiler.loops import (
 from chainrule.compiler.pipeline import build
 from chainrule.llvm.emit import emit_program
 from chainrule.llvm.emitter import I64
-from chainrule.llvm.jit import emit_object, host, optimize
+from chainrule.llvm.jit import compile_module, host
 from chainrule.ops.declare import Op
 from chainrule.trace import record
 
 
 def _stamp(e: Any, cells: Any, number: int) -> None:
     """Adds the cycles since the last stamp to cell ``number``; cell 0 holds when that was."""
-    function = e.b.module.declare_intrinsic("llvm.readcyclecounter", (), ir.FunctionType(I64, []))
+    function = e.b.module.declared("llvm.readcyclecounter", I64, [])
     now, last = e.b.call(function, []), e.at(cells.pointer, 0, cells.dtype)
     cell = e.at(cells.pointer, number, cells.dtype)
-    spent = e.b.sub(now, e.b.load(last, typ=I64))
-    e.b.store(e.b.add(e.b.load(cell, typ=I64), spent), cell)
+    spent = e.b.sub(now, e.b.load(last, I64))
+    e.b.store(e.b.add(e.b.load(cell, I64), spent), cell)
     e.b.store(now, last)
 
 
@@ -97,7 +96,7 @@ def timed(function: Callable[..., Any], *args: Any, donate: tuple[int, ...] = ()
     program.constants.append((clock, cells))
     emitted = emit_program(program, host())
     constants = tuple(np.ascontiguousarray(v).reshape(-1) for _, v in program.constants)
-    code = emit_object(optimize(emitted.module, host()), host())
+    code = (compile_module(emitted.module, host()),)
     executable = runtime.Executable(Entry(code, emitted.arena, constants, emitted.workers))
     arrays = [runtime.aligned(np.ascontiguousarray(a)) for a in tree.flatten(args)[0]]
     taken = {id(o): a for o, a in zip(program.inputs, arrays, strict=True)}

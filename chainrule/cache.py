@@ -26,12 +26,12 @@ from chainrule._version import __version__
 
 @dataclass(frozen=True)
 class Entry:
-    """A compiled program as it is kept: its code, its constants, the bytes of working memory it needs.
+    """A compiled program as it is kept: the code of its modules, its constants, the bytes of working memory it needs.
 
     ``workers`` are those that each further thread needs; None if one thread does all.
     """
 
-    code: bytes
+    code: tuple[bytes, ...]
     arena: int
     constants: tuple[np.ndarray, ...]
     workers: int | None = None
@@ -94,12 +94,15 @@ def load(name: str) -> Entry | None:
         facts = json.loads(head)
         if hashlib.sha256(body).hexdigest() != facts["sha256"]:
             return None
-        constants, at = [], 0
+        constants, code, at = [], [], 0
         for dtype, size in facts["constants"]:
             constants.append(np.frombuffer(body, np.dtype(dtype), size, at).copy())
             at += constants[-1].nbytes
+        for size in facts["code"]:
+            code.append(body[at:at + size])
+            at += size
         workers = facts["workers"]
-        return Entry(body[at:], int(facts["arena"]), tuple(constants), None if workers is None else int(workers))
+        return Entry(tuple(code), int(facts["arena"]), tuple(constants), None if workers is None else int(workers))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -109,9 +112,9 @@ def save(name: str, entry: Entry) -> None:
     path = _usable()
     if path is None:
         return
-    body = b"".join(c.tobytes() for c in entry.constants) + entry.code
+    body = b"".join([*(c.tobytes() for c in entry.constants), *entry.code])
     facts = {"sha256": hashlib.sha256(body).hexdigest(), "arena": entry.arena, "workers": entry.workers,
-             "constants": [[c.dtype.str, c.size] for c in entry.constants]}
+             "constants": [[c.dtype.str, c.size] for c in entry.constants], "code": list(map(len, entry.code))}
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path)

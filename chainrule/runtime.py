@@ -15,11 +15,11 @@ from chainrule import cache, dtypes, tree
 from chainrule.errors import ArgumentError
 from chainrule.graph import Graph
 from chainrule.lazy import lazy
-from chainrule.llvm.jit import Loaded, assembly, emit_object, host, optimize
+from chainrule.llvm.jit import Loaded, assembly, host, optimize
 from chainrule.ops.declare import OBSERVER, Traced
 from chainrule.ops.host import reason
 from chainrule.signatures import Request, Signature
-from chainrule.threads import Pool, shared_pool
+from chainrule.threads import Pool, cores, shared_pool
 from chainrule.trace import as_array, record
 from chainrule.tracebacks import public, shorten
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # the compiler is loaded when something is compiled: a program from the disk cache starts without it
 accounts, pipeline = lazy("chainrule.compiler.accounts"), lazy("chainrule.compiler.pipeline")
-emit = lazy("chainrule.llvm.emit")
+background, emit = lazy("chainrule.llvm.background"), lazy("chainrule.llvm.emit")
 
 ALIGN = 64
 _MANY = 100  # signatures of one function that deserve a word
@@ -155,8 +155,9 @@ def compile_graph(graph: Graph, donated: Sequence[tuple[int, int]] = ()) -> Exec
     else:
         Counters.compiled += 1
         program = pipeline.build(graph, donated)
-        emitted = emit.emit_program(program, target)
-        code = emit_object(optimize(emitted.module, target), target)
+        workshop = background.Background(target, cores())
+        emitted = emit.emit_program(program, target, workshop.submit)
+        code = tuple(workshop.finish(emitted.module))
         constants = tuple(np.ascontiguousarray(v).reshape(-1) for _, v in program.constants)
         entry = cache.Entry(code, emitted.arena, constants, emitted.workers)
         cache.save(name, entry)

@@ -25,7 +25,7 @@ import numpy as np
 from chainrule import cache
 from chainrule.errors import ArgumentError
 from chainrule.lazy import lazy
-from chainrule.llvm.jit import Loaded, emit_object, host, optimize
+from chainrule.llvm.jit import Loaded, compile_module, host
 from chainrule.tracebacks import public
 
 native = lazy("chainrule.llvm.pool")
@@ -57,12 +57,12 @@ def cores() -> int:
     return max(1, min(len(found), MOST, math.ceil(min(_quota(), MOST))))
 
 
-def _code() -> bytes:
+def _code() -> tuple[bytes, ...]:
     target = host()
     name = cache.key("pool", target)
     entry = cache.load(name)
     if entry is None:
-        entry = cache.Entry(emit_object(optimize(native.emit_pool(target.triple), target), target), 0, ())
+        entry = cache.Entry((compile_module(native.emit_pool(target.triple), target),), 0, ())
         cache.save(name, entry)
     return entry.code
 

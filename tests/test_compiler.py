@@ -17,7 +17,7 @@ from chainrule.compiler.simplify import simplify
 from chainrule.control import scan
 from chainrule.llvm import emit
 from chainrule.llvm.emit import emit_program
-from chainrule.llvm.jit import emit_object, host, optimize
+from chainrule.llvm.jit import compile_module, host
 from chainrule.ops import elementwise as ew
 from chainrule.ops.index import take
 from chainrule.ops.linalg import matmul, where_places
@@ -102,7 +102,7 @@ def test_other_vector_widths_agree(vector_bytes, worth, monkeypatch):
         leaves = [np.ascontiguousarray(a) for a in _leaves(args)]
         program = build(graph)
         module, arena, workers = emit_program(program, target)
-        code = emit_object(optimize(module, target), target)
+        code = (compile_module(module, target),)
         executable = Executable(Entry(code, arena, tuple(np.ravel(v) for _, v in program.constants), workers))
         outputs = [np.empty(o.shape, o.dtype) for o in graph.outputs]
         executable.run(leaves, outputs)

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
-import llvmlite.ir as ir
 import numpy as np
 import pytest
 
 from chainrule.compiler.contraction import ContractAxis, Contraction, Plan, plan
-from chainrule.llvm import jit
+from chainrule.llvm import ir, jit
+from chainrule.llvm.builder import Builder
 from chainrule.llvm.contraction import emit_contraction
 from chainrule.llvm.emitter import I64, INT64, PTR, Emitter, Val
 from chainrule.llvm.frame import Part
@@ -37,8 +37,8 @@ def compiled(c: Contraction, target: jit.Target, axis: int | None) -> tuple[Call
     """
     p = plan(c, target)
     module = ir.Module()
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [PTR] * 5 + [I64] * 2), "kernel")
-    e = Emitter(ir.IRBuilder(function.append_basic_block()))
+    function = ir.Function(module, ir.FunctionType(ir.VOID, [PTR] * 5 + [I64] * 2), "kernel")
+    e = Emitter(Builder(function.append_basic_block()))
     a, b, out, bias, scratch, begin, end = function.args
     strides = tuple(x.out for x in c.axes)
 
@@ -51,7 +51,7 @@ def compiled(c: Contraction, target: jit.Target, axis: int | None) -> tuple[Call
     part = None if axis is None else Part(axis, Val(begin, INT64), Val(end, INT64))
     emit_contraction(e, p, a, b, scratch if p.scratch else None, epilogue, part)
     e.b.ret_void()
-    loaded = jit.Loaded(jit.emit_object(jit.optimize(module, target), target), target, ["kernel"])
+    loaded = jit.Loaded((jit.compile_module(module, target),), target, ["kernel"])
     call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5, *[ctypes.c_int64] * 2)(loaded.address("kernel"))
     return call, p, loaded
 
@@ -288,8 +288,8 @@ def test_merged_axes_take_declared_accesses_only() -> None:
     with_bias = Contraction(axes, F4, ((0, 1, 0),))
     assert len(plan(with_bias, machine(32)).axes) == 3
     check(with_bias, 32)
-    function = ir.Function(ir.Module(), ir.FunctionType(ir.VoidType(), [PTR] * 2), "f")
-    e = Emitter(ir.IRBuilder(function.append_basic_block()))
+    function = ir.Function(ir.Module(), ir.FunctionType(ir.VOID, [PTR] * 2), "f")
+    e = Emitter(Builder(function.append_basic_block()))
     with pytest.raises(ValueError, match="planned without an access"):
         emit_contraction(e, plan(Contraction(axes, F4), machine(32)), *function.args, None,
                          lambda e, place, sums: place.offset((0, 1, 0)))

@@ -18,7 +18,7 @@ from chainrule.compiler.pipeline import build
 from chainrule.compiler.widen import widen
 from chainrule.errors import ChainruleTypeError
 from chainrule.llvm.emit import emit_program
-from chainrule.llvm.jit import emit_object, host, optimize
+from chainrule.llvm.jit import compile_module, host
 from chainrule.ops.declare import REGISTRY
 from chainrule.trace import FUNCTIONS, record
 
@@ -34,7 +34,7 @@ def compiled_for(target, function, *args):
     graph, _ = record(function, args)
     program = build(graph)
     module, arena, workers = emit_program(program, target)
-    code = emit_object(optimize(module, target), target)
+    code = (compile_module(module, target),)
     constants = tuple(np.ascontiguousarray(v).reshape(-1) for _, v in program.constants)
     outputs = [np.empty(o.shape, o.dtype) for o in graph.outputs]
     runtime.Executable(cache.Entry(code, arena, constants, workers)).run(args, outputs)

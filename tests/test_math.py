@@ -7,12 +7,12 @@ import itertools
 import math
 from collections.abc import Callable
 
-import llvmlite.ir as ir
 import mpmath
 import numpy as np
 import pytest
 
-from chainrule.llvm import jit
+from chainrule.llvm import ir, jit
+from chainrule.llvm.builder import Builder
 from chainrule.llvm.emitter import I64, INT64, PTR, Emitter, Val
 from chainrule.llvm.math import MATH
 
@@ -66,16 +66,16 @@ def functions(cases: list[tuple[str, np.dtype, int]]) -> dict[tuple[str, np.dtyp
     for name, dtype, lanes in cases:
         emit_function(module, f"{name}_{dtype}_{lanes}", name, dtype, lanes)
     symbols = ["{}_{}_{}".format(*case) for case in cases]
-    loaded = jit.Loaded(jit.emit_object(jit.optimize(module, target), target), target, symbols)
+    loaded = jit.Loaded((jit.compile_module(module, target),), target, symbols)
     return {case: callable_of(loaded, "{}_{}_{}".format(*case), case) for case in cases}
 
 
 def emit_function(module: ir.Module, symbol: str, name: str, dtype: np.dtype, lanes: int) -> None:
     arity = 2 if name in BINARY else 1
-    kind = ir.FunctionType(ir.VoidType(), [I64] + [PTR] * (arity + 1))
+    kind = ir.FunctionType(ir.VOID, [I64] + [PTR] * (arity + 1))
     function = ir.Function(module, kind, symbol)
     size, *inputs, out = function.args
-    e = Emitter(ir.IRBuilder(function.append_basic_block()), MATH)
+    e = Emitter(Builder(function.append_basic_block()), MATH)
     end = Val(size, INT64)
     whole = e.sub(end, e.remainder(end, e.index(lanes)))
     for start, stop, width in ((e.index(0), whole, lanes), (whole, end, 1)):

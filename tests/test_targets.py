@@ -91,7 +91,7 @@ def test_x86_with_features_switched_off(target, features, case):
         assert {SSE: "mulps\t%xmm", AVX2: "%ymm", AVX512: "%zmm"}[target].split("\t")[-1] in text
     if has(*features):  # the code of a processor that this one is not is only looked at
         results = [np.empty(e.shape, e.dtype) for e in expected]
-        Executable(Entry(code, arena, constants)).run(leaves, results)
+        Executable(Entry((code,), arena, constants)).run(leaves, results)
         assert_near(results, expected)
 
 

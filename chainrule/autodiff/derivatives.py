@@ -17,6 +17,7 @@ import numpy as np
 
 from chainrule import dtypes, tree
 from chainrule.autodiff.recording import Recording, finished, named, positions
+from chainrule.autodiff.remembered import remembered
 from chainrule.errors import ChainruleTypeError, ShapeError
 from chainrule.graph import Node
 from chainrule.ops import elementwise as ew
@@ -55,7 +56,7 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
         recording = Recording(function, args, positions(argnums, len(args)), options, has_aux)
         output = recording.result
         _check_scalar(output)
-        found = gradients(as_node(output), recording.wrt) if isinstance(output, Traced) else {}
+        found = remembered(as_node(output), recording.wrt, gradients) if isinstance(output, Traced) else {}
         recording.close()
         aux, aux_structure = tree.flatten(recording.aux)
         value, *rest = finished([output, *(_cotangent(found, n, n) for n in recording.wrt), *aux])

@@ -29,12 +29,14 @@ from chainrule.compiler.loops import (
     roots,
     writes,
 )
+from chainrule.compiler.rows import touched_by
 
 ALIGN = 64  # bytes: a cache line, and the widest vector
 
 
 def plan_memory(program: Program, donated: Sequence[tuple[int, int]] = ()) -> Program:
     """Both passes. ``donated`` pairs (input, output): the output takes over the input's memory."""
+    touched_by.cache_clear()  # passes before have changed loops
     program.statements = in_place(program.statements)
     for k, j in donated:
         source, result = program.inputs[k], program.outputs[j]
@@ -48,6 +50,7 @@ def plan_memory(program: Program, donated: Sequence[tuple[int, int]] = ()) -> Pr
                                            label="copy"))
             program.outputs[j] = source
     program.statements = _without_copies_to_self(program.statements)
+    touched_by.cache_clear()  # it would keep the program alive
     program.arena = assign_offsets(program)
     return program
 
@@ -80,15 +83,13 @@ def _take_over(statements: Sequence[Statement], new: Buffer, old: Buffer) -> boo
     if new.size != old.size or new.dtype != old.dtype or new.shares is not None:
         return False
     home = old.home
-    writers = [k for k, s in enumerate(statements) if any(w.buffer is new for w in writes(s))]
-    if not writers or any(r.buffer is new for s in statements[:writers[0]] for r in reads(s)):
+    touched = [touched_by(s) for s in statements]
+    first = next((k for k, t in enumerate(touched) if new in t.written), None)
+    if first is None or any(new in t.read for t in touched[:first]):
         return False
-    first = writers[0]
-    for k, s in enumerate(statements):
-        if any(w.buffer.home is home for w in writes(s)):
-            return False
-        if k > first and any(r.buffer.home is home for r in reads(s)):
-            return False
+    if any(b.home is home for t in touched for b in t.written) or any(
+            b.home is home for t in touched[first + 1:] for b in t.read):
+        return False
     if not _same_elements(statements[first], new, home):
         return False
     new.shares = old

@@ -8,7 +8,7 @@ from chainrule.compiler.columns import block_columns
 from chainrule.compiler.loops import Program
 from chainrule.compiler.lower import lower
 from chainrule.compiler.memory import plan_memory
-from chainrule.compiler.rows import fuse_rows, touched_by
+from chainrule.compiler.rows import fuse_rows
 from chainrule.compiler.simplify import simplify
 from chainrule.compiler.split import split_sums
 from chainrule.compiler.unfold import unfold
@@ -33,7 +33,6 @@ def build(graph: Graph, donated: Sequence[tuple[int, int]] = ()) -> Program:
     =============  ==========================  =====================================================
     """
     program = split_sums(block_columns(fuse_rows(lower(widen(simplify(unfold(graph)))))))
-    touched_by.cache_clear()
     program = plan_memory(program, donated)
     for position, buffer in enumerate([*program.inputs, *program.outputs, *(b for b, _ in program.constants)]):
         if buffer.position < 0:

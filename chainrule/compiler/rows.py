@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import prod
 from typing import TypeGuard
 
@@ -79,6 +79,7 @@ class _Touched:
 
     accesses: tuple[tuple[Access, bool], ...]
     seen: frozenset[Buffer]
+    read: frozenset[Buffer]
     written: frozenset[Buffer]
     volatile: bool
 
@@ -88,7 +89,8 @@ def touched_by(s: Statement) -> _Touched:
     """Asked for again and again while a program's statements are compared."""
     read, written = tuple(reads(s)), tuple(writes(s))
     return _Touched((*((a, False) for a in read), *((a, True) for a in written)),
-                    frozenset(a.buffer for a in (*read, *written)), frozenset(a.buffer for a in written),
+                    frozenset(a.buffer for a in (*read, *written)), frozenset(a.buffer for a in read),
+                    frozenset(a.buffer for a in written),
                     any(a.buffer.volatile for a in (*read, *written)))
 
 
@@ -105,6 +107,7 @@ class _Run:
     body: list[Nest]
     before: list[Statement]  # others, which the loop may come after
 
+    @cached_property
     def touched(self) -> dict[Buffer, list[tuple[Access, bool]]]:
         found: dict[Buffer, list[tuple[Access, bool]]] = {}
         for s in self.body:
@@ -112,16 +115,22 @@ class _Run:
                 found.setdefault(access.buffer, []).append((access, written))
         return found
 
+    @cached_property
+    def steps(self) -> dict[Axis, set[tuple[Buffer, int]]]:
+        """For each axis of the loop, the buffers walked along it, with the steps."""
+        return {axis: {(b, k) for b, accesses in self.touched.items() for a, _ in accesses if (k := a.at.stride(axis))}
+                for axis in self.axes}
+
     def saved(self) -> int:
         """Elements that another statement of the loop finds in the cache."""
         often = Counter(b for s in self.body for b in {a.buffer for a, _ in _accesses(s)})
-        return sum((often[b] - 1) * b.size for b, accesses in self.touched().items()
+        return sum((often[b] - 1) * b.size for b, accesses in self.touched.items()
                    if all(accesses[0][0].at.stride(axis) for axis in self.axes))
 
     def loop(self, uses: Counter[Buffer]) -> Statement:
         """The loop, with values that nobody else uses shrunk to a row."""
         low: dict[Buffer, int] = {}
-        for buffer, accesses in self.touched().items():
+        for buffer, accesses in self.touched.items():
             if buffer.kind == "temp" and accesses and len(accesses) == uses[buffer] and any(w for _, w in accesses):
                 first, last = _range(accesses, self.axes)
                 low[buffer], buffer.size = first, last - first + 1
@@ -136,7 +145,7 @@ def _collect(first: Nest, axes: tuple[Axis, ...], rest: Sequence[Statement]) -> 
     """All that can join ``first`` in a loop over some of its axes."""
     run = _Run(axes, [first], [_inside(first, {a: a for a in axes})], [])
     turns = prod(a.extent for a in axes)
-    if turns < 2 or not _keeps_order(run.body[0], axes) or not _apart(run.touched().values(), axes):
+    if turns < 2 or not _keeps_order(run.body[0], axes) or not _apart(run.touched.values(), axes):
         return None
     passed: list[Statement] = []
     for s in rest[:AHEAD]:
@@ -177,15 +186,16 @@ def _joined(run: _Run, s: Nest, at: int | None = None) -> _Run | None:
     body.insert(len(body) if at is None else at, nest)
     new = _Run(run.axes, [*run.taken, s], body, [b for b in run.before if b is not s])
     ours = {a.buffer for a, _ in _accesses(s)}
-    touched = (accesses for buffer, accesses in new.touched().items() if buffer in ours)
+    touched = (accesses for buffer, accesses in new.touched.items() if buffer in ours)
     return new if _keeps_order(nest, run.axes) and _apart(touched, run.axes) else None
 
 
 def _matched(run: _Run, s: Nest) -> dict[Axis, Axis] | None:
     """For each axis of the loop the axis of ``s`` along which a buffer of both is walked in equal steps."""
-    touched, found = run.touched(), dict[Axis, Axis]()
-    for axis in run.axes:
-        steps = {(b, k) for b, accesses in touched.items() for a, _ in accesses if (k := a.at.stride(axis))}
+    found = dict[Axis, Axis]()
+    if touched_by(s).seen.isdisjoint(run.touched):
+        return None
+    for axis, steps in run.steps.items():
         same = [x for a, _ in _accesses(s) for x in s.axes
                 if x.extent == axis.extent and x not in found and (a.buffer, a.at.stride(x)) in steps]
         if not same:

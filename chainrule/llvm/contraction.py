@@ -12,12 +12,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import product
+from typing import Any
 
-import llvmlite.ir as ir
 import numpy as np
 
 from chainrule.compiler.contraction_plan import Pack, Piece, Plan, Step, pieces
-from chainrule.llvm.emitter import PTR, Emitter, Loop, Val
+from chainrule.llvm import ir
+from chainrule.llvm.emitter import Emitter, Loop, Val
 from chainrule.llvm.frame import Part
 from chainrule.llvm.lanes import gather, load_columns, load_first, power_of_two, resize, square, store_first, sum_lanes
 from chainrule.llvm.place import Index, Place, Tile, affine, plus, value
@@ -107,14 +108,15 @@ class _Nest:
         self.e, self.plan, self.operands, self.epilogue, self.done = e, plan, operands, epilogue, packed
         self.axes, self.dtype = plan.axes, plan.contraction.dtype
         self.packed: dict[int, tuple[Pack, ir.Value]] = {}
+        memory: Any = scratch  # there is some if anything needs it
         used = 0
         for pack in plan.packs:
             if pack.operand in packed:
                 self.packed[pack.operand] = pack, packed[pack.operand]
                 continue
-            self.packed[pack.operand] = pack, e.at(scratch, used, self.dtype)
+            self.packed[pack.operand] = pack, e.at(memory, used, self.dtype)
             used += plan.pack_size(pack)
-        self.partial = e.at(scratch, used, self.dtype) if plan.partial_size else None
+        self.partial: Any = e.at(memory, used, self.dtype) if plan.partial_size else None
 
     def tiles_of(self, part: Part) -> _Span:
         """The register tiles that are a part's units."""
@@ -447,7 +449,7 @@ class _Nest:
 
 def _hidden(e: Emitter, pointer: ir.Value) -> ir.Value:
     """The same address in a way that LLVM cannot see through, lest it load whole panels ahead of a loop, and spill."""
-    return e.b.asm(ir.FunctionType(PTR, [PTR]), "", "=r,0", [pointer], side_effect=True)
+    return e.b.hidden(pointer)
 
 
 def _all(e: Emitter, conditions: list[Val]) -> Val:

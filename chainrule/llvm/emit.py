@@ -1,18 +1,19 @@
 """A program of loop nests → an LLVM module with a function ``run(pointers, arena)``, and ``call`` on array objects.
 
 ``pointers`` lists the inputs, outputs and constants, then the thread pool, if the program uses it. Small statements
-stand one after another in that function; a large one becomes a function of its own, so that each is optimised by
-itself. One that is worth several threads becomes a function of a part of it, for the pool to call (``llvm/pool.py``).
+stand one after another in that function as long as it is short; a large one becomes a function of its own, so that
+each is optimised by itself, and equal ones are compiled once. Functions fill modules, which may be compiled while
+others are emitted. A statement that is worth several threads becomes a function of a part of it, for the pool to call
+(``llvm/pool.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, NamedTuple
 
-import llvmlite.ir as ir
 import numpy as np
 
 from chainrule.compiler.contraction import ContractAxis, Contraction, Plan, plan
@@ -38,6 +39,8 @@ from chainrule.compiler.schedule import schedule
 from chainrule.compiler.shared import Shared, shared
 from chainrule.compiler.steady import steady_operands
 from chainrule.dtypes import BOOL, INT32, INT64
+from chainrule.llvm import ir
+from chainrule.llvm.builder import Builder
 from chainrule.llvm.contraction import Place, emit_contraction, emit_pack
 from chainrule.llvm.emitter import I8, I64, PTR, Emitter, Val, integer
 from chainrule.llvm.frame import Evaluator, Frame, Part
@@ -49,21 +52,52 @@ from chainrule.llvm.nests import emit_nest
 from chainrule.llvm.pool import DISPATCH_TYPE, PART_TYPE
 
 OUTLINE = 20_000  # points of a statement from which on it is a function of its own
+LONG = 400  # instructions of a function, or of the first module, from which on it takes in no more
+SHARE = 8  # further modules take in more: this part of what has been emitted so far
 
 
 @dataclass
 class _Unit:
-    """What the functions of one module share. Contractions use scratch memory behind the arena, one at a time."""
+    """What the functions of a program share. Contractions use scratch memory behind the arena, one at a time.
 
+    Functions go to ``module``, the main ones to ``main``; a module that is full goes to ``finished``, if that is given.
+    """
+
+    main: ir.Module
     module: ir.Module
+    finished: Callable[[ir.Module], None] | None
     target: Target
     arena: int
     pool: int  # position of the thread pool among the pointers
+    named: int = 0
+    lines: int = 0  # instructions of finished modules
     scratch: int = 0
     workers: int | None = None
     kernels: dict[Any, tuple[ir.Function, int, int]] = field(default_factory=dict)
     functions: dict[Any, tuple[ir.Function, Cut | None, int]] = field(default_factory=dict)
     packed: dict[Statement, _Packed] = field(default_factory=dict)
+
+    def function(self, name: str, kind: ir.FunctionType) -> ir.Function:
+        """A new function."""
+        self.named += 1
+        return ir.Function(self.module, kind, f"{name}{self.named}")
+
+    def turn_over(self) -> None:
+        """Begin another module if the present one is full. All its functions must be complete."""
+        if self.finished is not None and self.module.lines > max(LONG, self.lines // SHARE):
+            self.finish(self.module)
+            self.module = ir.Module("chainrule")
+
+    def finish(self, module: ir.Module) -> None:
+        """The module will not change any more."""
+        if self.finished is not None:
+            self.lines += module.lines
+            self.finished(module)
+
+    def further(self, name: str, kind: ir.FunctionType) -> ir.Function:
+        """A function in a module of its own."""
+        self.named += 1
+        return ir.Function(self.main if self.finished is None else ir.Module("chainrule"), kind, f"{name}{self.named}")
 
     def keep(self, size: int) -> int:
         """Where memory begins that no scratch memory of later statements overlaps."""
@@ -81,21 +115,23 @@ class _Packed:
 
 
 class Emitted(NamedTuple):
-    """The module of a program, and the memory it needs."""
+    """The module of a program (the last one, if it has several), and the memory it needs."""
 
     module: ir.Module
     arena: int  # bytes
     workers: int | None  # bytes of scratch memory for each further thread; None if one thread does all
 
 
-def emit_program(program: Program, target: Target) -> Emitted:
-    """The LLVM module of a planned program."""
+def emit_program(program: Program, target: Target, finished: Callable[[ir.Module], None] | None = None) -> Emitted:
+    """The LLVM module of a planned program; with ``finished``, which takes full modules, a long one has several."""
     pointers = len(program.inputs) + len(program.outputs) + len(program.constants)
-    unit = _Unit(ir.Module("chainrule"), target, program.arena, pointers)
-    function = ir.Function(unit.module, ir.FunctionType(ir.VoidType(), [PTR, PTR]), "run")
+    main = ir.Module("chainrule")
+    unit = _Unit(main, main if finished is None else ir.Module("chainrule"), finished, target, program.arena, pointers)
+    function = ir.Function(main, ir.FunctionType(ir.VOID, [PTR, PTR]), "run")
     _Writer(unit, function).write(program.statements)
-    _call_on_objects(unit.module, function, len(program.inputs) + len(program.outputs))
-    return Emitted(unit.module, unit.arena + unit.scratch, unit.workers)
+    _call_on_objects(main, function, len(program.inputs) + len(program.outputs))
+    main.take(unit.module)
+    return Emitted(main, unit.arena + unit.scratch, unit.workers)
 
 
 def _call_on_objects(module: ir.Module, run: ir.Function, count: int) -> None:
@@ -106,15 +142,15 @@ def _call_on_objects(module: ir.Module, run: ir.Function, count: int) -> None:
     from Python takes longer than a small program.
     """
     call = ir.Function(module, run.function_type, "call")
-    e = Emitter(ir.IRBuilder(call.append_basic_block()))
+    e = Emitter(Builder(call.append_basic_block()))
     table, arena = call.args
-    head = e.b.load(table, typ=I64)
-    pointers = e.b.gep(table, [integer(1)], source_etype=PTR)
+    head = e.b.load(table, I64)
+    pointers = e.b.gep(table, integer(1), PTR)
     if count:
         with e.loop(0, count) as loop:
-            entry = e.b.gep(pointers, [loop.index.ir], source_etype=PTR)
-            field = e.b.gep(e.b.load(entry, typ=PTR), [head], source_etype=I8)
-            e.b.store(e.b.load(field, typ=PTR), entry)
+            entry = e.b.gep(pointers, loop.index.ir, PTR)
+            field = e.b.gep(e.b.load(entry, PTR), head, I8)
+            e.b.store(e.b.load(field, PTR), entry)
     e.b.call(run, [pointers, arena])
     e.b.ret_void()
 
@@ -123,7 +159,8 @@ class _Writer:
     """Writes statements into one function: the program, or one of its statements.
 
     ``axes`` are those around, ``turns`` those of the loops around the function. A statement's function has its scratch
-    memory as an argument, of which it uses ``used`` bytes.
+    memory as an argument, of which it uses ``used`` bytes. When the function is long, further statements go to
+    ``rest``, a function that it calls in their place.
     """
 
     def __init__(self, unit: _Unit, function: ir.Function, turns: int = 1) -> None:
@@ -131,13 +168,13 @@ class _Writer:
         self.part: Part | None = None
         self.packed: dict[int, ir.Value] = {}  # operands of the function's contraction
         self.used = 0
-        self.entry = ir.IRBuilder(function.append_basic_block("entry"))  # only addresses
-        self.e = Emitter(ir.IRBuilder(function.append_basic_block("body")), MATH | HALF, unit.target.native_half)
+        self.rest: _Writer | None = None
+        self.entry = Builder(function.append_basic_block())  # only addresses
+        self.e = Emitter(Builder(function.append_basic_block()), MATH | HALF, unit.target.native_half)
         self.axes: dict[Axis, Val] = {}
         self.known: dict[Buffer, ir.Value] = {}
         self.alone = False  # inside of a loop that is shared out as a whole
-        for argument in function.args[:2]:
-            argument.add_attribute("noalias")
+        function.noalias = 2
 
     def write(self, statements: Sequence[Statement]) -> None:
         self.statements(statements)
@@ -145,24 +182,46 @@ class _Writer:
 
     def close(self) -> None:
         self.e.b.ret_void()
-        self.entry.branch(self.function.basic_blocks[1])
+        self.entry.branch(self.function.blocks[1])
 
     def statements(self, statements: Sequence[Statement]) -> None:
         for s in statements:
+            if self.rest is None and self.function.lines > LONG:
+                self.begin_rest()
+            writer = self.rest or self
             if points(s) > OUTLINE or isinstance(s, Loop) and s.parallel or isinstance(s, Custom) and self.cut(s):
-                self.outline(s)
+                writer.outline(s)
+                self.unit.turn_over()
             else:
-                self.statement(s)
+                writer.statement(s)
+            if self.rest is not None and self.rest.function.lines > LONG:
+                self.end_rest()
+        self.end_rest()
+
+    def begin_rest(self) -> None:
+        """Call a function that does what comes next."""
+        around = list(self.axes.items())
+        function = self.unit.further("run", ir.FunctionType(ir.VOID, [PTR, PTR, *[I64] * len(around)]))
+        self.e.b.call(function, [*self.function.args[:2], *(at.ir for _, at in around)])
+        self.rest = _Writer(self.unit, function, self.turns)
+        self.rest.axes = {axis: Val(at, INT64) for (axis, _), at in zip(around, function.args[2:], strict=True)}
+
+    def end_rest(self) -> None:
+        """No more statements for that function."""
+        if self.rest is not None:
+            self.rest.close()
+            self.unit.finish(self.rest.function.module)
+            self.rest = None
 
     def pointer(self, buffer: Buffer) -> ir.Value:
         """The address of a buffer, computed once at the function's entry."""
         if buffer not in self.known:
             b = self.entry
             if buffer.kind == "temp":
-                self.known[buffer] = b.gep(self.function.args[1], [integer(buffer.offset)], source_etype=I8)
+                self.known[buffer] = b.gep(self.function.args[1], integer(buffer.offset), I8)
             else:
-                slot = b.gep(self.function.args[0], [integer(buffer.position)], source_etype=PTR)
-                self.known[buffer] = b.load(slot, typ=PTR)
+                slot = b.gep(self.function.args[0], integer(buffer.position), PTR)
+                self.known[buffer] = b.load(slot, PTR)
         return self.known[buffer]
 
     def effort(self, s: Statement) -> Effort:
@@ -187,16 +246,17 @@ class _Writer:
         passed += [b.ptrtoint(self.in_arena(place), I64) for place in ready.places.values()]
         words = self.entry.alloca(I64, max(1, len(passed)))
         for k, word in enumerate(passed):
-            b.store(word, b.gep(words, [integer(k)], source_etype=I64))
+            b.store(word, b.gep(words, integer(k), I64))
         given = [*self.function.args[:2], self.scratch(used), words]
         if cut is None:
             b.call(function, [*given, integer(0), integer(0)])
             return
         unit.workers = max(unit.workers or 0, used)
-        slot = self.entry.gep(self.function.args[0], [integer(unit.pool)], source_etype=PTR)
-        pool = self.entry.load(slot, typ=PTR)
-        dispatch = self.entry.load(pool, typ=DISPATCH_TYPE.as_pointer())
-        b.call(dispatch, [pool, function, *given, integer(cut.units), integer(cut.grain)])
+        self.function.module.know(function)
+        slot = self.entry.gep(self.function.args[0], integer(unit.pool), PTR)
+        pool = self.entry.load(slot, PTR)
+        dispatch = self.entry.load(pool, PTR)
+        b.call(dispatch, [pool, function, *given, integer(cut.units), integer(cut.grain)], DISPATCH_TYPE)
 
     def cut(self, s: Statement) -> Cut | None:
         """How a statement is cut for threads."""
@@ -210,12 +270,12 @@ class _Writer:
 
     def word(self, k: int, kind: ir.Type) -> ir.Value:
         """What a statement's function is passed."""
-        return self.entry.load(self.entry.gep(self.function.args[3], [integer(k)], source_etype=kind), typ=kind)
+        return self.entry.load(self.entry.gep(self.function.args[3], integer(k), kind), kind)
 
     def own(self, buffers: Iterable[Buffer]) -> None:
         """Let buffers have memory of this part's own."""
         for buffer in buffers:
-            self.known[buffer] = self.entry.gep(self.function.args[2], [integer(self.used)], source_etype=I8)
+            self.known[buffer] = self.entry.gep(self.function.args[2], integer(self.used), I8)
             self.used += -(-buffer.size * buffer.dtype.itemsize // ALIGN) * ALIGN
 
     def statement(self, s: Statement) -> None:
@@ -237,13 +297,14 @@ class _Writer:
         b = self.e.b
         if s.axis.extent == 0:
             return
-        start, stop = integer(0), integer(s.axis.extent)
+        start: ir.Value = integer(0)
+        stop: ir.Value = integer(s.axis.extent)
         if self.part is not None and self.part.axis is s.axis:
             start, stop = self.part.begin.ir, self.part.end.ir
         if self.part is None and not s.parallel:
             for contract, uses, turns in steady_operands(s):
                 self.pack_before(contract, uses, turns)
-        body, after = b.append_basic_block("repeat"), b.append_basic_block("done")
+        body, after = b.append_basic_block(), b.append_basic_block()
         before = b.block
         if s.holds is not None:
             b.cbranch(self.flag(s.holds), body, after)
@@ -254,8 +315,11 @@ class _Writer:
         i.add_incoming(start, before)
         self.axes[s.axis] = Val(i, INT64)
         around, self.alone = self.alone, self.alone or s.parallel
-        for inner in s.body:
-            self.statement(inner) if self.alone else self.statements([inner])
+        if self.alone:
+            for inner in s.body:
+                self.statement(inner)
+        else:
+            self.statements(s.body)
         self.alone = around
         following = b.add(i, I64(1))
         i.add_incoming(following, b.block)
@@ -275,8 +339,8 @@ class _Writer:
         """Run one of several lists of statements."""
         b = self.e.b
         index = self.e.load(self.address(self.frame(), s.index), INT32).ir
-        blocks = [b.append_basic_block(f"case{k}") for k in range(len(s.bodies))]
-        after = b.append_basic_block("joined")
+        blocks = [b.append_basic_block() for k in range(len(s.bodies))]
+        after = b.append_basic_block()
         choice = b.switch(index, blocks[-1])
         for k, (block, body) in enumerate(zip(blocks, s.bodies, strict=True)):
             choice.add_case(k, block)
@@ -322,14 +386,14 @@ class _Writer:
         return self.e.at(frame.base(access), frame.index(access.at), _dtype(access))
 
     def scratch(self, size: int) -> ir.Value:
-        if len(self.function.args) > 2:
+        if self.function.function_type is PART_TYPE:
             self.used = max(self.used, size)
             return self.function.args[2]
         self.unit.scratch = max(self.unit.scratch, size)
         return self.in_arena(self.unit.arena)
 
     def in_arena(self, offset: int) -> ir.Value:
-        return self.e.b.gep(self.function.args[1], [integer(offset)], source_etype=I8)
+        return self.e.b.gep(self.function.args[1], integer(offset), I8)
 
     def custom(self, s: Custom) -> None:
         frame = self.frame()
@@ -341,9 +405,7 @@ class _Writer:
 
 def _function(unit: _Unit, form: Shared, turns: int, ready: _Packed) -> tuple[ir.Function, Cut | None, int]:
     """The function of a statement, how it is cut for threads, and the scratch memory that it needs (bytes)."""
-    function = ir.Function(unit.module, PART_TYPE, unit.module.get_unique_name("nest"))
-    function.linkage = "internal"
-    function.attributes.add("noinline")
+    function = unit.function("nest", PART_TYPE)
     inside = _Writer(unit, function, turns)
     if isinstance(form.statement, Contract):
         unit.packed[form.statement] = ready
@@ -370,11 +432,9 @@ def _kernel(unit: _Unit, s: Custom) -> tuple[ir.Function, int, int]:
     wholes = [*s.inputs, *s.outputs]
     key = (s.op.name, repr(s.params), tuple((whole.shape, whole.dtype) for whole in wholes))
     if key not in unit.kernels:
-        kind = ir.FunctionType(ir.VoidType(), [PTR] * (len(wholes) + 1) + [I64] * 2)
-        function = ir.Function(unit.module, kind, unit.module.get_unique_name(s.op.name))
-        function.linkage = "internal"
-        function.attributes.add("noinline")
-        b = ir.IRBuilder(function.append_basic_block("entry"))
+        kind = ir.FunctionType(ir.VOID, [PTR] * (len(wholes) + 1) + [I64] * 2)
+        function = unit.function(s.op.name, kind)
+        b = Builder(function.append_basic_block())
         scratch, begin, end = function.args[-3:]
         e = Kernel(b, MATH, unit.target.vector_bytes, scratch, (Val(begin, INT64), Val(end, INT64)))
         arrays = [Array(a, whole.shape, whole.dtype) for a, whole in zip(function.args, wholes, strict=False)]

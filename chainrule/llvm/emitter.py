@@ -1,4 +1,4 @@
-"""Typed values and instructions: a thin, dtype-aware layer over llvmlite's IRBuilder.
+"""Typed values and instructions: a thin, dtype-aware layer over the instruction builder.
 
 A :class:`Val` is an LLVM value of one lane or many (a vector), together with its NumPy dtype, which
 carries the signedness that LLVM's integers lack. Every arithmetic method of :class:`Emitter` works on
@@ -14,19 +14,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-import llvmlite.ir as ir
 import numpy as np
 
 from chainrule import dtypes
+from chainrule.llvm import ir
+from chainrule.llvm.builder import Builder
 
-I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
-PTR = ir.PointerType()
+I1, I8, I32, I64 = ir.integer_type(1), ir.integer_type(8), ir.integer_type(32), ir.integer_type(64)
+PTR = ir.POINTER
 BOOL, INT64 = np.dtype(np.bool_), np.dtype(np.int64)
 # Multiply-add may be contracted to one rounding; nothing else about IEEE arithmetic is relaxed.
 CONTRACT = ("contract",)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Val:
     """An LLVM value with its NumPy dtype. ``lanes`` is 1 for a scalar."""
 
@@ -35,7 +36,7 @@ class Val:
 
     @property
     def lanes(self) -> int:
-        return self.ir.type.count if isinstance(self.ir.type, ir.VectorType) else 1
+        return self.ir.type.count
 
 
 def element_type(dtype: np.dtype) -> ir.Type:
@@ -43,18 +44,15 @@ def element_type(dtype: np.dtype) -> ir.Type:
     if dtype.kind == "b":
         return I1
     if dtype.kind in "iu" or dtypes.is_half(dtype):
-        return ir.IntType(8 * dtype.itemsize)
-    return ir.FloatType() if dtype.itemsize == 4 else ir.DoubleType()
+        return ir.integer_type(8 * dtype.itemsize)
+    return ir.FLOAT if dtype.itemsize == 4 else ir.DOUBLE
 
 
 @cache
 def lane_type(dtype: np.dtype, lanes: int) -> ir.Type:
     """The LLVM type of ``lanes`` elements in a register."""
     element = element_type(dtype)
-    return element if lanes == 1 else ir.VectorType(element, lanes)
-
-
-# llvmlite's types and constants belong to no module; each keeps the text that it was printed as.
+    return element if lanes == 1 else ir.vector_type(element, lanes)
 
 
 @lru_cache(maxsize=4096)
@@ -68,19 +66,14 @@ def _lane(number: int) -> ir.Constant:
     return ir.Constant(I32, number)
 
 
-@cache
-def _undefined(kind: ir.Type) -> ir.Constant:
-    return ir.Constant(kind, ir.Undefined)
-
-
 @lru_cache(maxsize=4096)
 def _lanes(numbers: tuple[int, ...]) -> ir.Constant:
     """What a shuffle picks."""
-    return ir.Constant(ir.VectorType(I32, len(numbers)), list(numbers) if any(numbers) else None)
+    return ir.Constant(ir.vector_type(I32, len(numbers)), numbers)
 
 
 def python_value(dtype: np.dtype, value: object) -> int | float:
-    """``value`` as the Python number that llvmlite's constants take."""
+    """``value`` as the Python number that constants take."""
     if dtypes.is_half(dtype):
         return int(np.asarray(value, dtype).view(np.uint16))
     return float(value) if dtype.kind == "f" else int(value)  # type: ignore[call-overload,arg-type]
@@ -94,7 +87,7 @@ class Emitter:
     processor converts float16.
     """
 
-    def __init__(self, builder: ir.IRBuilder, math: dict[str, Callable[..., Val]] | None = None,
+    def __init__(self, builder: Builder, math: dict[str, Callable[..., Val]] | None = None,
                  native_half: bool = False) -> None:
         self.b = builder
         self.native_half = native_half
@@ -111,8 +104,8 @@ class Emitter:
         """A constant vector with one value a lane."""
         dtype = np.dtype(dtype)
         element = element_type(dtype)
-        items = [ir.Constant(element, python_value(dtype, v)) for v in values]
-        return Val(items[0] if len(items) == 1 else ir.Constant(ir.VectorType(element, len(items)), items), dtype)
+        items = [python_value(dtype, v) for v in values]
+        return Val(element(items[0]) if len(items) == 1 else ir.Constant(lane_type(dtype, len(items)), items), dtype)
 
     def like(self, x: Val, value: object) -> Val:
         """The constant ``value`` with the dtype and lanes of ``x``."""
@@ -126,8 +119,8 @@ class Emitter:
         if lanes == 1 or x.lanes == lanes:
             return x
         if isinstance(x.ir, ir.Constant):
-            return _constant(x.ir.constant, x.dtype, lanes)
-        undefined = _undefined(lane_type(x.dtype, lanes))
+            return Val(ir.Constant(lane_type(x.dtype, lanes), [x.ir.constant] * lanes), x.dtype)
+        undefined = ir.undefined(lane_type(x.dtype, lanes))
         first = self.b.insert_element(undefined, x.ir, _lane(0))
         return Val(self.b.shuffle_vector(first, undefined, _lanes((0,) * lanes)), x.dtype)
 
@@ -194,12 +187,8 @@ class Emitter:
         """An overloaded LLVM intrinsic whose result and arguments share one type."""
         kind = args[0].ir.type
         suffix = _suffix(args[0])
-        function = self._declare(f"llvm.{name}.{suffix}", kind, [a.ir.type for a in args])
+        function = self.b.module.declared(f"llvm.{name}.{suffix}", kind, [a.ir.type for a in args])
         return Val(self.b.call(function, [a.ir for a in args]), args[0].dtype)
-
-    def _declare(self, name: str, result: ir.Type, args: list[ir.Type]) -> ir.Function:
-        known = self.b.module.globals.get(name)
-        return known if known is not None else ir.Function(self.b.module, ir.FunctionType(result, args), name)
 
     def sqrt(self, x: Val) -> Val:
         return self.intrinsic("sqrt", x)
@@ -337,7 +326,7 @@ class Emitter:
         target = lane_type(wide, x.lanes)
         suffix = f"i64.{_suffix(x)}" if x.lanes == 1 else f"v{x.lanes}i64.{_suffix(x)}"
         name = f"llvm.fpto{'u' if wide.kind == 'u' else 's'}i.sat.{suffix}"
-        converted = self.b.call(self._declare(name, target, [x.ir.type]), [x.ir])
+        converted = self.b.call(self.b.module.declared(name, target, [x.ir.type]), [x.ir])
         return converted if wide is dtype else self.b.trunc(converted, lane_type(dtype, x.lanes))
 
     def math(self, name: str, *args: Val) -> Val:
@@ -364,10 +353,10 @@ class Emitter:
         b = self.b
         one_word = where.ir
         if where.lanes > 1:
-            bits = ir.IntType(where.lanes)
+            bits = ir.integer_type(where.lanes)
             one_word = b.icmp_unsigned("!=", b.bitcast(where.ir, bits), bits(0))
-        before, seldom, after = b.block, b.append_basic_block("seldom"), b.append_basic_block("after")
-        b.cbranch(one_word, seldom, after).set_weights([1, 1 << 20])
+        before, seldom, after = b.block, b.append_basic_block(), b.append_basic_block()
+        b.cbranch(one_word, seldom, after, rare=True)
         b.position_at_end(seldom)
         other = self.select(where, rare(), usual)
         seldom = b.block
@@ -386,26 +375,22 @@ class Emitter:
         if isinstance(index, ir.Constant) and index.constant == 0:
             return pointer
         memory = I8 if dtype == BOOL else element_type(dtype)
-        return self.b.gep(pointer, [index], source_etype=memory)
+        return self.b.gep(pointer, index, memory)
 
-    def load(self, pointer: ir.Value, dtype: np.dtype, lanes: int = 1) -> Val:
+    def load(self, pointer: ir.Value, dtype: np.dtype, lanes: int = 1, volatile: bool = False) -> Val:
         """Consecutive elements at ``pointer``, which needs no more than an element's alignment."""
         if dtype == BOOL:
-            memory = I8 if lanes == 1 else ir.VectorType(I8, lanes)
-            byte = self.b.load(pointer, typ=memory)
-            byte.align = 1
+            memory = I8 if lanes == 1 else ir.vector_type(I8, lanes)
+            byte = self.b.load(pointer, memory, 1, volatile)
             return Val(self.b.trunc(byte, lane_type(dtype, lanes)), dtype)
-        value = self.b.load(pointer, typ=lane_type(dtype, lanes))
-        value.align = dtype.itemsize
-        return Val(value, dtype)
+        return Val(self.b.load(pointer, lane_type(dtype, lanes), dtype.itemsize, volatile), dtype)
 
     def store(self, x: Val, pointer: ir.Value) -> None:
         """Write the lanes of ``x`` to consecutive elements at ``pointer``."""
         value = x.ir
         if x.dtype == BOOL:
-            value = self.b.zext(value, I8 if x.lanes == 1 else ir.VectorType(I8, x.lanes))
-        instruction = self.b.store(value, pointer)
-        instruction.align = x.dtype.itemsize
+            value = self.b.zext(value, I8 if x.lanes == 1 else ir.vector_type(I8, x.lanes))
+        self.b.store(value, pointer, x.dtype.itemsize)
 
     # -- control
 
@@ -421,9 +406,9 @@ class Emitter:
         start = self.index(start) if isinstance(start, int) else start
         stop = self.index(stop) if isinstance(stop, int) else stop
         before = b.block
-        head = b.append_basic_block("head")
-        body = head if runs else b.append_basic_block("body")
-        after = b.append_basic_block("after")
+        head = b.append_basic_block()
+        body = head if runs else b.append_basic_block()
+        after = b.append_basic_block()
         b.branch(head)
         b.position_at_end(head)
         i = b.phi(I64)
@@ -439,7 +424,7 @@ class Emitter:
         yield loop
         for phi, c in zip(phis, loop.result, strict=True):
             phi.add_incoming(c.ir, b.block)
-        following = b.add(i, integer(step), flags=["nsw"])
+        following = b.add(i, integer(step), flags=("nsw",))
         i.add_incoming(following, b.block)
         if runs:
             b.cbranch(b.icmp_signed("<", following, stop.ir), head, after)
@@ -482,7 +467,7 @@ def _constant(value: object, dtype: np.dtype, lanes: int) -> Val:
     if known is None:
         number = python_value(dtype, np.asarray(value).astype(dtype))
         one = ir.Constant(element_type(dtype), number)
-        vector = one if lanes == 1 else ir.Constant(ir.VectorType(one.type, lanes), [one] * lanes)
+        vector = one if lanes == 1 else ir.Constant(lane_type(dtype, lanes), [number] * lanes)
         known = _CONSTANTS[key] = Val(vector, dtype)
     return known
 

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import llvmlite.ir as ir
-
 from chainrule.compiler.effort import FAST, Effort
 from chainrule.compiler.loops import (
     Access,
@@ -25,6 +23,7 @@ from chainrule.compiler.loops import (
 )
 from chainrule.compiler.schedule import depends
 from chainrule.dtypes import INT64
+from chainrule.llvm import ir
 from chainrule.llvm.emitter import Emitter, Val
 from chainrule.llvm.lanes import gather, load_first, store_first
 
@@ -52,11 +51,11 @@ class Frame:
             if isinstance(value.ir, ir.Constant):
                 offset += c * value.ir.constant
                 continue
-            term = value if c == 1 else Val(e.b.mul(value.ir, e.index(c).ir, flags=["nsw"]), INT64)
-            total = term if total is None else Val(e.b.add(total.ir, term.ir, flags=["nsw"]), INT64)
+            term = value if c == 1 else Val(e.b.mul(value.ir, e.index(c).ir, flags=("nsw",)), INT64)
+            total = term if total is None else Val(e.b.add(total.ir, term.ir, flags=("nsw",)), INT64)
         if total is None:
             return e.index(offset)
-        return total if offset == 0 else Val(e.b.add(total.ir, e.index(offset).ir, flags=["nsw"]), INT64)
+        return total if offset == 0 else Val(e.b.add(total.ir, e.index(offset).ir, flags=("nsw",)), INT64)
 
     def repeat(self, extent: int, cost: int, body: Callable[[Val, list[Val]], list[Val]], carry: Sequence[Val] = (),
                start: int = 0, step: int = 1) -> list[Val]:
@@ -168,10 +167,7 @@ class Evaluator:
             base, self.position(Affine(access.at.offset, access.at.terms, access.at.dynamic), None, 1), dtype
         )
         if stride == 0 or width == 1:
-            value = e.load(pointer, dtype)
-            if access.buffer.home.volatile:
-                value.ir.volatile = True
-            return value
+            return e.load(pointer, dtype, volatile=access.buffer.home.volatile)
         if stride == 1:
             return load_first(e, pointer, dtype, lanes, width)
         return gather(e, pointer, 0, stride, dtype, lanes, width)

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import llvmlite.ir as ir
 import numpy as np
 
-from chainrule.llvm.emitter import Emitter, Val
+from chainrule.llvm import ir
+from chainrule.llvm.emitter import Emitter, Val, lane_type
 from chainrule.llvm.math_base import F32, F64
 
 _U16, _U32, _HALF = np.dtype(np.uint16), np.dtype(np.uint32), np.dtype(np.float16)
 
 
 def _typed(lanes: int) -> ir.Type:
-    return ir.HalfType() if lanes == 1 else ir.VectorType(ir.HalfType(), lanes)
+    return ir.HALF if lanes == 1 else ir.vector_type(ir.HALF, lanes)
 
 
 def _bits(e: Emitter, x: Val) -> Val:
@@ -38,7 +38,7 @@ def float32_of_float16(e: Emitter, x: Val) -> Val:
     """
     if e.native_half:
         half = e.b.bitcast(x.ir, _typed(x.lanes))
-        return Val(e.b.fpext(half, ir.FloatType() if x.lanes == 1 else ir.VectorType(ir.FloatType(), x.lanes)), F32)
+        return Val(e.b.fpext(half, lane_type(F32, x.lanes)), F32)
     bits = _wide(e, x)
     size = e.and_(bits, e.like(bits, 0x7FFF))
     shifted = e.shl(size, e.like(bits, 13))
@@ -55,8 +55,8 @@ def float16_of_float32(e: Emitter, x: Val) -> Val:
     rounded, by adding 0.5, whose last place is float16's smallest number.
     """
     if e.native_half:
-        half = e.b.fptrunc(x.ir, _typed(x.lanes))
-        return Val(e.b.bitcast(half, ir.IntType(16) if x.lanes == 1 else ir.VectorType(ir.IntType(16), x.lanes)), _HALF)
+        rounded = e.b.fptrunc(x.ir, _typed(x.lanes))
+        return Val(e.b.bitcast(rounded, lane_type(_U16, x.lanes)), _HALF)
     bits = _bits(e, x)
     size = e.and_(bits, e.like(bits, 0x7FFFFFFF))
     sign = e.shr(e.xor(bits, size), e.like(bits, 16))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import llvmlite.binding as llvm
-import llvmlite.ir as ir
+from llvmlite.binding import ffi
+
+from chainrule.llvm import ir
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,43 @@ def host() -> Target:
                   _data_cache(1, 32 * 1024), _data_cache(2, 512 * 1024), arm or bool(features.get("f16c")))
 
 
-@cache
-def target_machine(target: Target) -> llvm.TargetMachine:
+def _machine(target: Target) -> llvm.TargetMachine:
     return llvm.Target.from_triple(target.triple).create_target_machine(
         cpu=target.cpu, features=target.features, opt=2, jit=True)
+
+
+@cache
+def _data_layout(target: Target) -> str:
+    return str(_machine(target).target_data)
+
+
+_machines: dict[Target, list[llvm.TargetMachine]] = {}  # not in use at present; each works for one thread at a time
+
+
+def _with_machine(target: Target, work: Callable[[llvm.TargetMachine], Any]) -> Any:
+    free = _machines.setdefault(target, [])
+    try:
+        machine = free.pop()
+    except IndexError:
+        machine = _machine(target)
+    try:
+        return work(machine)
+    finally:
+        free.append(machine)
+
+
+def _unlocked(name: str) -> Callable[..., Any]:
+    """A function of LLVM's without the lock that llvmlite holds during every call.
+
+    LLVM needs none where each thread has a context and a target machine of its own; with it, threads would wait for
+    each other all the time that they compile.
+    """
+    function = getattr(ffi.lib, name)
+    return getattr(function, "_cfn", function)
+
+
+_parse, _run_passes, _emit = map(_unlocked, (
+    "LLVMPY_ParseAssembly", "LLVMPY_RunNewFunctionPassManager", "LLVMPY_TargetMachineEmitToMemory"))
 
 
 def optimize(module: ir.Module, target: Target) -> llvm.ModuleRef:
@@ -68,38 +105,64 @@ def optimize(module: ir.Module, target: Target) -> llvm.ModuleRef:
     The emitted code has its loops vectorised, unrolled and its invariants hoisted already. The standard pipelines
     took ten times as long and made it no faster (``docs/design.md`` has the figures).
     """
-    machine = target_machine(target)
-    module.triple = target.triple
-    module.data_layout = str(machine.target_data)
-    parsed = llvm.parse_assembly(str(module))
+    return _with_machine(target, lambda machine: _optimized(module, target, machine))
+
+
+def _optimized(module: ir.Module, target: Target, machine: llvm.TargetMachine) -> llvm.ModuleRef:
+    module.triple, module.data_layout = target.triple, _data_layout(target)
+    context = llvm.create_context()
+    with ffi.OutputString() as error:
+        parsed = llvm.ModuleRef(_parse(context, ctypes.c_char_p(str(module).encode()), error), context)
+        if error:
+            parsed.close()
+            raise RuntimeError(f"LLVM cannot parse what was emitted: {error}")
+    parsed.verify()
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(1))
     passes = llvm.create_new_function_pass_manager()
     passes.add_instruction_combine_pass()
     passes.add_simplify_cfg_pass()
     for function in parsed.functions:
         if not function.is_declaration:
-            passes.run(function, builder)
+            _run_passes(passes, function, builder)
     return parsed
 
 
 def emit_object(parsed: llvm.ModuleRef, target: Target) -> bytes:
-    return target_machine(target).emit_object(parsed)
+    """Machine code of an optimised module."""
+    return _with_machine(target, lambda machine: _object(parsed, machine))
+
+
+def _object(parsed: llvm.ModuleRef, machine: llvm.TargetMachine) -> bytes:
+    with ffi.OutputString() as error:
+        memory = _emit(machine, parsed, 1, error)
+        if not memory:
+            raise RuntimeError(f"LLVM has no machine code for a module: {error}")
+    try:
+        return ctypes.string_at(ffi.lib.LLVMPY_GetBufferStart(memory), ffi.lib.LLVMPY_GetBufferSize(memory))
+    finally:
+        ffi.lib.LLVMPY_DisposeMemoryBuffer(memory)
+
+
+def compile_module(module: ir.Module, target: Target) -> bytes:
+    """Machine code of a module. Threads may do so at the same time."""
+    return _with_machine(target, lambda machine: _object(_optimized(module, target, machine), machine))
 
 
 @cache
 def _linker(target: Target) -> llvm.LLJIT:
-    return llvm.create_lljit_compiler(llvm.Target.from_triple(target.triple).create_target_machine(
-        cpu=target.cpu, features=target.features, opt=2, jit=True))
+    return llvm.create_lljit_compiler(_machine(target))
 
 
 _numbers = itertools.count()
 
 
 class Loaded:
-    """Machine code in memory; keeps it alive as long as the object lives."""
+    """Machine code of modules that call each other, in memory; keeps it alive as long as the object lives."""
 
-    def __init__(self, code: bytes, target: Target, names: Sequence[str] = ("run",)) -> None:
-        library = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+    def __init__(self, code: Sequence[bytes], target: Target, names: Sequence[str] = ("run",)) -> None:
+        library = llvm.JITLibraryBuilder().add_current_process()
+        for one in code:
+            library.add_object_img(one)
         for name in names:
             library.export_symbol(name)
         self._library = library.link(_linker(target), f"program{next(_numbers)}")
@@ -110,4 +173,4 @@ class Loaded:
 
 def assembly(parsed: llvm.ModuleRef, target: Target) -> str:
     """The machine code of an optimised module as text."""
-    return target_machine(target).emit_assembly(parsed)
+    return _with_machine(target, lambda machine: machine.emit_assembly(parsed))

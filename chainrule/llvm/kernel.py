@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 
-import llvmlite.ir as ir
 import numpy as np
 
 from chainrule.dtypes import INT64
+from chainrule.llvm import ir
+from chainrule.llvm.builder import Builder
 from chainrule.llvm.emitter import Emitter, Loop, Val
 
 ALIGN = 64
@@ -39,7 +40,7 @@ class Turns:
     def leave(self, condition: Val) -> None:
         """End the loop here if the condition holds."""
         b = self._e.b
-        going_on = b.append_basic_block("on")
+        going_on = b.append_basic_block()
         b.cbranch(condition.ir, self._after, going_on)
         b.position_at_end(going_on)
 
@@ -51,7 +52,7 @@ class Kernel(Emitter):
     ``batches`` how many there are (1 if that is not so).
     """
 
-    def __init__(self, builder: ir.IRBuilder, math: dict[str, Callable[..., Val]], vector_bytes: int,
+    def __init__(self, builder: Builder, math: dict[str, Callable[..., Val]], vector_bytes: int,
                  scratch: ir.Value, part: tuple[Val, Val]) -> None:
         super().__init__(builder, math)
         self.vector_bytes = vector_bytes
@@ -65,17 +66,17 @@ class Kernel(Emitter):
             return x + y
         if y == 0 or x == 0:
             return y if x == 0 else x
-        return Val(self.b.add(self.position(x).ir, self.position(y).ir, flags=["nsw"]), INT64)
+        return Val(self.b.add(self.position(x).ir, self.position(y).ir, flags=("nsw",)), INT64)
 
     def minus(self, x: Index, y: Index) -> Index:
         if isinstance(x, int) and isinstance(y, int):
             return x - y
-        return Val(self.b.sub(self.position(x).ir, self.position(y).ir, flags=["nsw"]), INT64)
+        return Val(self.b.sub(self.position(x).ir, self.position(y).ir, flags=("nsw",)), INT64)
 
     def times(self, x: Index, n: int) -> Index:
         if isinstance(x, int):
             return x * n
-        return x if n == 1 else Val(self.b.mul(x.ir, self.index(n).ir, flags=["nsw"]), INT64)
+        return x if n == 1 else Val(self.b.mul(x.ir, self.index(n).ir, flags=("nsw",)), INT64)
 
     def position(self, x: Index) -> Val:
         """An index as a value."""
@@ -85,7 +86,7 @@ class Kernel(Emitter):
 
     def work(self, shape: tuple[int, ...], dtype: np.dtype) -> Array:
         """Working memory for the duration of the kernel."""
-        pointer = self.b.gep(self._scratch, [self.index(self.scratch_bytes).ir], source_etype=ir.IntType(8))
+        pointer = self.b.gep(self._scratch, self.index(self.scratch_bytes).ir, ir.integer_type(8))
         self.scratch_bytes += -(-max(prod(shape), 1) * dtype.itemsize // ALIGN) * ALIGN
         return Array(pointer, shape, dtype)
 
@@ -129,7 +130,7 @@ class Kernel(Emitter):
     def when(self, condition: Val) -> Iterator[None]:
         """Only if the condition holds."""
         b = self.b
-        inside, after = b.append_basic_block("when"), b.append_basic_block("after")
+        inside, after = b.append_basic_block(), b.append_basic_block()
         b.cbranch(condition.ir, inside, after)
         b.position_at_end(inside)
         yield
@@ -141,7 +142,7 @@ class Kernel(Emitter):
         """Up to ``limit`` times, until :meth:`Turns.leave` ends it. What turns tell each other goes through memory."""
         b = self.b
         before = b.block
-        body, after = b.append_basic_block("turn"), b.append_basic_block("left")
+        body, after = b.append_basic_block(), b.append_basic_block()
         b.branch(body)
         b.position_at_end(body)
         count = b.phi(self.index(0).ir.type)

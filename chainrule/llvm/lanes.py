@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-import llvmlite.ir as ir
 import numpy as np
 
+from chainrule.llvm import ir
 from chainrule.llvm.emitter import I1, I32, PTR, Emitter, Val, lane_type
 
 MASKED_BYTES = 64  # registers of this width (AVX-512) store a part of them as fast as the whole
@@ -39,7 +39,7 @@ def load_first(e: Emitter, pointer: ir.Value, dtype: np.dtype, lanes: int, width
         return gather(e, pointer, 0, 1, dtype, lanes, width)
     kind = lane_type(dtype, width)
     name = f"llvm.masked.load.v{width}{_suffix(dtype)}.p0"
-    function = _declare(e, name, kind, [PTR, I32, ir.VectorType(I1, width), kind])
+    function = e.b.module.declared(name, kind, [PTR, I32, ir.vector_type(I1, width), kind])
     zero = e.const(0, dtype, width).ir
     return Val(e.b.call(function, [pointer, I32(dtype.itemsize), _mask(lanes, width), zero]), dtype)
 
@@ -50,7 +50,7 @@ def store_first(e: Emitter, x: Val, pointer: ir.Value, lanes: int) -> None:
     if lanes < width and width * x.dtype.itemsize == MASKED_BYTES:
         x = resize(e, x, width)
         name = f"llvm.masked.store.v{width}{_suffix(x.dtype)}.p0"
-        function = _declare(e, name, ir.VoidType(), [x.ir.type, PTR, I32, ir.VectorType(I1, width)])
+        function = e.b.module.declared(name, ir.VOID, [x.ir.type, PTR, I32, ir.vector_type(I1, width)])
         e.b.call(function, [x.ir, pointer, I32(x.dtype.itemsize), _mask(lanes, width)])
         return
     start = 0
@@ -162,9 +162,4 @@ def _suffix(dtype: np.dtype) -> str:
 
 @cache
 def _mask(lanes: int, width: int) -> ir.Constant:
-    return ir.Constant(ir.VectorType(I1, width), [ir.Constant(I1, int(i < lanes)) for i in range(width)])
-
-
-def _declare(e: Emitter, name: str, result: ir.Type, args: list[ir.Type]) -> ir.Function:
-    known = e.b.module.globals.get(name)
-    return known if known is not None else ir.Function(e.b.module, ir.FunctionType(result, args), name)
+    return ir.Constant(ir.vector_type(I1, width), [i < lanes for i in range(width)])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-import llvmlite.ir as ir
 import numpy as np
 
 from chainrule.compiler.contraction_plan import Plan
+from chainrule.llvm import ir
 from chainrule.llvm.emitter import Emitter, Val
 from chainrule.llvm.lanes import gather, load_first, power_of_two, resize, store_first
 

@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import llvmlite.ir as ir
-
+from chainrule.llvm import ir
+from chainrule.llvm.builder import Builder
 from chainrule.llvm.emitter import I8, I64, PTR, integer
 
 LINE = 128  # bytes that processors move at a time, with the neighbour that they fetch along
@@ -39,9 +39,9 @@ def size(threads: int) -> int:
     return FIRST + threads * LINE
 
 
-_VOID, _I32 = ir.VoidType(), ir.IntType(32)
+_VOID, _I32 = ir.VOID, ir.integer_type(32)
 PART_TYPE = ir.FunctionType(_VOID, [PTR, PTR, PTR, PTR, I64, I64])
-DISPATCH_TYPE = ir.FunctionType(_VOID, [PTR, PART_TYPE.as_pointer(), *[PTR] * 4, I64, I64])
+DISPATCH_TYPE = ir.FunctionType(_VOID, [PTR, PTR, *[PTR] * 4, I64, I64])
 _SLEEP_TYPE = ir.FunctionType(_I32, [PTR, _I32])
 _WAKE_TYPE = ir.FunctionType(_VOID, [PTR])
 FUNCTIONS = ("dispatch", "work", "acquire", "release", "stop")
@@ -73,21 +73,21 @@ class _Function:
     def __init__(self, module: ir.Module, name: str, result: ir.Type, arguments: list[ir.Type], triple: str) -> None:
         self.function = ir.Function(module, ir.FunctionType(result, arguments), name)
         if name in ("take", "wake"):
-            self.function.linkage = "internal"
-        self.b = ir.IRBuilder(self.function.append_basic_block("entry"))
+            self.function.internal = True
+        self.b = Builder(self.function.append_basic_block())
         self.pool, self.triple = self.function.args[0], triple
 
     # -- memory that threads share
 
     def field(self, offset: int, base: ir.Value | None = None) -> ir.Value:
-        return self.b.gep(self.pool if base is None else base, [integer(offset)], source_etype=I8)
+        return self.b.gep(self.pool if base is None else base, integer(offset), I8)
 
     def line(self, thread: ir.Value) -> ir.Value:
         """The lines of a thread."""
-        return self.b.gep(self.field(FIRST), [self.b.mul(thread, integer(LINE))], source_etype=I8)
+        return self.b.gep(self.field(FIRST), self.b.mul(thread, integer(LINE)), I8)
 
-    def get(self, offset: int, base: ir.Value | None = None, typ: ir.Type = I64) -> ir.Value:
-        return self.b.load_atomic(self.field(offset, base), "seq_cst", 8, typ=typ)
+    def get(self, offset: int, base: ir.Value | None = None, kind: ir.Type = I64) -> ir.Value:
+        return self.b.load_atomic(self.field(offset, base), "seq_cst", 8, kind)
 
     def put(self, offset: int, value: ir.Value, base: ir.Value | None = None) -> None:
         self.b.atomic_rmw("xchg", self.field(offset, base), value, "seq_cst")
@@ -98,7 +98,7 @@ class _Function:
 
     def swap(self, pointer: ir.Value, old: ir.Value, new: ir.Value) -> ir.Value:
         """Whether the word was ``old``; then it is ``new`` now."""
-        return self.b.extract_value(self.b.cmpxchg(pointer, old, new, "seq_cst"), 1)
+        return self.b.exchanged(pointer, old, new, "seq_cst")
 
     # -- control
 
@@ -106,7 +106,7 @@ class _Function:
     def counting(self, start: ir.Value, stop: ir.Value) -> Iterator[ir.Value]:
         """Once for every number from ``start`` to before ``stop``."""
         b, before = self.b, self.b.block
-        head, body, after = (b.append_basic_block(name) for name in ("head", "body", "after"))
+        head, body, after = (b.append_basic_block() for _ in range(3))
         b.branch(head)
         b.position_at_end(head)
         i = b.phi(I64)
@@ -127,8 +127,7 @@ class _Function:
             name, arguments = "llvm.aarch64.isb", [_I32(15)]
         else:
             return
-        kind = ir.FunctionType(_VOID, [a.type for a in arguments])
-        self.b.call(module.globals.get(name) or ir.Function(module, kind, name), arguments)
+        self.b.call(module.declared(name, _VOID, [a.type for a in arguments]), arguments)
 
     def wait(self, line: ir.Value, over: Callable[[], ir.Value], wake: ir.Function) -> None:
         """Until ``over()`` holds: look ``SPINS`` times, then sleep until somebody calls ``wake`` on the line.
@@ -137,13 +136,13 @@ class _Function:
         sees the other. The waker takes ``ASLEEP`` back and frees the lock, exactly once for each sleep.
         """
         b = self.b
-        look, rest, nap, after = (b.append_basic_block(name) for name in ("look", "rest", "nap", "over"))
+        look, rest, nap, after = (b.append_basic_block() for _ in range(4))
         before = b.block
         b.branch(look)
         b.position_at_end(look)
         turn = b.phi(I64)
         turn.add_incoming(integer(SPINS), before)
-        pausing = b.append_basic_block("pausing")
+        pausing = b.append_basic_block()
         b.cbranch(over(), after, pausing)
         b.position_at_end(pausing)
         self.pause()
@@ -156,8 +155,8 @@ class _Function:
             b.call(wake, [self.pool, line])  # wakes this very thread, unless somebody has done so
         b.branch(nap)
         b.position_at_end(nap)
-        sleep = b.load(self.field(SLEEP), typ=_SLEEP_TYPE.as_pointer())
-        b.call(sleep, [b.load(self.field(LOCK, line), typ=PTR), _I32(1)])
+        sleep = b.load(self.field(SLEEP), PTR)
+        b.call(sleep, [b.load(self.field(LOCK, line), PTR), _I32(1)], _SLEEP_TYPE)
         turn.add_incoming(integer(SPINS), b.block)
         b.branch(look)
         b.position_at_end(after)
@@ -169,16 +168,16 @@ class _Function:
         b, line = self.b, self.function.args[1]
         with b.if_then(b.icmp_unsigned("!=", self.get(ASLEEP, line), integer(0))), \
                 b.if_then(self.swap(self.field(ASLEEP, line), integer(1), integer(0))):
-            wake = b.load(self.field(WAKE), typ=_WAKE_TYPE.as_pointer())
-            b.call(wake, [b.load(self.field(LOCK, line), typ=PTR)])
+            wake = b.load(self.field(WAKE), PTR)
+            b.call(wake, [b.load(self.field(LOCK, line), PTR)], _WAKE_TYPE)
         b.ret_void()
         return self.function
 
     def take(self) -> ir.Function:
         """``take(pool, me, number, scratch)``: run chunks of that job as long as there are any; how many they were."""
         b, (_, me, number, scratch) = self.b, self.function.args
-        part = self.get(PART, typ=PART_TYPE.as_pointer())
-        pointers, arena, axes = (self.get(o, typ=PTR) for o in (POINTERS, ARENA, AXES))
+        part = self.get(PART, kind=PTR)
+        pointers, arena, axes = (self.get(o, kind=PTR) for o in (POINTERS, ARENA, AXES))
         units, chunks, each, threads = (self.get(o) for o in (UNITS, CHUNKS, EACH, THREADS))
         total = b.alloca(I64)
         b.store(integer(0), total)
@@ -186,39 +185,39 @@ class _Function:
             other = b.add(me, step)
             other = b.select(b.icmp_unsigned(">=", other, threads), b.sub(other, threads), other)
             claims = self.field(CLAIMS, self.line(other))
-            again, taken, after = (b.append_basic_block(name) for name in ("again", "taken", "next"))
+            again, taken, after = (b.append_basic_block() for _ in range(3))
             b.branch(again)
             b.position_at_end(again)
-            word = b.load_atomic(claims, "seq_cst", 8, typ=I64)
+            word = b.load_atomic(claims, "seq_cst", 8, I64)
             place = b.and_(word, integer(255))
             chunk = b.add(b.mul(other, each), place)
             left = b.and_(b.icmp_unsigned("<", place, each), b.icmp_unsigned("<", chunk, chunks))
             left = b.and_(left, b.icmp_unsigned("==", b.lshr(word, integer(8)), number))
-            trial = b.append_basic_block("trial")
+            trial = b.append_basic_block()
             b.cbranch(left, trial, after)
             b.position_at_end(trial)
             b.cbranch(self.swap(claims, word, b.add(word, integer(1))), taken, again)
             b.position_at_end(taken)
             begin, end = (b.udiv(b.mul(c, units), chunks) for c in (chunk, b.add(chunk, integer(1))))
-            b.call(part, [pointers, arena, scratch, axes, begin, end])
-            b.store(b.add(b.load(total, typ=I64), integer(1)), total)
+            b.call(part, [pointers, arena, scratch, axes, begin, end], PART_TYPE)
+            b.store(b.add(b.load(total, I64), integer(1)), total)
             b.branch(again)
             b.position_at_end(after)
-        b.ret(b.load(total, typ=I64))
+        b.ret(b.load(total, I64))
         return self.function
 
     def dispatch(self, take: ir.Function, wake: ir.Function) -> None:
         b = self.b
         _, part, pointers, arena, scratch, axes, units, grain = self.function.args
         threads = self.get(COUNT)
-        alone, together = b.append_basic_block("alone"), b.append_basic_block("together")
-        asking = b.append_basic_block("asking")
+        alone, together = b.append_basic_block(), b.append_basic_block()
+        asking = b.append_basic_block()
         b.cbranch(b.and_(b.icmp_unsigned(">", threads, integer(1)), b.icmp_unsigned(">", units, integer(1))),
                   asking, alone)
         b.position_at_end(asking)
         b.cbranch(self.swap(self.field(BUSY), integer(0), integer(1)), together, alone)
         b.position_at_end(alone)
-        b.call(part, [pointers, arena, scratch, axes, integer(0), units])
+        b.call(part, [pointers, arena, scratch, axes, integer(0), units], PART_TYPE)
         b.ret_void()
         b.position_at_end(together)
         threads = self.get(COUNT)  # a change of it waits for BUSY
@@ -232,7 +231,7 @@ class _Function:
             b.store(value, self.field(offset))
         for offset, value in ((UNITS, units), (CHUNKS, chunks), (EACH, each), (THREADS, threads), (DONE, integer(0))):
             b.store(value, self.field(offset))
-        number = b.add(b.load(self.field(NUMBER), typ=I64), integer(1))
+        number = b.add(b.load(self.field(NUMBER), I64), integer(1))
         b.store(number, self.field(NUMBER))
         with self.counting(integer(0), threads) as k:
             self.put(CLAIMS, b.shl(number, integer(8)), self.line(k))
@@ -249,21 +248,21 @@ class _Function:
         line = self.line(me)
         number = b.alloca(I64)
         b.store(b.lshr(self.get(CLAIMS, line), integer(8)), number)
-        turn, leave, busy = (b.append_basic_block(name) for name in ("turn", "leave", "busy"))
+        turn, leave, busy = (b.append_basic_block() for _ in range(3))
         b.branch(turn)
         b.position_at_end(turn)
 
         def called() -> ir.Value:
-            new = b.icmp_unsigned("!=", b.lshr(self.get(CLAIMS, line), integer(8)), b.load(number, typ=I64))
+            new = b.icmp_unsigned("!=", b.lshr(self.get(CLAIMS, line), integer(8)), b.load(number, I64))
             return b.or_(new, b.icmp_unsigned("!=", self.get(STOP, line), integer(0)))
         self.wait(line, called, wake)
         b.cbranch(b.icmp_unsigned("!=", self.get(STOP, line), integer(0)), leave, busy)
         b.position_at_end(busy)
         now = b.lshr(self.get(CLAIMS, line), integer(8))
         b.store(now, number)
-        count = b.call(take, [self.pool, me, now, b.load(self.field(SCRATCH, line), typ=PTR)])
+        count = b.call(take, [self.pool, me, now, b.load(self.field(SCRATCH, line), PTR)])
         with b.if_then(b.icmp_unsigned("!=", count, integer(0))):
-            chunks = b.load(self.field(CHUNKS), typ=I64)  # of this job still: it needs these chunks to end
+            chunks = b.load(self.field(CHUNKS), I64)  # of this job still: it needs these chunks to end
             with b.if_then(b.icmp_unsigned("==", self.plus(DONE, count), chunks)):
                 b.call(wake, [self.pool, self.line(integer(0))])
         b.branch(turn)
