@@ -5,6 +5,7 @@ before the clock starts. PyTorch runs eagerly: what it takes at first are mostly
 """
 
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def print_table(name: str, results: dict[str, Times | str], notes: list[str]) ->
 
 def main() -> None:
     options = parser(__doc__).parse_args()
-    use_processors(options.cpu)
+    use_processors(options.cpu, os.cpu_count() or 1)  # all libraries compile in threads
     runs = 1 if options.quick else 4
     notes: list[str] = []
     results: dict[str, Times | str] = {

@@ -39,6 +39,7 @@ from chainrule.compiler.schedule import schedule
 from chainrule.compiler.shared import Shared, shared
 from chainrule.compiler.steady import steady_operands
 from chainrule.dtypes import BOOL, INT32, INT64
+from chainrule.graph import params_key
 from chainrule.llvm import ir
 from chainrule.llvm.builder import Builder
 from chainrule.llvm.contraction import Place, emit_contraction, emit_pack
@@ -48,56 +49,28 @@ from chainrule.llvm.half import HALF
 from chainrule.llvm.jit import Target
 from chainrule.llvm.kernel import Array, Kernel
 from chainrule.llvm.math import MATH
+from chainrule.llvm.modules import Modules
 from chainrule.llvm.nests import emit_nest
 from chainrule.llvm.pool import DISPATCH_TYPE, PART_TYPE
 
 OUTLINE = 20_000  # points of a statement from which on it is a function of its own
-LONG = 400  # instructions of a function, or of the first module, from which on it takes in no more
-SHARE = 8  # further modules take in more: this part of what has been emitted so far
+LONG = 200  # instructions of a function from which on it takes in no more
+LONGEST = 5000  # of one in a loop of many turns, where a call and what loops cannot be freed of cost more
 
 
 @dataclass
 class _Unit:
-    """What the functions of a program share. Contractions use scratch memory behind the arena, one at a time.
+    """What the functions of a program share. Contractions use scratch memory behind the arena, one at a time."""
 
-    Functions go to ``module``, the main ones to ``main``; a module that is full goes to ``finished``, if that is given.
-    """
-
-    main: ir.Module
-    module: ir.Module
-    finished: Callable[[ir.Module], None] | None
+    modules: Modules
     target: Target
     arena: int
     pool: int  # position of the thread pool among the pointers
-    named: int = 0
-    lines: int = 0  # instructions of finished modules
     scratch: int = 0
     workers: int | None = None
     kernels: dict[Any, tuple[ir.Function, int, int]] = field(default_factory=dict)
     functions: dict[Any, tuple[ir.Function, Cut | None, int]] = field(default_factory=dict)
     packed: dict[Statement, _Packed] = field(default_factory=dict)
-
-    def function(self, name: str, kind: ir.FunctionType) -> ir.Function:
-        """A new function."""
-        self.named += 1
-        return ir.Function(self.module, kind, f"{name}{self.named}")
-
-    def turn_over(self) -> None:
-        """Begin another module if the present one is full. All its functions must be complete."""
-        if self.finished is not None and self.module.lines > max(LONG, self.lines // SHARE):
-            self.finish(self.module)
-            self.module = ir.Module("chainrule")
-
-    def finish(self, module: ir.Module) -> None:
-        """The module will not change any more."""
-        if self.finished is not None:
-            self.lines += module.lines
-            self.finished(module)
-
-    def further(self, name: str, kind: ir.FunctionType) -> ir.Function:
-        """A function in a module of its own."""
-        self.named += 1
-        return ir.Function(self.main if self.finished is None else ir.Module("chainrule"), kind, f"{name}{self.named}")
 
     def keep(self, size: int) -> int:
         """Where memory begins that no scratch memory of later statements overlaps."""
@@ -125,12 +98,12 @@ class Emitted(NamedTuple):
 def emit_program(program: Program, target: Target, finished: Callable[[ir.Module], None] | None = None) -> Emitted:
     """The LLVM module of a planned program; with ``finished``, which takes full modules, a long one has several."""
     pointers = len(program.inputs) + len(program.outputs) + len(program.constants)
-    main = ir.Module("chainrule")
-    unit = _Unit(main, main if finished is None else ir.Module("chainrule"), finished, target, program.arena, pointers)
+    main, modules = ir.Module(), Modules(finished)
+    unit = _Unit(modules, target, program.arena, pointers)
     function = ir.Function(main, ir.FunctionType(ir.VOID, [PTR, PTR]), "run")
     _Writer(unit, function).write(program.statements)
     _call_on_objects(main, function, len(program.inputs) + len(program.outputs))
-    main.take(unit.module)
+    main.take(modules.filling)
     return Emitted(main, unit.arena + unit.scratch, unit.workers)
 
 
@@ -186,22 +159,25 @@ class _Writer:
 
     def statements(self, statements: Sequence[Statement]) -> None:
         for s in statements:
-            if self.rest is None and self.function.lines > LONG:
+            if self.rest is None and self.function.lines > self.limit():
                 self.begin_rest()
             writer = self.rest or self
             if points(s) > OUTLINE or isinstance(s, Loop) and s.parallel or isinstance(s, Custom) and self.cut(s):
                 writer.outline(s)
-                self.unit.turn_over()
             else:
                 writer.statement(s)
-            if self.rest is not None and self.rest.function.lines > LONG:
+            if self.rest is not None and self.rest.function.lines > self.limit():
                 self.end_rest()
         self.end_rest()
+
+    def limit(self) -> int:
+        """Instructions that a function has where one stands."""
+        return LONG if self.turns * prod(axis.extent for axis in self.axes) < OFTEN else LONGEST
 
     def begin_rest(self) -> None:
         """Call a function that does what comes next."""
         around = list(self.axes.items())
-        function = self.unit.further("run", ir.FunctionType(ir.VOID, [PTR, PTR, *[I64] * len(around)]))
+        function = self.unit.modules.function("run", ir.FunctionType(ir.VOID, [PTR, PTR, *[I64] * len(around)]))
         self.e.b.call(function, [*self.function.args[:2], *(at.ir for _, at in around)])
         self.rest = _Writer(self.unit, function, self.turns)
         self.rest.axes = {axis: Val(at, INT64) for (axis, _), at in zip(around, function.args[2:], strict=True)}
@@ -210,7 +186,7 @@ class _Writer:
         """No more statements for that function."""
         if self.rest is not None:
             self.rest.close()
-            self.unit.finish(self.rest.function.module)
+            self.unit.modules.complete(self.rest.function)
             self.rest = None
 
     def pointer(self, buffer: Buffer) -> ir.Value:
@@ -405,7 +381,7 @@ class _Writer:
 
 def _function(unit: _Unit, form: Shared, turns: int, ready: _Packed) -> tuple[ir.Function, Cut | None, int]:
     """The function of a statement, how it is cut for threads, and the scratch memory that it needs (bytes)."""
-    function = unit.function("nest", PART_TYPE)
+    function = unit.modules.function("nest", PART_TYPE)
     inside = _Writer(unit, function, turns)
     if isinstance(form.statement, Contract):
         unit.packed[form.statement] = ready
@@ -421,6 +397,7 @@ def _function(unit: _Unit, form: Shared, turns: int, ready: _Packed) -> tuple[ir
         inside.packed[operand] = inside.word(len(form.bases) + len(form.positions) + k, PTR)
     inside.statement(form.statement)
     inside.close()
+    unit.modules.complete(function)
     return function, cut, inside.used
 
 
@@ -430,16 +407,17 @@ def _kernel(unit: _Unit, s: Custom) -> tuple[ir.Function, int, int]:
     There is one for all uses of equal shapes.
     """
     wholes = [*s.inputs, *s.outputs]
-    key = (s.op.name, repr(s.params), tuple((whole.shape, whole.dtype) for whole in wholes))
+    key = (s.op.name, params_key(s.params), tuple((whole.shape, whole.dtype) for whole in wholes))
     if key not in unit.kernels:
         kind = ir.FunctionType(ir.VOID, [PTR] * (len(wholes) + 1) + [I64] * 2)
-        function = unit.function(s.op.name, kind)
+        function = unit.modules.function(s.op.name, kind)
         b = Builder(function.append_basic_block())
         scratch, begin, end = function.args[-3:]
         e = Kernel(b, MATH, unit.target.vector_bytes, scratch, (Val(begin, INT64), Val(end, INT64)))
         arrays = [Array(a, whole.shape, whole.dtype) for a, whole in zip(function.args, wholes, strict=False)]
         s.op.lower(e, *arrays, **s.params)
         b.ret_void()
+        unit.modules.complete(function)
         unit.kernels[key] = function, e.scratch_bytes, e.batches
     return unit.kernels[key]
 
