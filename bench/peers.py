@@ -133,6 +133,11 @@ def timed(train: Train, epochs: int) -> tuple[float, list[float]]:
     return time.perf_counter() - start, losses
 
 
+def peak_memory() -> int:
+    """Bytes that this process has had in memory at most."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Linux counts in KiB
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -149,8 +154,7 @@ def main() -> None:
         work = WORKLOADS[name]
         if options.first_step:
             peer.build(work.one_step(), options.threads)(1)
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            report = {"finished": time.time(), "peak": 1024 * peak}  # Linux counts in KiB
+            report = {"finished": time.time(), "peak": peak_memory()}
         elif peer.takes(work):
             try:
                 report = time_steps(work, peer.build(work, options.threads), options.seconds, options.repeats)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import tempfile
 import time
+from pathlib import Path
 from statistics import median
 
+import transformer
 from harness import (
     attempt,
     duration,
@@ -21,6 +25,7 @@ from harness import (
 from peers import PEERS
 from workloads import WORKLOADS
 
+HERE = Path(__file__).parent
 IMPORTS = {
     "chainrule": "chainrule",
     "jax_scan": "jax",
@@ -28,7 +33,8 @@ IMPORTS = {
     "sklearn": "sklearn",
     "keras": "keras",
 }
-MODELS = {"keras_script": "chainrule_fit", **dict.fromkeys(("mlp", "lenet", "resnet20"), "chainrule")}  # and ours
+MODELS = {"keras_script": "chainrule_fit",  # and ours
+          **dict.fromkeys(("mlp", "lenet", "resnet20", "lstm", "transformer"), "chainrule")}
 LEFT_OUT = ("plain_c", "jax_scan", "keras_tuned")  # compiled by hand; as jax_step, as keras
 CACHE_VARIABLES = ("CHAINRULE_CACHE_DIR", "JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
 
@@ -44,8 +50,12 @@ def cache_in(folder: str) -> dict[str, str]:
 
 def first_step(name: str, workload: str, folder: str) -> tuple[float, int]:
     """Seconds from the start of a peer's process until it has trained on one batch, and the bytes it took at most."""
-    start = time.time()
-    report = run_peer(name, [workload, "--first-step"], cache_in(folder))[workload]
+    environment, start = cache_in(folder), time.time()
+    if workload == "transformer":  # in a file of its own
+        output = run_python([str(HERE / "transformer.py"), name, "--first-step"], environment)
+        report = json.loads(output.splitlines()[-1])
+    else:
+        report = run_peer(name, [workload, "--first-step"], environment)[workload]
     return report["finished"] - start, report["peak"]
 
 
@@ -74,15 +84,22 @@ def process_seconds(statement: str, environment: dict[str, str], runs: int) -> f
     return median(timings[1:])
 
 
+def takers(peers: list[str], workload: str) -> list[str]:
+    """The others that train a workload."""
+    if workload == "transformer":
+        known = transformer.NAMES
+    else:
+        known = tuple(n for n in PEERS if n not in LEFT_OUT and PEERS[n].takes(WORKLOADS[workload]))
+    return [n for n in peers if n in known and n not in ("chainrule", "chainrule_fit")]
+
+
 def compare_first_steps(options: argparse.Namespace, workload: str, ours_is: str, runs: int) -> None:
     notes: list[str] = []
-    table = new_table(f"{WORKLOADS[workload].title}\nprocess start to first step done, median of {runs}",
+    work = transformer.Work() if workload == "transformer" else WORKLOADS[workload]
+    table = new_table(f"{work.title}\nprocess start to first step done, median of {runs}",
                       "empty cache", "× ours", "filled cache", "× ours ", "peak memory", "× ours  ")
     ours: tuple = (None, None, None)
-    own = {"chainrule", "chainrule_fit"} - {ours_is}
-    for name in [ours_is, *(n for n in options.peers if n not in (*LEFT_OUT, *own, ours_is))]:
-        if not PEERS[name].takes(WORKLOADS[workload]):
-            continue
+    for name in [ours_is, *takers(options.peers, workload)]:
         result = attempt(name, options, lambda name=name: first_steps(name, workload, runs), notes)
         if isinstance(result, str):
             table.add_row(PEERS[name].title, result)
@@ -115,7 +132,7 @@ def main() -> None:
     given = parser(__doc__)
     given.add_argument("--workloads", nargs="+", choices=MODELS, metavar="WORKLOAD", help=", ".join(MODELS))
     options = given.parse_args()
-    use_processors(options.cpu)
+    use_processors(options.cpu, os.cpu_count() or 1)  # all libraries compile in threads
     runs = 1 if options.quick else 5
     compare_imports(options, runs)
     for workload in options.workloads or (["mlp"] if options.quick else MODELS):

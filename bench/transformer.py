@@ -5,18 +5,20 @@ A step includes the choice of 16 windows of the text. Ours is made of functions 
 their own, at their best: fused attention and optimizer in PyTorch, the epoch as one scan in JAX.
 
 python bench/transformer.py            # the table
-python bench/transformer.py PEER       # one peer in this process; prints JSON
+python bench/transformer.py PEER       # one peer in this process; prints JSON (--first-step: when that was done)
 python bench/transformer.py --profile  # time of each statement of our step
 """
 
 import json
 import sys
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import statements
 from harness import CONSOLE, attempt, machine_peak, parser, run_python, show, use_processors
-from peers import time_steps
+from peers import peak_memory, time_steps
 from steps import step_table
 
 VOCABULARY, CONTEXT, WIDTH, HEADS, LAYERS, BATCH = 65, 64, 128, 4, 2, 16
@@ -68,11 +70,12 @@ class Work:
         return {name: value.astype(np.float32) for name, value in found.items()}
 
 
-def chainrule(work: Work):
+def chainrule(work: Work, threads: int):
     """The epoch as one compiled scan."""
     import chainrule as cr
     from chainrule import losses, nn
 
+    cr.set_threads(threads)
     optimizer = cr.optimizers.AdamW(RATE, DECAY)
     initial = work.parameters()
     shapes = {name: value.shape for name, value in initial.items()}
@@ -127,7 +130,7 @@ def chainrule(work: Work):
     return train
 
 
-def jax_scan(work: Work):
+def jax_scan(work: Work, threads: int):  # the environment says how many
     """The epoch as one jitted scan."""
     import jax
     import jax.numpy as jnp
@@ -179,12 +182,12 @@ def jax_scan(work: Work):
     return train
 
 
-def torch(work: Work, compiled: bool = False):
+def torch(work: Work, threads: int, compiled: bool = False):
     """Modules' functions on plain parameters, the fused AdamW; ``compiled``: torch.compile around forward and loss."""
     import torch
     from torch.nn import functional as f
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     p = {name: torch.from_numpy(value).requires_grad_() for name, value in work.parameters().items()}
     for name in p:  # as nn.Linear keeps them
         if name.endswith(".w"):
@@ -226,13 +229,13 @@ def torch(work: Work, compiled: bool = False):
     return train
 
 
-BUILD = {"chainrule": chainrule, "jax_scan": jax_scan, "torch": torch,
-         "torch_compile": lambda work: torch(work, compiled=True)}
+BUILD: dict[str, Callable] = {"chainrule": chainrule, "jax_scan": jax_scan, "torch": torch,
+                              "torch_compile": lambda work, threads: torch(work, threads, compiled=True)}
 
 
 def profile(work: Work) -> None:
     """The time of each statement of our step, where it stands."""
-    function, *args = chainrule(work).program
+    function, *args = chainrule(work, 1).program
     statements.show(statements.timed(function, *args, donate=(0,), rounds=25), work.steps, CONSOLE)
 
 
@@ -241,25 +244,32 @@ def main() -> None:
     add.set_defaults(peers=list(NAMES))
     add.add_argument("--profile", action="store_true", help="the time of each statement of our step instead")
     options = add.parse_args()
-    use_processors(options.cpu)
-    work, notes = Work(), []
+    work = Work()
     if options.profile:
+        use_processors(options.cpu)
         return profile(work)
     arguments = ["0.3", "3"] if options.quick else ["1", "7"]
 
-    def run(name: str):
-        return json.loads(run_python([__file__, name, *arguments], {}).splitlines()[-1])
-    results = {name: attempt(name, options, lambda name=name: run(name), notes) for name in NAMES
-               if name in options.peers}
-    peak = machine_peak()
-    notes.append(f"of peak: {peak / 1e9:.0f} GFLOP/s of multiply-adds between registers")
-    show(step_table(work, results, peak, 1), notes)
+    def run(name: str, threads: int):
+        return json.loads(run_python([__file__, name, *arguments, str(threads)], {}, threads).splitlines()[-1])
+    for threads in options.threads:
+        use_processors(options.cpu, threads)
+        notes: list[str] = []
+        results = {name: attempt(name, options, lambda name=name, n=threads: run(name, n), notes) for name in NAMES
+                   if name in options.peers}
+        peak = machine_peak()
+        notes.append(f"of peak: {peak / 1e9:.0f} GFLOP/s of multiply-adds between registers, a processor")
+        show(step_table(work, results, peak, threads), notes)
 
 
 if __name__ == "__main__":
     if sys.argv[1:] and sys.argv[1] in BUILD:
-        work = Work()
-        seconds, repeats = map(float, sys.argv[2:] or (1, 7))
-        print(json.dumps(time_steps(work, BUILD[sys.argv[1]](work), seconds, int(repeats))))
+        build, work = BUILD[sys.argv[1]], Work()
+        if "--first-step" in sys.argv:
+            build(replace(work, steps=1), 1)(1)
+            print(json.dumps({"finished": time.time(), "peak": peak_memory()}))
+        else:
+            seconds, repeats, threads = map(float, sys.argv[2:] or (1, 7, 1))
+            print(json.dumps(time_steps(work, build(work, int(threads)), seconds, int(repeats))))
     else:
         main()
