@@ -19,7 +19,7 @@ from chainrule.llvm.jit import Loaded, assembly, host, optimize
 from chainrule.ops.declare import OBSERVER, Traced
 from chainrule.ops.host import reason
 from chainrule.signatures import Request, Signature
-from chainrule.threads import Pool, cores, shared_pool
+from chainrule.threads import Pool, cores, get_threads, shared_pool
 from chainrule.trace import as_array, record
 from chainrule.tracebacks import public, shorten
 
@@ -72,6 +72,7 @@ class Executable:
         self._call = _ENTRY(self._loaded.address("call"))
         self.arena_bytes = entry.arena
         self.constants = entry.constants
+        self.worker_bytes = entry.workers or 0
         self.pool: Pool | None = None
         self.further = [int(c.ctypes.data) for c in entry.constants]  # pointers after arguments and results
         if entry.workers is not None:
@@ -390,7 +391,8 @@ class Jitted:
             raise ArgumentError.of(f"{self.__name__} has no plan of its memory: {executable.reason} have no native "
                                    "code, NumPy evaluates the graph", "a function with native code",
                                    "cr.jit(f).graph(x).cost()")
-        return accounts.memory_of(pipeline.build(compiled.graph, compiled.donated), executable.arena_bytes)
+        workers = executable.worker_bytes * (get_threads() - 1)
+        return accounts.memory_of(pipeline.build(compiled.graph, compiled.donated), executable.arena_bytes, workers)
 
     def __repr__(self) -> str:
         by_numpy = sorted({p.executable.reason for p in self._programs.values() if isinstance(p.executable, Evaluated)})

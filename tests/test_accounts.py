@@ -85,3 +85,18 @@ def test_traffic_is_shown_beside_the_cost(capsys):
     cr.jit(lambda x: np.sum(np.exp(x))).show("traffic", X)
     text = capsys.readouterr().out
     assert "bytes, unfused" in text and text.rstrip().endswith("one by one")
+
+
+def test_memory_counts_what_further_threads_work_in():
+    w = np.ones((512, 512), np.float32)
+    f = cr.jit(lambda a, b: a @ b.T)
+    before = cr.get_threads()
+    try:
+        cr.set_threads(1)
+        one = f.memory(w, w)
+        cr.set_threads(3)
+        three = f.memory(w, w)
+    finally:
+        cr.set_threads(before)
+    assert three.scratch >= one.scratch and three.total - one.total == three.scratch - one.scratch
+    assert f.compile(w, w).executable.worker_bytes * 2 == three.scratch - one.scratch

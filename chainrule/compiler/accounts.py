@@ -44,7 +44,8 @@ class Memory:
         results: of the arrays returned, without those that take over the memory of a donated argument.
         constants: of arrays that are part of the program.
         arena: of all temporaries: values that are never alive at the same time share their place.
-        scratch: of working memory inside single statements: packed operands and partial sums of contractions.
+        scratch: of working memory inside single statements, of all threads: packed operands and partial sums of
+            contractions.
         unshared: what the temporaries would take if each had a place of its own.
 
     Example:
@@ -79,12 +80,15 @@ class Memory:
         return "\n".join(lines)
 
 
-def memory_of(program: Program, work: int) -> Memory:
-    """The memory of a planned program that works in ``work`` bytes, the arena and the scratch memory behind it."""
+def memory_of(program: Program, work: int, workers: int) -> Memory:
+    """The memory of a planned program that works in ``work`` bytes, the arena and the scratch memory behind it.
+
+    ``workers``: bytes of scratch memory that further threads need.
+    """
     inputs = {b.home for b in program.inputs}
     results = {b.home for b in program.outputs} - inputs
     return Memory(_bytes(program.inputs), _bytes(results), sum(int(v.nbytes) for _, v in program.constants),
-                  program.arena, max(0, work - program.arena), _bytes(program.temps))
+                  program.arena, max(0, work - program.arena) + workers, _bytes(program.temps))
 
 
 def size(count: int) -> str:
