@@ -50,7 +50,7 @@ def test_explain(said, tmp_path):
 
 def test_version_and_cache(said, monkeypatch, tmp_path):
     monkeypatch.setenv("CHAINRULE_CACHE_DIR", str(tmp_path))
-    cache.save("one", cache.Entry(b"code", 0, ()))
+    cache.save("one", cache.Entry((b"code",), 0, ()))
     _, out, _ = said("version")
     assert f"chainrule  {__version__}" in out and "bits" in out and f"1 programs, 0.0 MiB in {tmp_path}" in out
     assert said("cache")[1].startswith("1 programs")
