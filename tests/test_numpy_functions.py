@@ -560,3 +560,20 @@ def test_every_rule_belongs_to_a_numpy_function():
     for function in FUNCTIONS:
         target = function[0] if isinstance(function, tuple) else function
         assert callable(target)
+
+
+@pytest.mark.parametrize("function", [np.square, np.conj, np.reciprocal, np.angle], ids=lambda f: f.__name__)
+def test_numbers_of_bools(function):
+    x = np.array([True, True])
+    np.testing.assert_array_equal(runtime.jit(function)(x), function(x), strict=True)
+
+
+def test_what_numpy_has_no_loop_for_is_refused_while_recording():
+    x = np.array([True, True])
+    np.testing.assert_array_equal(runtime.jit(np.fmod)(x, x), np.fmod(x, x), strict=True)
+    for call in (lambda x: np.positive(x), lambda x: np.ldexp(x, 1.5), lambda x: np.matvec(x, x),
+                 lambda x: np.vecmat(x, x)):
+        with pytest.raises((TypeError, ValueError)):
+            call(x)
+        with pytest.raises((TypeError, ValueError)):
+            runtime.jit(call)(x)

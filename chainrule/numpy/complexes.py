@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import dtypes
 from chainrule.numpy.common import array, filled, records
 from chainrule.ops import elementwise as ew
 from chainrule.trace import COMPLEX
@@ -29,12 +30,17 @@ def imag(val: Any) -> Any:
 def conjugate(x: Any) -> Any:
     """The complex conjugate; real numbers are their own."""
     x = array(x)
+    if x.dtype == dtypes.BOOL:  # as in NumPy
+        return ew.cast(x, dtype=np.dtype(np.int8))
     return ew.conj(x) if x.dtype.kind == "c" else x
 
 
 @records(np.angle)
 def angle(z: Any, deg: bool = False) -> Any:
     """The angle of a complex number in radians, or degrees."""
+    z = array(z)
+    if z.dtype.kind in "biu":
+        z = ew.cast(z, dtype=dtypes.FLOAT64)
     out = ew.arctan2(imag(z), real(z))
     return ew.mul(out, 180 / np.pi) if deg else out
 

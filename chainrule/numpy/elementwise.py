@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import dtypes
-from chainrule.errors import ArgumentError
+from chainrule.errors import ArgumentError, ChainruleTypeError
 from chainrule.numpy.common import array, records
 from chainrule.numpy.reductions import all_, truth
 from chainrule.ops import elementwise as ew
@@ -22,19 +22,28 @@ from chainrule.trace import no_out
 
 @records(np.square)
 def square(x: Any) -> Any:
-    """x²."""
+    """x²; of a bool it is an int8."""
+    x = _counted(x)
     return ew.mul(x, x)
 
 
 @records(np.reciprocal)
 def reciprocal(x: Any) -> Any:
-    """1/x."""
+    """1/x; of a bool it is an int8."""
+    x = _counted(x)
     return ew.div(1.0, x) if dtypes.is_float(array(x).dtype) else ew.select(ew.eq(ew.abs_(x), 1), x, 0)
+
+
+def _counted(x: Any) -> Any:
+    """Bools as int8, for NumPy has no squares of them."""
+    return ew.cast(x, dtype=np.dtype(np.int8)) if array(x).dtype == dtypes.BOOL else x
 
 
 @records(np.positive)
 def positive(x: Any) -> Any:
     """The array itself."""
+    if array(x).dtype == dtypes.BOOL:
+        raise ChainruleTypeError.of("np.positive got an array of dtype bool", "numbers", "np.asarray(x, int)")
     return x
 
 
@@ -78,6 +87,9 @@ def heaviside(x: Any, at_zero: Any) -> Any:
 def ldexp(x: Any, n: Any) -> Any:
     """X · 2ⁿ."""
     (x,) = unify(x, floats=True)
+    if array(n).dtype.kind not in "biu":
+        raise ChainruleTypeError.of(f"np.ldexp got an exponent of dtype {array(n).dtype}", "integers",
+                                    "np.ldexp(x, n.astype(int))")
     return ew.mul(x, ew.exp2(convert(array(n), x.dtype)))
 
 
@@ -273,4 +285,4 @@ def fabs(x: Any) -> Any:
 
 records(np.cbrt)(ew.cbrt)
 records(np.hypot)(ew.hypot)
-records(np.fmod)(ew.fmod)
+records(np.fmod)(lambda x, y: ew.fmod(_counted(x) if array(y).dtype == dtypes.BOOL else x, y))

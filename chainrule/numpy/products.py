@@ -103,7 +103,10 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
 @records(np.matvec)
 def matvec(x1: Any, x2: Any) -> Any:
     """Matrices times vectors."""
-    x2 = array(x2)
+    x1, x2 = array(x1), array(x2)
+    if len(x1.shape) < 2 or not x2.shape:
+        raise ShapeError.of(f"np.matvec got arrays of shapes {x1.shape} and {x2.shape}",
+                            "a matrix and a vector, or stacks of them", "np.matvec(np.ones((3, 2)), np.ones(2))")
     out = matmul(x1, reshaped(x2, (*x2.shape, 1)))
     return reshaped(out, out.shape[:-1])
 
@@ -111,7 +114,10 @@ def matvec(x1: Any, x2: Any) -> Any:
 @records(np.vecmat)
 def vecmat(x1: Any, x2: Any) -> Any:
     """Vectors times matrices."""
-    x1 = array(x1)
+    x1, x2 = array(x1), array(x2)
+    if not x1.shape or len(x2.shape) < 2:
+        raise ShapeError.of(f"np.vecmat got arrays of shapes {x1.shape} and {x2.shape}",
+                            "a vector and a matrix, or stacks of them", "np.vecmat(np.ones(3), np.ones((3, 2)))")
     out = matmul(reshaped(x1, (*x1.shape[:-1], 1, x1.shape[-1])), x2)
     return reshaped(out, (*out.shape[:-2], out.shape[-1]))
 
