@@ -32,6 +32,8 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     op.extra["ufunc"]: op for op in REGISTRY.values() if isinstance(op.extra.get("ufunc"), np.ufunc)}
 # Those of them whose rules hold for complex numbers; the others are left to NumPy where numbers are complex.
 COMPLEX: set[Any] = set()
+# The same for ufuncs of SciPy, by name; others of its are left to it.
+SPECIAL: dict[str, Callable[..., Any]] = {}
 
 
 def _binary(op: Callable[..., Any], number: bool = True) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -130,6 +132,8 @@ class Tracer(Traced):
             x, y = (a if isinstance(a, Traced) else np.asarray(a) for a in inputs)
             inputs, method = (reshape(x, shape=(*x.shape, *(1,) * len(y.shape))), y), "__call__"
         rule = FUNCTIONS.get(ufunc if method == "__call__" else (ufunc, method))
+        if rule is None and method == "__call__" and not hasattr(np, ufunc.__name__):  # of another library
+            rule = SPECIAL.get(ufunc.__name__) or _left_to_numpy(ufunc, ufunc.__name__)
         if rule is None:
             raise unsupported(name)
         if not _takes(rule, ufunc, inputs):

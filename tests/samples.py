@@ -38,7 +38,7 @@ DOMAIN: dict[str, list[tuple[float, float]]] = {
 # How far apart compiled and reference results may be, in units in the last place; exact where nothing is said.
 ULPS = {name: 4.0 for name in (
     "exp exp2 expm1 log log2 log10 log1p pow sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh arcsinh arccosh "
-    "arctanh sigmoid softplus erf cbrt hypot").split()}
+    "arctanh sigmoid softplus erf erfc cbrt hypot").split()}
 # Where the result does not depend smoothly on the inputs, only first derivatives are compared.
 NOT_SMOOTH = frozenset("floor_divide remainder fmod".split())
 NO_DERIVATIVE = {

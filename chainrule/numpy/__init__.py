@@ -331,6 +331,7 @@ from chainrule.numpy import (
     sets,
     shapes,
     sorting,
+    special,
     statistics,
     updates,
 )
@@ -367,7 +368,7 @@ from chainrule.numpy.updates import at, put_along_axis
 array = asarray
 RULES = (  # imported to register themselves
     assembly, einstein, elementwise, matrices, norms, products, quantiles, selection, sequences, sets, shapes,
-    sorting, statistics, updates, complexes, fourier, by_numpy)
+    sorting, special, statistics, updates, complexes, fourier, by_numpy)
 
 __all__ = [
     "__array_api_version__", "__array_namespace_info__", "abs", "absolute", "acos", "acosh", "add", "all",

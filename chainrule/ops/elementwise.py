@@ -276,6 +276,11 @@ erf: Op = elementwise(
     "erf", doc="The error function.", reference=np.vectorize(math.erf, otypes=[np.float64]), kinds="f", onnx="Erf",
     lower=lambda e, x: e.math("erf", x), partials=[lambda x, out: mul(exp(neg(mul(x, x))), TWO_OVER_SQRT_PI)])
 
+erfc: Op = elementwise(
+    "erfc", doc="1 - erf(x), accurate where that is small.", reference=np.vectorize(math.erfc, otypes=[np.float64]),
+    kinds="f", lower=lambda e, x: e.math("erfc", x),
+    partials=[lambda x, out: mul(exp(neg(mul(x, x))), -TWO_OVER_SQRT_PI)])
+
 # ---------------------------------------------------------------- rounding and integers
 
 floor: Op = elementwise("floor", doc="The largest integer not above.", reference=np.floor, kinds="f", onnx="Floor",
