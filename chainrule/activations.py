@@ -6,7 +6,7 @@ Each is a plain function of an array; layers take it by name or as a callable.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule import dtypes
@@ -15,8 +15,19 @@ from chainrule.graph import Node
 from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import Traced, convert, dtype_of
 from chainrule.ops.reduce import max_, spread, sum_
+from chainrule.thresholds import (
+    bounded_relu,
+    hard_shrink,
+    soft_shrink,
+    sparse_plus,
+    sparse_sigmoid,
+    sparsemax,
+    tanh_shrink,
+    threshold,
+)
 
 Activation = Callable[[Any], Any]
+Axes = int | Sequence[int]
 
 
 def linear(x: Any) -> Any:
@@ -29,14 +40,22 @@ def linear(x: Any) -> Any:
     return x
 
 
-def relu(x: Any) -> Any:
+def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Any:
     """``max(x, 0)``, element by element; its derivative at 0 is 0.
+
+    Args:
+        x: floats.
+        negative_slope: below the threshold it is this times ``x - threshold``.
+        max_value: the largest result; None for no bound.
+        threshold: up to it elements are small, above it they stay.
 
     Example:
         >>> relu(np.array([-1.0, 2.0]))
         array([0., 2.])
     """
-    return ew.relu(x)
+    if not negative_slope and max_value is None and not threshold:
+        return ew.relu(x)
+    return bounded_relu(x, negative_slope, max_value, threshold)
 
 
 def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
@@ -70,8 +89,8 @@ def tanh(x: Any) -> Any:
     return ew.tanh(x)
 
 
-def softmax(x: Any, axis: int = -1) -> Any:
-    """``exp(x_i) / Σ_j exp(x_j)`` along ``axis``: positive, with sum 1.
+def softmax(x: Any, axis: Axes = -1) -> Any:
+    """``exp(x_i) / Σ_j exp(x_j)`` along ``axis``, one or several: positive, with sum 1.
 
     The largest element is subtracted first, which changes nothing and cannot overflow.
 
@@ -138,7 +157,7 @@ def silu(x: Any) -> Any:
     return ew.mul(x, ew.sigmoid(x))
 
 
-def log_softmax(x: Any, axis: int = -1) -> Any:
+def log_softmax(x: Any, axis: Axes = -1) -> Any:
     """``x - log Σ_j exp(x_j)`` along ``axis``: the logarithm of :func:`softmax`, without its underflow.
 
     Example:
@@ -290,13 +309,14 @@ def glu(x: Any, axis: int = -1) -> Any:
     return ew.mul(x[first], ew.sigmoid(x[second]))
 
 
-def _axes(name: str, axis: int, x: Any) -> tuple[int, ...]:
-    """An axis counted from the front, or an error that names it."""
+def _axes(name: str, axis: Axes, x: Any) -> tuple[int, ...]:
+    """Axes counted from the front, in order, or an error that names them."""
     ndim = len(x.shape)
-    if not -ndim <= axis < ndim:
+    axes = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
+    if not all(isinstance(a, int) and -ndim <= a < ndim for a in axes) or len({a % ndim for a in axes}) != len(axes):
         raise ArgumentError.of(f"{name} over axis {axis} of an array of shape {tuple(x.shape)}",
                                f"an axis from {-ndim} to {ndim - 1}", f"{name}(x, axis=-1)")
-    return (axis % ndim,)
+    return tuple(sorted(a % ndim for a in axes))
 
 
 swish = silu
@@ -307,7 +327,9 @@ _BY_NAME: dict[str, Activation] = {
     "softplus": softplus, "elu": elu, "gelu": gelu, "silu": silu, "swish": silu,
     "log_softmax": log_softmax, "softsign": softsign, "log_sigmoid": log_sigmoid, "exponential": exponential,
     "relu6": relu6, "hard_tanh": hard_tanh, "hard_sigmoid": hard_sigmoid, "hard_silu": hard_silu,
-    "hard_swish": hard_silu, "selu": selu, "celu": celu, "mish": mish, "squareplus": squareplus, "glu": glu}
+    "hard_swish": hard_silu, "selu": selu, "celu": celu, "mish": mish, "squareplus": squareplus, "glu": glu,
+    "hard_shrink": hard_shrink, "soft_shrink": soft_shrink, "tanh_shrink": tanh_shrink, "sparse_plus": sparse_plus,
+    "sparse_sigmoid": sparse_sigmoid, "sparsemax": sparsemax, "threshold": threshold}
 
 
 def get(identifier: str | Activation | None) -> Activation:

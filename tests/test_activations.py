@@ -13,6 +13,17 @@ from chainrule.trace import trace
 
 X = np.linspace(-4, 4, 24).reshape(4, 6)
 _erf = np.vectorize(math.erf)
+
+
+def _nearest_probabilities(row):
+    """By bisection for the level that is taken away."""
+    low, high = row.min() - 1, row.max()
+    for _ in range(100):
+        level = (low + high) / 2
+        low, high = (level, high) if np.maximum(row - level, 0).sum() > 1 else (low, level)
+    return np.maximum(row - low, 0)
+
+
 FORMULAS = {
     "linear": lambda x: x,
     "relu": lambda x: np.where(x > 0, x, 0),
@@ -37,6 +48,12 @@ FORMULAS = {
     "mish": lambda x: x * np.tanh(np.log(1 + np.exp(x))),
     "squareplus": lambda x: (x + np.sqrt(x * x + 4)) / 2,
     "glu": lambda x: x[:, :3] / (1 + np.exp(-x[:, 3:])),
+    "hard_shrink": lambda x: np.where(np.abs(x) > 0.5, x, 0),
+    "soft_shrink": lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.5, 0),
+    "tanh_shrink": lambda x: x - np.tanh(x),
+    "sparse_plus": lambda x: np.where(x < 1, np.maximum(x + 1, 0) ** 2 / 4, x),
+    "sparse_sigmoid": lambda x: np.clip((x + 1) / 2, 0, 1),
+    "sparsemax": lambda x: np.array([_nearest_probabilities(row) for row in x]),
 }
 
 

@@ -194,7 +194,7 @@ def test_summary_and_repr():
 
 @pytest.mark.parametrize("make", [
     lambda: Dense(0), lambda: Dense(-3), lambda: Dense(2.5), lambda: Dense("ten"), lambda: Dense(True),
-    lambda: Dense(2, input_dim=0), lambda: Dense(2, input_shape=(3, -1)), lambda: Input(), lambda: Dropout(1.0),
+    lambda: Dense(2, input_dim=0), lambda: Dense(2, input_shape=(3, -1)), lambda: Input(), lambda: Dropout(1.5),
     lambda: Dropout(-0.1), lambda: Dense(2, activation="rleu"), lambda: Dense(2, kernel_initializer="glorot"),
     lambda: Sequential([Dense]), lambda: Sequential([3]), lambda: Sequential([Dense(2), Input((3,))])])
 def test_bad_arguments(make):

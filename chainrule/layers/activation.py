@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule import activations, constraints, initializers, regularizers
 from chainrule.arguments import not_negative
+from chainrule.errors import ShapeError
 from chainrule.layers.base import FLOAT, Layer, Shape
 
 Axes = int | Sequence[int]
@@ -62,15 +63,12 @@ class ReLU(_Elementwise):
                  **options: Any) -> None:
         super().__init__(**options)
         self.max_value = None if max_value is None else not_negative("max_value", max_value)
-        self.negative_slope = not_negative("negative_slope", negative_slope or 0.0)
-        self.threshold = not_negative("threshold", threshold or 0.0)
+        self.negative_slope = not_negative("negative_slope", negative_slope)
+        self.threshold = not_negative("threshold", threshold)
 
     def call(self, x: Any) -> Any:
         """The rectified batch."""
-        below = self.negative_slope * (x - self.threshold) if self.negative_slope else 0.0
-        out = activations.relu(x) if not (self.negative_slope or self.threshold) else np.where(
-            x >= self.threshold, x, below)
-        return out if self.max_value is None else np.minimum(out, self.max_value)
+        return activations.relu(x, self.negative_slope, self.max_value, self.threshold)
 
 
 class LeakyReLU(_Elementwise):
@@ -171,14 +169,16 @@ class Softmax(_Elementwise):
         self.axis = axis
 
     def call(self, x: Any, mask: Any = None) -> Any:
-        """The probabilities."""
-        if mask is not None:
-            x = np.where(mask, x, x - 1e9)
-        if isinstance(self.axis, int):
+        """The probabilities; all 0 where nothing along the axis is left."""
+        if mask is None:
             return activations.softmax(x, self.axis)
-        axes = tuple(self.axis)
-        powers = np.exp(x - np.max(x, axis=axes, keepdims=True))
-        return powers / np.sum(powers, axis=axes, keepdims=True)
+        fits = zip(reversed(mask.shape), reversed(x.shape), strict=False)
+        if len(mask.shape) > len(x.shape) or any(m not in (1, n) for m, n in fits):
+            raise ShapeError.of(f"layer {self.name!r} (Softmax) got a mask of shape {tuple(mask.shape)} for a batch of "
+                                f"shape {tuple(x.shape)}", "one that broadcasts to it", "mask=np.ones(x.shape, bool)")
+        seen = mask if mask.dtype == bool else mask > 0.5
+        shares = activations.softmax(np.where(seen, x, np.float32(-1e9)), self.axis)
+        return np.where(seen, shares, np.float32(0))
 
 
 __all__ = ["ELU", "Activation", "LeakyReLU", "PReLU", "ReLU", "Softmax"]

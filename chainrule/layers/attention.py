@@ -102,9 +102,9 @@ class MultiHeadAttention(KernelLayer):
             out = out + self.output_bias
         return (out, scores) if return_attention_scores else out
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """That of the query."""
-        return previous_mask
+        return mask
 
     def describe(self) -> str:
         """Heads and the extent of each."""
@@ -217,9 +217,9 @@ class Attention(Layer):
             out = np.where(asked[..., None], out, np.float32(0))
         return (out, weights) if return_attention_scores else out
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """That of the query."""
-        return None if previous_mask is None else previous_mask[0]
+        return None if mask is None else mask[0]
 
 
 class AdditiveAttention(Attention):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import copy
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import wraps
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,8 @@ from chainrule import dtypes, initializers, random, regularizers, tree
 from chainrule.errors import ArgumentError, ChainruleError, ShapeError
 from chainrule.graph import scope
 from chainrule.layers import config
-from chainrule.layers.context import CALL, Call, calling
+from chainrule.layers.context import CALL, Call, calling, carry_mask
+from chainrule.layers.holder import Holder, Version
 from chainrule.layers.parts import (
     Shape,
     as_input,
@@ -25,16 +28,8 @@ from chainrule.layers.parts import (
     shapes_of,
     signature_of,
 )
+from chainrule.layers.shapes import filled_in, leaves_of, output_shapes
 from chainrule.layers.weights import FLOAT, Weight, assign
-
-# Attributes that may hold layers or weights without being parts of the layer
-_OWN = frozenset(("_given", "_own", "_named", "_inbound"))
-
-
-class Version:
-    """Another number whenever the weights of any layer, or which of them are trained, may have changed."""
-
-    now = 0
 
 
 class Symbolic:
@@ -45,7 +40,7 @@ class Symbolic:
         raise NotImplementedError
 
 
-class Layer:
+class Layer(Holder):
     """One step of a network. A subclass defines ``call`` and, if it has weights, ``build``.
 
     Args:
@@ -113,22 +108,23 @@ class Layer:
         self.given_shape = given_shape(input_shape, input_dim)
         self._trainable = bool(trainable)
         self.activity_regularizer = None if activity_regularizer is None else regularizers.get(activity_regularizer)
-        if dtype is not None and np.dtype(dtype) != FLOAT:
+        if dtype is not None and str(getattr(dtype, "name", dtype)) != "float32":
             raise ArgumentError.of(f"layer {self.name!r} got dtype={dtype!r}", "float32, in which layers compute",
                                    "dtype='float32'")
 
     # -- what a subclass defines
 
-    def build(self, *shapes: Any) -> None:
+    def build(self, *shapes: Any, **named: Any) -> None:
         """Make the weights for inputs of this shape, its first extent (the batch) None."""
+        self.mark_built(*shapes, *named.values())
 
     def call(self, *args: Any, **options: Any) -> Any:
         """The output for a batch."""
         raise NotImplementedError(f"{type(self).__name__} defines no call")
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask of the output: that of the input where the layer ``supports_masking``, else none."""
-        return previous_mask if self.supports_masking else None
+        return mask if self.supports_masking else None
 
     # -- weights
 
@@ -179,59 +175,6 @@ class Layer:
             return weights[name].value
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    @property
-    def sublayers(self) -> list[Layer]:
-        """The layers that are stored in here, in the order of their attributes, each once."""
-        found = (layer for name, value in vars(self).items() if name not in _OWN for layer in layers_in(value))
-        return list(dict.fromkeys(found))
-
-    @property
-    def weights(self) -> list[Weight]:
-        """All weights, each once: its own, first those to train, then the state; then those of layers in it."""
-        own = sorted(self._own, key=lambda w: not w.trainable)
-        return list(dict.fromkeys([*own, *(w for layer in self.sublayers for w in layer.weights)]))
-
-    @property
-    def trainable_weights(self) -> list[Weight]:
-        """The weights that training changes."""
-        if not self._trainable:
-            return []
-        own = [w for w in self._own if w.trainable]
-        return list(dict.fromkeys([*own, *(w for layer in self.sublayers for w in layer.trainable_weights)]))
-
-    @property
-    def non_trainable_weights(self) -> list[Weight]:
-        """The others: state, and the weights of frozen layers."""
-        trained = set(self.trainable_weights)
-        return [w for w in self.weights if w not in trained]
-
-    @property
-    def trainable(self) -> bool:
-        """Whether training changes the weights; setting it sets it for all layers inside as well.
-
-        A model takes notice at its next ``fit``, whose optimizer then starts anew.
-        """
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        Version.now += 1
-        for layer in self.sublayers:
-            layer.trainable = value
-
-    def count_params(self) -> int:
-        """The number of elements of all weights."""
-        return sum(w.array.size for w in self.weights)
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Copies of all weights."""
-        return [w.array.copy() for w in self.weights]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Replace all weights by arrays of the same shapes, in the order of :meth:`get_weights`."""
-        assign(self.name, self.weights, weights)
-
     # -- calls
 
     def __call__(self, *args: Any, training: bool | None = None, **options: Any) -> Any:
@@ -250,6 +193,9 @@ class Layer:
             with calling(Call(bool(training))) as call:
                 result = self._called(call, args, options)
             self._added = call.losses
+            for leaf in tree.flatten(result)[0]:
+                if (mask := call.mask(leaf)) is not None:
+                    carry_mask(leaf, mask)
             return result
         before, outer.training = outer.training, outer.training if training is None else bool(training)
         try:
@@ -269,8 +215,8 @@ class Layer:
             if signature.training:
                 options = {**options, "training": call.training}
             previous = call.mask(args[0]) if args else None
-            for argument, i in signature.masks:
-                if argument not in options and i < len(args):
+            for argument, i, at in signature.masks:
+                if argument not in options and i < len(args) <= at:
                     options = {**options, argument: call.mask(args[i])}
             call.depth += 1
             with scope(f"layer {self.name!r}") if call.depth > 1 or self.scoped else nullcontext():
@@ -399,6 +345,23 @@ class Layer:
             for weight, value in zip(weights, before, strict=True):
                 weight.traced = value
 
+    def compute_output_shape(self, *input_shapes: Any, **named: Any) -> Any:
+        """The shape of the output for inputs of these shapes, or a container of them; the layer stays as it is.
+
+        Args:
+            input_shapes: for each argument of ``call`` a shape, or a list of them; None for an extent not known.
+            named: the same by name: ``query_shape``, ``value_shape``.
+
+        Example:
+            >>> Conv2D(8, 3).compute_output_shape((None, 28, 28, 1))
+            (None, 26, 26, 8)
+        """
+        given = list(input_shapes) + list(named.values())
+        layer = self if self.built else copy.deepcopy(self)
+        leaves = [(shape, self.input_dtype or FLOAT) for shape in leaves_of(given)]
+        found, structure = output_shapes(lambda *values: layer(*filled_in(given, iter(values))), leaves)
+        return tree.unflatten(structure, [shape for shape, _ in found])
+
     # -- configuration
 
     def get_config(self) -> dict[str, Any]:
@@ -451,22 +414,10 @@ class Layer:
 
 def _building(build: Callable[..., None]) -> Callable[..., None]:
     @wraps(build)
-    def run(self: Layer, *shapes: Any) -> None:
-        build(self, *shapes)
-        self.mark_built(*shapes)
+    def run(self: Layer, *shapes: Any, **named: Any) -> None:
+        build(self, *shapes, **named)
+        self.mark_built(*signature(build).bind(self, *shapes, **named).args[1:])
     return run
-
-
-def layers_in(value: Any) -> Iterator[Layer]:
-    """The layers in an attribute: itself, or those in a list, tuple or dict."""
-    if isinstance(value, Layer):
-        yield value
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from layers_in(each)
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from layers_in(each)
 
 
 def unique_names(layers: Sequence[Layer]) -> None:

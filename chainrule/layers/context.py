@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,11 +20,13 @@ class Call:
         key: gives the key of random numbers when it is first asked for.
         step: the number of the training step, for layers with a seed of their own; None outside of training.
         trial: only shapes are wanted: state stays as it is.
+        unknown: with ``trial``, whether numbers stand for extents that are not known.
+        batch: with ``trial``, the number of rows, where it is known.
     """
 
     def __init__(self, training: bool = False, key: Callable[[], Any] = random.key, step: Any = None,
-                 trial: bool = False) -> None:
-        self.training, self.step, self.trial = training, step, trial
+                 trial: bool = False, unknown: bool = False, batch: int | None = None) -> None:
+        self.training, self.step, self.trial, self.unknown, self.batch = training, step, trial, unknown, batch
         self.losses: list[Any] = []
         self.depth = 0  # how many layers are being called, one in the other
         self._make_key, self._key, self._drawn = key, None, 0
@@ -42,13 +45,32 @@ class Call:
 
     def mask(self, x: Any) -> Any:
         """The mask of an array, or a container of those of several; None for none."""
-        if not self._masks:
+        if not self._masks and not _CARRIED:
             return None
         leaves, structure = tree.flatten(x)
         found = [self._masks.get(_identity(leaf), (None, None))[1] for leaf in leaves]
+        if _CARRIED:
+            found = [carried_mask(leaf) if m is None else m for leaf, m in zip(leaves, found, strict=True)]
         if all(m is None for m in found):
             return None
         return found[0] if len(found) == 1 and leaves[0] is x else tree.unflatten(structure, found)
+
+
+# Masks of arrays that a layer gave to whoever called it, for the next layer that is called with them
+_CARRIED: dict[int, tuple[Any, Any]] = {}
+
+
+def carry_mask(x: Any, mask: Any) -> None:
+    """Attach a mask to an array, as long as that lives."""
+    home = x.node if isinstance(x, Traced) else x
+    number = id(home)
+    _CARRIED[number] = weakref.ref(home, lambda _: _CARRIED.pop(number, None)), mask
+
+
+def carried_mask(x: Any) -> Any:
+    """The mask that an array carries; None for none."""
+    found = _CARRIED.get(_identity(x))
+    return None if found is None else found[1]
 
 
 def _identity(x: Any) -> int:

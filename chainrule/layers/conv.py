@@ -154,6 +154,10 @@ class _ConvTranspose(ConvBase):
         super().__init__(filters, kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
                          **options)
         self.output_padding = output_padding
+        extra = (0,) if output_padding is None else each_of("output_padding", output_padding, self.rank, least=0)
+        if output_padding is not None and any(a >= b for a, b in zip(extra, self.strides, strict=True)):
+            raise ArgumentError.of(f"layer {self.name!r} got output_padding={output_padding!r} with "
+                                   f"strides={self.strides}", "less than the stride on each axis", "output_padding=0")
 
     def build(self, input_shape: Shape) -> None:
         """Make the ``(*window, filters, in)`` kernel and the bias."""

@@ -9,7 +9,6 @@ import numpy as np
 
 from chainrule import regularizers
 from chainrule.layers.base import FLOAT, Layer
-from chainrule.layers.parts import as_input
 
 
 class Identity(Layer):
@@ -46,9 +45,9 @@ class Lambda(Layer):
         """What the function gives."""
         return self.function(x, **self.arguments)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask that was given for it."""
-        return self.mask(inputs, previous_mask) if callable(self.mask) else self.mask
+        return self.mask(inputs, mask) if callable(self.mask) else self.mask
 
     def describe(self) -> str:
         """The function's name."""
@@ -81,7 +80,7 @@ class Masking(Layer):
         """The batch, skipped steps 0."""
         return np.where(self.compute_mask(x, None)[..., None], x, np.float32(0))
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """True where some feature is not ``mask_value``."""
         return np.any(np.not_equal(inputs, np.float32(self.mask_value)), axis=-1)
 
@@ -116,33 +115,4 @@ class ActivityRegularization(Layer):
         return x
 
 
-class Rescaling(Layer):
-    """``x * scale + offset``: pixels from 0 to 255 become numbers from 0 to 1 with ``scale=1/255``.
-
-    Args:
-        scale: a number, or one for each element of the last axis.
-        offset: likewise.
-        options: those of every :class:`Layer`.
-
-    Example:
-        >>> Rescaling(1 / 255)(np.array([[255, 0]]))
-        array([[1., 0.]], dtype=float32)
-    """
-
-    input_dtype = None  # bytes stay bytes until they are here
-    supports_masking = True
-
-    def __init__(self, scale: Any, offset: Any = 0.0, **options: Any) -> None:
-        super().__init__(**options)
-        self.scale, self.offset = scale, offset
-
-    def call(self, x: Any) -> Any:
-        """The scaled batch."""
-        return as_input(x, FLOAT) * np.float32(self.scale) + np.float32(self.offset)
-
-    def describe(self) -> str:
-        """Scale and offset."""
-        return f"{self.scale}, offset={self.offset}" if self.offset else str(self.scale)
-
-
-__all__ = ["ActivityRegularization", "Identity", "Lambda", "Masking", "Rescaling"]
+__all__ = ["ActivityRegularization", "Identity", "Lambda", "Masking"]

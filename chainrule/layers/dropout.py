@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from chainrule import random
-from chainrule.arguments import not_negative, share
-from chainrule.errors import ShapeError
+from chainrule.arguments import not_negative, share, whole
+from chainrule.errors import ArgumentError, ShapeError
 from chainrule.layers.base import FLOAT, Layer
 from chainrule.layers.shape import format_of
 from chainrule.nn.stochastic import dropout
@@ -27,7 +27,7 @@ class Dropout(_Noise):
     equal numbers.
 
     Args:
-        rate: from 0 to below 1.
+        rate: from 0 to 1; with 1 all of them.
         noise_shape: one decision for each element of this shape, which broadcasts to the batch; None as an extent is
             that of the batch: ``(None, 1, None)`` drops the same features in all steps.
         seed: a seed of this layer's own.
@@ -45,8 +45,8 @@ class Dropout(_Noise):
     def __init__(self, rate: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None,
                  **options: Any) -> None:
         super().__init__(**options)
-        self.rate, self.seed = share("rate", rate), seed
-        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
+        self.rate, self.seed = share("rate", rate, one=True), seed
+        self.noise_shape = None if noise_shape is None else _noise_shape(noise_shape)
 
     def noise(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the decisions for a batch of ``shape``."""
@@ -62,11 +62,46 @@ class Dropout(_Noise):
         """The batch, thinned out while training."""
         if not (training and self.rate):
             return x
+        if self.rate == 1:
+            return np.zeros(tuple(x.shape), FLOAT)
         return dropout(self.next_key(self.seed), x, self.rate, self.noise(tuple(x.shape)))
 
     def describe(self) -> str:
         """The rate."""
         return str(self.rate)
+
+
+class AlphaDropout(Dropout):
+    """:class:`Dropout` that keeps mean 0 and variance 1: elements become selu's limit ``-α λ``, and all are rescaled.
+
+    Args:
+        rate: from 0 to 1, the share that is dropped.
+        noise_shape: as for :class:`Dropout`.
+        seed: a seed of this layer's own.
+        options: those of every :class:`Layer`.
+
+    Example:
+        >>> AlphaDropout(0.5)(np.ones((1, 2)))
+        array([[1., 1.]], dtype=float32)
+
+    Source: Klambauer, Unterthiner, Mayr and Hochreiter, "Self-normalizing neural networks", NeurIPS 2017.
+    """
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """The batch, thinned out while training."""
+        if not (training and self.rate):
+            return x
+        limit = -1.6732632423543772 * 1.0507009873554805
+        factor = ((1.0 - self.rate) * (1.0 + self.rate * limit**2)) ** -0.5 if self.rate < 1 else 0.0
+        kept = random.bernoulli(self.next_key(self.seed), 1.0 - self.rate, self.noise(tuple(x.shape)))
+        return np.where(kept, x, np.float32(limit)) * np.float32(factor) - np.float32(factor * limit * self.rate)
+
+
+def _noise_shape(given: Any) -> tuple[int | None, ...]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ArgumentError.of(f"got noise_shape={given!r}", "extents, None for those of the batch",
+                               "noise_shape=(None, 1, None)")
+    return tuple(None if n is None else whole("noise_shape", n) for n in given)
 
 
 class _SpatialDropout(Dropout):
@@ -171,4 +206,5 @@ class GaussianDropout(_Noise):
         return str(self.rate)
 
 
-__all__ = ["Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"]
+__all__ = ["AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D", "SpatialDropout2D",
+           "SpatialDropout3D"]

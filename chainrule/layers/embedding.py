@@ -50,7 +50,7 @@ class Embedding(Layer):
             self.build(())
             self.set_weights([weights] if isinstance(weights, np.ndarray) else weights)
 
-    def build(self, input_shape: Shape) -> None:
+    def build(self, input_shape: Shape = ()) -> None:
         """Make the table."""
         if not self._own:
             self.embeddings = self.add_weight(
@@ -71,7 +71,7 @@ class Embedding(Layer):
             raise DataError.of(f"the value {name}{where} is {x[tuple(where)]:g}, which layer {self.name!r} (Embedding) "
                                "has no vector for", f"whole numbers from 0 to {self.input_dim - 1}", fix)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """True where the number is not 0, with ``mask_zero``."""
         return np.not_equal(inputs, 0) if self.mask_zero else None
 

@@ -40,6 +40,7 @@ class KernelLayer(Layer):
                  bias_constraint: Function = None, **options: Any) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **options)
         self.activation, self.use_bias = activations.get(activation), bool(use_bias)
+        self.bias = None  # until one is made
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)

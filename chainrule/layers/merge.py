@@ -52,11 +52,20 @@ class Merge(Layer):
         return ShapeError.of(f"layer {self.name!r} ({type(self).__name__}) got batches of shapes {shapes}", fits,
                              "a Dense layer on one of them that makes the extents equal")
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Where any of the inputs' masks is True; none if one has none."""
-        if previous_mask is None or any(m is None for m in previous_mask):
+        masks = self.masks(inputs, mask)
+        return None if masks is None or any(m is None for m in masks) else reduce(np.logical_or, masks)
+
+    def masks(self, inputs: Any, mask: Any) -> list[Any] | None:
+        """The masks, one for each batch; None if there are none at all."""
+        if mask is None:
             return None
-        return reduce(np.logical_or, previous_mask)
+        lists = isinstance(mask, list | tuple) and isinstance(inputs, list | tuple)
+        if not lists or len(mask) != len(inputs):
+            raise ArgumentError.of(f"layer {self.name!r} ({type(self).__name__}) got the mask {mask!r}"[:200],
+                                   "a list with a mask, or None, for each of a list of batches", "mask=[m, None]")
+        return None if all(m is None for m in mask) else list(mask)
 
 
 class Add(Merge):
@@ -87,7 +96,18 @@ class Subtract(Merge):
 
 
 class Multiply(Merge):
-    """The product of the batches, element by element."""
+    """The product of the batches, element by element; steps that masks skip count as 1, where all skip it is 0."""
+
+    def call(self, inputs: Sequence[Any], mask: Any = None) -> Any:
+        """The merged batch."""
+        masks = self.masks(inputs, mask)
+        if masks is None:
+            return super().call(inputs)
+        out = reduce(np.multiply, [x if m is None else np.where(m[..., None], x, np.float32(1))
+                                   for x, m in zip(self.checked(inputs), masks, strict=True)])
+        if any(m is None for m in masks):
+            return out
+        return np.where(reduce(np.logical_or, masks)[..., None], out, np.float32(0))
 
     def merged(self, parts: list[Any]) -> Any:
         """Their product."""
@@ -103,19 +123,35 @@ class Average(Merge):
 
 
 class Maximum(Merge):
-    """The largest of the batches, element by element."""
+    """The largest of the batches, element by element; of steps that masks skip in one batch, that of the others."""
+
+    choice: Any = staticmethod(np.maximum)
+
+    def call(self, inputs: Sequence[Any], mask: Any = None) -> Any:
+        """The merged batch."""
+        masks = self.masks(inputs, mask)
+        if masks is None:
+            return super().call(inputs)
+        parts = self.checked(inputs)
+        out, seen = parts[0], masks[0]
+        for x, m in zip(parts[1:], masks[1:], strict=True):
+            if m is not None:
+                x = np.where(m[..., None], x, out)
+            if seen is not None:
+                out = np.where(seen[..., None], out, x)
+            out = type(self).choice(out, x)
+            seen = None if m is None or seen is None else np.logical_or(seen, m)
+        return out
 
     def merged(self, parts: list[Any]) -> Any:
-        """The largest."""
-        return reduce(np.maximum, parts)
+        """The largest, or smallest."""
+        return reduce(type(self).choice, parts)
 
 
-class Minimum(Merge):
-    """The smallest of the batches, element by element."""
+class Minimum(Maximum):
+    """The smallest of the batches, element by element; masks as for :class:`Maximum`."""
 
-    def merged(self, parts: list[Any]) -> Any:
-        """The smallest."""
-        return reduce(np.minimum, parts)
+    choice = staticmethod(np.minimum)
 
 
 class Concatenate(Merge):
@@ -144,13 +180,14 @@ class Concatenate(Merge):
             raise self.misfit(parts, f"shapes that differ along axis {self.axis} only")
         return np.concatenate(parts, axis=self.axis)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Where any of the joined parts has something."""
-        if previous_mask is None:
+        masks = self.masks(inputs, mask)
+        if masks is None:
             return None
         full = [np.ones(x.shape, bool) if m is None else
                 np.broadcast_to(m[..., None], x.shape) if len(m.shape) < len(x.shape) else m
-                for x, m in zip(inputs, previous_mask, strict=True)]
+                for x, m in zip(inputs, masks, strict=True)]
         return np.any(np.concatenate(full, axis=self.axis), axis=-1)
 
 
@@ -191,7 +228,7 @@ class Dot(Merge):
         shape = (x.shape[0], *(x.shape[i] for i in left), *(y.shape[i] for i in right))
         return reshaped(out, shape if len(shape) > 1 else (shape[0], 1))
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """None: steps are summed over."""
         return None
 
@@ -202,4 +239,50 @@ def unit(x: Any, axis: int | tuple[int, ...]) -> Any:
     return x / np.sqrt(np.maximum(squares, np.float32(1e-12)))
 
 
-__all__ = ["Add", "Average", "Concatenate", "Dot", "Maximum", "Merge", "Minimum", "Multiply", "Subtract"]
+def add(inputs: Sequence[Any], **options: Any) -> Any:
+    """:class:`Add` applied to a list of batches.
+
+    Example:
+        >>> add([np.ones((1, 2)), np.ones((1, 2))])
+        array([[2., 2.]], dtype=float32)
+    """
+    return Add(**options)(inputs)
+
+
+def subtract(inputs: Sequence[Any], **options: Any) -> Any:
+    """:class:`Subtract` applied to a list of two batches."""
+    return Subtract(**options)(inputs)
+
+
+def multiply(inputs: Sequence[Any], **options: Any) -> Any:
+    """:class:`Multiply` applied to a list of batches."""
+    return Multiply(**options)(inputs)
+
+
+def average(inputs: Sequence[Any], **options: Any) -> Any:
+    """:class:`Average` applied to a list of batches."""
+    return Average(**options)(inputs)
+
+
+def maximum(inputs: Sequence[Any], **options: Any) -> Any:
+    """:class:`Maximum` applied to a list of batches."""
+    return Maximum(**options)(inputs)
+
+
+def minimum(inputs: Sequence[Any], **options: Any) -> Any:
+    """:class:`Minimum` applied to a list of batches."""
+    return Minimum(**options)(inputs)
+
+
+def concatenate(inputs: Sequence[Any], axis: int = -1, **options: Any) -> Any:
+    """:class:`Concatenate` applied to a list of batches."""
+    return Concatenate(axis, **options)(inputs)
+
+
+def dot(inputs: Sequence[Any], axes: int | Sequence[int] = -1, **options: Any) -> Any:
+    """:class:`Dot` applied to a list of two batches."""
+    return Dot(axes, **options)(inputs)
+
+
+__all__ = ["Add", "Average", "Concatenate", "Dot", "Maximum", "Merge", "Minimum", "Multiply", "Subtract", "add",
+           "average", "concatenate", "dot", "maximum", "minimum", "multiply", "subtract"]

@@ -1,4 +1,4 @@
-"""Normalisation: of a batch, of a sample, of groups of channels, and of data before training."""
+"""Normalisation: of a batch, of a sample, of groups of channels."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from chainrule import constraints, initializers, nn, regularizers
-from chainrule.arguments import positive, share
-from chainrule.errors import ArgumentError, ShapeError, UsageError
+from chainrule.arguments import not_negative, share, whole
+from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
 from chainrule.layers.base import FLOAT, Layer, Shape
 from chainrule.layers.merge import unit
+from chainrule.ops.elementwise import stop_gradient
 
 Axes = int | Sequence[int]
 
@@ -72,6 +73,11 @@ class BatchNormalization(_Normalizer):
         gamma_initializer: of ``gamma``.
         moving_mean_initializer: of the running mean.
         moving_variance_initializer: of the running variance.
+        renorm: whether, while training, ``(x - mean) / deviation`` of the batch is corrected to what slower means
+            would make of it: times r, plus d, both without gradient.
+        renorm_clipping: limits ``rmin``, ``rmax`` of r and ``dmax`` of the size of d; what is left out is none.
+        renorm_momentum: of those slower means.
+        synchronized: False; there is one device.
         options: ``beta_regularizer``, ``gamma_regularizer``, ``beta_constraint``, ``gamma_constraint``, and those of
             every :class:`Layer`.
 
@@ -82,16 +88,25 @@ class BatchNormalization(_Normalizer):
         >>> layer.moving_mean.round(4)
         array([0.02], dtype=float32)
 
-    Source: Ioffe and Szegedy, "Batch normalization", ICML 2015.
+    Source: Ioffe and Szegedy, "Batch normalization", ICML 2015; Ioffe, "Batch renormalization", NeurIPS 2017.
     """
 
     def __init__(self, axis: int = -1, momentum: float = 0.99, epsilon: float = 1e-3, center: bool = True,
                  scale: bool = True, beta_initializer: Any = "zeros", gamma_initializer: Any = "ones",
                  moving_mean_initializer: Any = "zeros", moving_variance_initializer: Any = "ones",
-                 **options: Any) -> None:
+                 renorm: bool = False, renorm_clipping: dict[str, float] | None = None, renorm_momentum: float = 0.99,
+                 synchronized: bool = False, **options: Any) -> None:
         super().__init__(center, scale, beta_initializer, gamma_initializer, **options)
+        self.renorm, self.renorm_clipping = bool(renorm), dict(renorm_clipping or {})
+        self.renorm_momentum = share("renorm_momentum", renorm_momentum, one=True)
+        limits = self.renorm_clipping
+        if synchronized or set(limits) - {"rmin", "rmax", "dmax"} or limits.get("dmax", 0.0) < 0 or \
+                limits.get("rmin", -np.inf) > limits.get("rmax", np.inf):
+            raise ArgumentError.of(f"layer {self.name!r} got synchronized={synchronized}, renorm_clipping={limits}",
+                                   "one device; limits rmin up to rmax, and dmax not below 0",
+                                   "renorm_clipping={'rmin': 0.3, 'rmax': 3.0, 'dmax': 5.0}")
         self.axis, self.momentum = axis, share("momentum", momentum, one=True)
-        self.epsilon = positive("epsilon", epsilon)
+        self.epsilon = not_negative("epsilon", epsilon)
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
         self.fixed_axes = (axis,)
@@ -102,6 +117,13 @@ class BatchNormalization(_Normalizer):
         self.add_parameters(shape)
         self.moving_mean = self.add_weight(shape, self.moving_mean_initializer, trainable=False)
         self.moving_variance = self.add_weight(shape, self.moving_variance_initializer, trainable=False)
+        if self.renorm:
+            self.moving_stddev = self.add_weight(shape, self._first_deviation, trainable=False)
+            self.renorm_mean = self.add_weight(shape, self.moving_mean_initializer, trainable=False)
+            self.renorm_stddev = self.add_weight(shape, self._first_deviation, trainable=False)
+
+    def _first_deviation(self, shape: Any, dtype: Any) -> Any:
+        return np.sqrt(self.moving_variance_initializer(shape, dtype))
 
     def call(self, x: Any, training: bool = False, mask: Any = None) -> Any:
         """The normalised batch."""
@@ -109,11 +131,35 @@ class BatchNormalization(_Normalizer):
         if not (training and self.trainable):
             return nn.batch_norm(x, self.moving_mean, self.moving_variance, gamma, beta, self.axis, self.epsilon)
         axes = tuple(i for i in range(len(x.shape)) if i != self.axis % len(x.shape))
+        if mask is not None and len(mask.shape) != len(x.shape) - 1:
+            raise ShapeError.of(f"layer {self.name!r} (BatchNormalization) got a mask of shape {tuple(mask.shape)} for "
+                                f"a batch of shape {tuple(x.shape)}", "one axis less", "mask[..., 0]")
         mean, variance = nn.moments(x, axes) if mask is None else _masked_moments(x, mask, axes)
         keep = np.float32(self.momentum)
         self.moving_mean = self.moving_mean * keep + mean * (1 - keep)
+        if self.renorm:
+            gamma, beta = self._corrected(mean, np.sqrt(variance + np.float32(self.epsilon)))
+            return nn.batch_norm(x, mean, variance, gamma, beta, self.axis, self.epsilon)
         self.moving_variance = self.moving_variance * keep + variance * (1 - keep)
         return nn.batch_norm(x, mean, variance, gamma, beta, self.axis, self.epsilon)
+
+
+    def _corrected(self, mean: Any, deviation: Any) -> tuple[Any, Any]:
+        """``r gamma`` and ``d gamma + beta``; and the slower means take in this batch."""
+        limits, epsilon = self.renorm_clipping, np.float32(self.epsilon)
+        slow = np.maximum(self.renorm_stddev, np.sqrt(epsilon))
+        r, d = deviation / slow, (mean - self.renorm_mean) / slow
+        r = np.minimum(np.maximum(r, limits.get("rmin", -np.inf)), limits.get("rmax", np.inf))
+        d = np.minimum(np.maximum(d, -limits.get("dmax", np.inf)), limits.get("dmax", np.inf))
+        r, d = stop_gradient(r), stop_gradient(d)
+        keep, slowly = np.float32(self.momentum), np.float32(self.renorm_momentum)
+        self.renorm_mean = self.renorm_mean * slowly + mean * (1 - slowly)
+        self.renorm_stddev = self.renorm_stddev * slowly + deviation * (1 - slowly)
+        moving = self.moving_stddev * keep + deviation * (1 - keep)
+        self.moving_stddev, self.moving_variance = moving, np.maximum(moving * moving - epsilon, 0)
+        gamma, beta = self.parameters
+        factor, summand = (r, d) if gamma is None else (r * gamma, d * gamma)
+        return factor, summand if beta is None else summand + beta
 
 
 def _masked_moments(x: Any, mask: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
@@ -122,6 +168,7 @@ def _masked_moments(x: Any, mask: Any, axes: tuple[int, ...]) -> tuple[Any, Any]
                      np.float32(1), np.float32(0))
     weights = np.broadcast_to(share, x.shape)
     total = np.sum(weights, axis=axes, keepdims=True) + np.float32(1e-7)
+    x = np.where(weights != 0, x, np.float32(0))  # also where what is skipped is NaN
     mean = np.sum(x * weights, axis=axes, keepdims=True) / total
     variance = np.sum(np.square(x - mean) * weights, axis=axes) / np.sum(total, axis=axes)
     return np.sum(mean, axis=axes), variance
@@ -150,7 +197,7 @@ class LayerNormalization(_Normalizer):
     def __init__(self, axis: Axes = -1, epsilon: float = 1e-3, center: bool = True, scale: bool = True,
                  beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", **options: Any) -> None:
         super().__init__(center, scale, beta_initializer, gamma_initializer, **options)
-        self.axis, self.epsilon = axis, positive("epsilon", epsilon)
+        self.axis, self.epsilon = axis, not_negative("epsilon", epsilon)
         self.fixed_axes = axes_of(axis)
 
     def build(self, input_shape: Shape) -> None:
@@ -188,7 +235,8 @@ class GroupNormalization(_Normalizer):
     def __init__(self, groups: int = 32, axis: int = -1, epsilon: float = 1e-3, center: bool = True, scale: bool = True,
                  beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", **options: Any) -> None:
         super().__init__(center, scale, beta_initializer, gamma_initializer, **options)
-        self.groups, self.axis, self.epsilon = groups, axis, positive("epsilon", epsilon)
+        self.groups = groups if groups == -1 else whole("groups", groups)
+        self.axis, self.epsilon = axis, not_negative("epsilon", epsilon)
         self.fixed_axes = (axis,)
 
     def build(self, input_shape: Shape) -> None:
@@ -196,7 +244,7 @@ class GroupNormalization(_Normalizer):
         shape = extents(self, input_shape, [self.axis])
         if self.groups == -1:
             self.groups = shape[0]
-        if self.groups < 1 or shape[0] % self.groups:
+        if shape[0] % self.groups:
             raise ArgumentError.of(f"layer {self.name!r} (GroupNormalization) got {shape[0]} channels for "
                                    f"groups={self.groups}", "groups that divide them", "groups=1")
         self.add_parameters(shape)
@@ -227,7 +275,7 @@ class RMSNormalization(Layer):
 
     def __init__(self, axis: Axes = -1, epsilon: float = 1e-6, **options: Any) -> None:
         super().__init__(**options)
-        self.axis, self.epsilon = axis, positive("epsilon", epsilon)
+        self.axis, self.epsilon = axis, not_negative("epsilon", epsilon)
         self.fixed_axes = axes_of(axis)
 
     def build(self, input_shape: Shape) -> None:
@@ -258,83 +306,17 @@ class UnitNormalization(Layer):
 
     def __init__(self, axis: Axes = -1, **options: Any) -> None:
         super().__init__(**options)
-        self.axis = axis
+        self.axis, self.axes = axis, axes_of(axis)
 
     def call(self, x: Any) -> Any:
         """The batch in unit length."""
-        return unit(x, self.axis if isinstance(self.axis, int) else tuple(self.axis))
+        return unit(x, self.axes)
 
 
-class Normalization(Layer):
-    """``(x - mean) / sqrt(variance)`` with the statistics of the whole data, which :meth:`adapt` takes in.
-
-    Args:
-        axis: axes with a mean and a variance of their own for each index; None: one for all.
-        mean: the means, in place of ``adapt``.
-        variance: the variances.
-        invert: whether to undo it: ``x * sqrt(variance) + mean``.
-        options: those of every :class:`Layer`.
-
-    Example:
-        >>> layer = Normalization()
-        >>> layer.adapt(np.array([[1.0, 0.0], [3.0, 10.0]]))
-        >>> layer(np.array([[3.0, 5.0]]))
-        array([[1., 0.]], dtype=float32)
-    """
-
-    input_dtype = FLOAT
-    supports_masking = True
-
-    def __init__(self, axis: Axes | None = -1, mean: Any = None, variance: Any = None, invert: bool = False,
-                 **options: Any) -> None:
-        super().__init__(**options)
-        if (mean is None) != (variance is None):
-            raise ArgumentError.of(f"layer {self.name!r} (Normalization) got a mean without a variance, or the reverse",
-                                   "both, or none of them and adapt", "Normalization(mean=0.0, variance=1.0)")
-        self.axis, self.mean, self.variance, self.invert = axis, mean, variance, bool(invert)
-        self.axes = () if axis is None else axes_of(axis)
-
-    def build(self, input_shape: Shape) -> None:
-        """Make room for the statistics."""
-        shape = extents(self, input_shape, self.axes)
-        self.adapted_mean = self.add_weight(shape, "zeros", trainable=False, name="mean")
-        self.adapted_variance = self.add_weight(shape, "ones", trainable=False, name="variance")
-        self.count = self.add_weight((), "zeros", trainable=False, dtype="int32")
-        if self.mean is not None:
-            self.adapted_mean = np.broadcast_to(np.asarray(self.mean, FLOAT), shape)
-            self.adapted_variance = np.broadcast_to(np.asarray(self.variance, FLOAT), shape)
-
-    def adapt(self, data: Any, batch_size: int | None = None, steps: int | None = None) -> None:
-        """Take in the statistics of ``data``, in place of those it had.
-
-        Args:
-            data: samples, the first axis counting them.
-            batch_size: not needed; taken so that a program for Keras runs.
-            steps: likewise.
-        """
-        if self.mean is not None:
-            raise UsageError.of(f"adapt of layer {self.name!r}, which was given its mean and variance",
-                                "one of the two", "Normalization()")
-        array = np.asarray(data, np.float64)
-        if array.ndim == 1:
-            array = array[:, None]
-        self.ensure_built((None, *array.shape[1:]))
-        over = tuple(i for i in range(array.ndim) if i not in {a % array.ndim for a in self.axes})
-        self.adapted_mean, self.adapted_variance = array.mean(axis=over), array.var(axis=over)
-        self.count = len(array)
-
-    def call(self, x: Any) -> Any:
-        """The batch with the statistics taken away, or put back."""
-        shape = tuple(n if i in {a % len(x.shape) for a in self.axes} else 1 for i, n in enumerate(x.shape))
-        mean = np.reshape(self.adapted_mean, shape)
-        deviation = np.maximum(np.sqrt(np.reshape(self.adapted_variance, shape)), np.float32(1e-7))
-        return x * deviation + mean if self.invert else (x - mean) / deviation
-
-
-def extents(layer: Layer, input_shape: Shape, axes: Sequence[int]) -> tuple[int, ...]:
-    """The extents of a layer's input along axes; an error where there are none."""
+def extents(layer: Layer, input_shape: Shape, axes: Sequence[int], batch: bool = False) -> tuple[int, ...]:
+    """The extents of a layer's input along axes; an error where there are none, and for the batch if not ``batch``."""
     n = len(input_shape)
-    if any(not -n <= a < n or a % n == 0 or input_shape[a] is None for a in axes):
+    if any(not -n <= a < n or (a % n == 0 and not batch) or input_shape[a] is None for a in axes):
         raise ShapeError.of(f"layer {layer.name!r} ({type(layer).__name__}) got an input of shape {input_shape} for "
                             f"axis={list(axes)}", "axes of known extent, not the batch", "axis=-1")
     return tuple(int(input_shape[a]) for a in axes)  # type: ignore[arg-type]
@@ -342,8 +324,10 @@ def extents(layer: Layer, input_shape: Shape, axes: Sequence[int]) -> tuple[int,
 
 def axes_of(axis: Axes) -> tuple[int, ...]:
     """One axis or several as a tuple."""
-    return (axis,) if isinstance(axis, int) else tuple(axis)
+    axes = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
+    if not axes or not all(isinstance(a, int | np.integer) for a in axes):
+        raise ChainruleTypeError.of(f"got axis={axis!r}", "a whole number, or several", "axis=-1")
+    return tuple(int(a) for a in axes)
 
 
-__all__ = ["BatchNormalization", "GroupNormalization", "LayerNormalization", "Normalization", "RMSNormalization",
-           "UnitNormalization"]
+__all__ = ["BatchNormalization", "GroupNormalization", "LayerNormalization", "RMSNormalization", "UnitNormalization"]

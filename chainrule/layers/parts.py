@@ -26,12 +26,14 @@ class Signature(NamedTuple):
     """What ``call`` and ``build`` of a class take."""
 
     training: bool
-    masks: tuple[tuple[str, int], ...]  # names of arguments for masks, and of which positional argument each is
+    masks: tuple[tuple[str, int, int], ...]  # arguments for masks: name, of which positional argument, own position
     shapes: int  # how many shapes build takes
     names: tuple[str, ...]  # of the arguments of call, up to the first that is no batch
 
     def positional(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Batches that were given by name moved to their positions."""
+        if "inputs" in options and not args:  # Keras's name of the first
+            args = (options.pop("inputs"),)
         found = list(args)
         for name in self.names[len(args):]:
             if name not in options:
@@ -57,8 +59,9 @@ _SIGNATURES: weakref.WeakKeyDictionary[type, Signature] = weakref.WeakKeyDiction
 def _signature(cls: Any) -> Signature:
     names = list(inspect.signature(cls.call).parameters)[1:]
     takes = inspect.signature(cls.call).parameters
-    masks = [("mask", 0)] if "mask" in names else []
-    masks += [(f"{name}_mask", i) for i, name in enumerate(names) if f"{name}_mask" in names]
+    masks = [("mask", 0, names.index("mask"))] if "mask" in names else []
+    masks += [(f"{name}_mask", i, names.index(f"{name}_mask")) for i, name in enumerate(names)
+              if f"{name}_mask" in names]
     build = [p for p in list(inspect.signature(cls.build).parameters.values())[1:] if p.kind is p.POSITIONAL_OR_KEYWORD]
     batches = list(takewhile(lambda name: takes[name].default in (takes[name].empty, None) and name != "training"
                              and not name.endswith("mask") and takes[name].kind is takes[name].POSITIONAL_OR_KEYWORD,

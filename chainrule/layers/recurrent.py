@@ -2,165 +2,179 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from chainrule import activations, constraints, initializers, nn, regularizers
-from chainrule.arguments import share, whole
+from chainrule import tree
+from chainrule.arguments import whole
+from chainrule.control import scan
 from chainrule.errors import ArgumentError, ShapeError
-from chainrule.layers.base import FLOAT, Shape
+from chainrule.layers.base import FLOAT, Layer, Shape
+from chainrule.layers.cells import (
+    Cell,
+    GRUCell,
+    LSTMCell,
+    SimpleRNNCell,
+    StackedRNNCells,
+    checked,
+    initial_state,
+    output_size,
+    runs_whole,
+    stepped,
+)
 from chainrule.layers.context import CALL
-from chainrule.layers.kernel import KernelLayer
-from chainrule.nn.stochastic import dropout
+from chainrule.numpy.common import transposed
 
 
-class Recurrent(KernelLayer):
-    """What the recurrent layers share.
+class Loop(Layer):
+    """What all recurrent layers share.
 
     Args:
-        units: the extent of the state.
-        activation: of the candidate; a name or a function of an array; None for none.
-        use_bias: whether there is a bias.
-        recurrent_initializer: of the recurrent kernel.
-        recurrent_regularizer: a function of the recurrent kernel whose result is added to the loss.
-        recurrent_constraint: a function applied to the recurrent kernel after each training step.
-        dropout: the share of the features to drop while training; the same in all steps.
-        recurrent_dropout: the share of the state's elements to drop where it meets the recurrent kernel; the same in
-            all steps, another choice for each gate.
-        seed: a seed of this layer's own, for both.
-        return_sequences: whether the output is the states after all steps; else that after the last one.
+        return_sequences: whether the output is the outputs of all steps; else that of the last one.
         return_state: whether to return ``(output, *states)``.
-        go_backwards: begin with the last step; the states come in the order of computation.
-        stateful: begin with the states that the batch before ended with. Needs ``batch_size``.
-        batch_size: rows of a batch, for ``stateful``.
-        zero_output_for_mask: whether the output of a step that is masked is 0; else it is the state, which stays.
+        go_backwards: begin with the last step; the outputs come in the order of computation.
+        stateful: begin with the states that the batch before ended with. All batches have the same number of rows.
+        batch_size: that number, for ``stateful``, where ``Input(batch_shape=...)`` or the first batch do not say it.
+        zero_output_for_mask: whether the output of a step that is masked is 0; else it is that of the step before.
         unroll: accepted, and without effect: the loop is native code.
-        options: ``kernel_initializer`` and the others of :class:`KernelLayer`.
+        options: those of every :class:`Layer`, and of the cell.
 
     Called with ``(batch, steps, features)``, and:
         initial_state: the states to begin with, a list of ``(batch, units)``.
         mask: bools ``(batch, steps)``; a step that is False leaves the states as they are.
     """
 
-    gates, state_count = 1, 1
-    fixed_axes = (-1,)
     input_dtype = FLOAT
+    supports_masking = True
+    shared_arguments: tuple[str, ...] = ("return_sequences", "return_state", "go_backwards", "stateful", "batch_size",
+                                         "zero_output_for_mask", "unroll")
 
-    def __init__(self, units: int, activation: Any = "tanh", use_bias: bool = True,
-                 recurrent_initializer: Any = "orthogonal", recurrent_regularizer: Any = None,
-                 recurrent_constraint: Any = None, dropout: float = 0.0, recurrent_dropout: float = 0.0,
-                 seed: int | None = None, return_sequences: bool = False, return_state: bool = False,
+    def __init__(self, *args: Any, return_sequences: bool = False, return_state: bool = False,
                  go_backwards: bool = False, stateful: bool = False, batch_size: int | None = None,
-                 zero_output_for_mask: bool = False, unroll: bool = False, **options: Any) -> None:
-        super().__init__(activation, use_bias, **options)
-        self.units = whole("units", units)
-        self.recurrent_initializer = initializers.get(recurrent_initializer)
-        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
-        self.recurrent_constraint = constraints.get(recurrent_constraint)
-        self.dropout, self.recurrent_dropout = share("dropout", dropout), share("recurrent_dropout", recurrent_dropout)
-        self.seed, self.unroll = seed, bool(unroll)
+                 zero_output_for_mask: bool = False, unroll: bool = False, use_cudnn: Any = "auto",
+                 implementation: int = 2, **options: Any) -> None:
+        super().__init__(*args, **options)
         self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
         self.go_backwards, self.zero_output_for_mask = bool(go_backwards), bool(zero_output_for_mask)
-        self.stateful, self.batch_size = bool(stateful), None if batch_size is None else whole("batch_size", batch_size)
-        if self.stateful and self.batch_size is None:
-            raise ArgumentError.of(f"layer {self.name!r} got stateful=True without batch_size",
-                                   "the number of rows of every batch, for which states are kept",
-                                   f"{type(self).__name__}({units}, stateful=True, batch_size=32)")
+        self.unroll, self.stateful = bool(unroll), bool(stateful)
+        self.batch_size = None if batch_size is None else whole("batch_size", batch_size)
 
-    # -- weights
+    # -- what the layers differ in
+
+    def first_states(self, batch: int) -> list[Any]:
+        """The states before the first step, where none are given."""
+        raise NotImplementedError
+
+    def advance(self, x: Any, states: list[Any], mask: Any, training: bool) -> tuple[Any, list[Any]]:
+        """The outputs of all steps in the order of ``x``, and the states after the last one."""
+        raise NotImplementedError
+
+    # -- states that stay
+
+    @property
+    def _kept(self) -> list[Any]:
+        """The weights that hold the states from batch to batch."""
+        return [self._named[name] for name in sorted(self._named) if name.startswith("state_")]
+
+    def keep_states(self, batch: int) -> None:
+        """Make the weights that hold the states of a batch of so many rows."""
+        self.batch_size = batch
+        for k, value in enumerate(tree.flatten(self.first_states(batch))[0]):
+            setattr(self, f"state_{k}", self.add_weight(np.shape(value), "zeros", trainable=False))
+
+    def reset_state(self) -> None:
+        """Begin the next batch of a stateful layer with zeros."""
+        for weight in self._kept:
+            weight.assign(np.zeros(weight.shape, FLOAT))
+
+    reset_states = reset_state
+
+    def begin(self, given: Any, batch: int) -> tuple[list[Any], bool]:
+        """The states before the first step, and whether those after the last one are kept."""
+        call = CALL.get()
+        if self.stateful and not self._kept:
+            known = self.batch_size or (batch if call is None or not call.trial else call.batch)
+            if known is None:
+                raise ArgumentError.of(f"layer {self.name!r} is stateful for batches of unknown size",
+                                       "the number of rows of every batch, for which states are kept",
+                                       f"{type(self).__name__}(..., stateful=True, batch_size=32)")
+            self.keep_states(known)
+        fits = self.stateful and batch == self.batch_size
+        if self.stateful and not fits and (call is None or not call.trial):
+            raise ShapeError.of(f"layer {self.name!r} (stateful) got a batch of {batch} rows",
+                                f"{self.batch_size} rows, for which it keeps states", f"batch_size={self.batch_size}")
+        if given is not None:
+            return list(given) if isinstance(given, list | tuple) else [given], fits
+        first = self.first_states(batch)
+        if fits:
+            first = tree.unflatten(tree.flatten(first)[1], [weight.value for weight in self._kept])
+        return first, fits
+
+    # -- calls
+
+    def call(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
+        """The outputs of all steps, or of the last one; with ``return_state`` also the last states."""
+        states, keep = self.begin(initial_state, sequences.shape[0])
+        stacked, states = self.advance(sequences, states, mask, training)
+        for weight, value in zip(self._kept, tree.flatten(states)[0] if keep else (), strict=False):
+            weight.assign(value)
+        if mask is not None and self.zero_output_for_mask:
+            stacked = np.where(mask[(..., *(None,) * (len(stacked.shape) - 2))], stacked, np.float32(0))
+        if not self.return_sequences:
+            out = stacked[:, 0 if self.go_backwards else -1]
+        else:
+            out = np.flip(stacked, 1) if self.go_backwards else stacked
+        return (out, *states) if self.return_state else out
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """That of the steps, if they are returned."""
+        mask = mask[0] if isinstance(mask, list | tuple) else mask
+        kept = mask if self.return_sequences else None
+        return [kept, *(None for _ in self.first_states(1))] if self.return_state else kept
+
+    def flags(self) -> list[str]:
+        """What differs from the defaults, for ``repr``."""
+        return [f"{name}=True" for name in ("return_sequences", "return_state", "go_backwards", "stateful")
+                if getattr(self, name)]
+
+
+class Recurrent(Loop, Cell):
+    """A recurrent layer around a cell of the package, whose weights are its own.
+
+    Args:
+        units: the extent of the state.
+        activation: of the candidate; a name or a function of an array; None for none.
+        use_bias: whether there is a bias.
+        options: those of :class:`Loop`, and of :class:`Cell`.
+    """
+
+    shared_arguments = (*Cell.shared_arguments, *Loop.shared_arguments)
 
     def build(self, input_shape: Shape) -> None:
         """Make kernel ``(features, gates * units)``, recurrent kernel ``(units, gates * units)`` and bias."""
         if len(input_shape) != 3 or input_shape[-1] is None:
             raise ShapeError.of(f"layer {self.name!r} ({type(self).__name__}) got an input of shape {input_shape}",
                                 "a batch of sequences, (batch, steps, features)", "x[..., None]   # one feature")
-        wide = self.gates * self.units
-        self.kernel = self.add_kernel((input_shape[-1], wide))
-        self.recurrent_kernel = self.add_weight(
-            (self.units, wide), self.recurrent_initializer, regularizer=self.recurrent_regularizer,
-            constraint=self.recurrent_constraint)
-        if self.use_bias:
-            self.bias = self.add_bias(self.bias_shape)
-        for k in range(self.state_count if self.stateful else 0):
-            setattr(self, f"state_{k}", self.add_weight((self.batch_size or 1, self.units), "zeros", trainable=False))
+        super().build(input_shape)
+        if self.stateful and (self.batch_size or input_shape[0]):
+            self.keep_states(self.batch_size or int(input_shape[0] or 1))
 
-    @property
-    def bias_shape(self) -> tuple[int, ...]:
-        """The shape of the bias."""
-        return (self.gates * self.units,)
+    def first_states(self, batch: int) -> list[Any]:
+        """Zeros."""
+        return self.get_initial_state(batch)
 
-    @property
-    def parameters(self) -> tuple[Any, Any, Any]:
-        """Kernel, recurrent kernel and bias, None where there is none."""
-        return self.kernel, self.recurrent_kernel, self.bias if self.use_bias else None
-
-    # -- states
-
-    def reset_state(self) -> None:
-        """Begin the next batch of a stateful layer with zeros."""
-        for k in range(self.state_count if self.stateful and self.built else 0):
-            setattr(self, f"state_{k}", np.zeros((self.batch_size or 1, self.units), FLOAT))
-
-    def begin(self, given: Any, batch: int) -> list[Any] | None:
-        """The states before the first step; None for zeros."""
-        if given is not None:
-            return list(given) if isinstance(given, list | tuple) else [given]
-        call = CALL.get()
-        if not self.stateful or call is not None and call.trial and batch != self.batch_size:
-            return None
-        if batch != self.batch_size:
-            raise ShapeError.of(f"layer {self.name!r} (stateful) got a batch of {batch} rows",
-                                f"{self.batch_size} rows, for which it keeps states", f"batch_size={self.batch_size}")
-        return [getattr(self, f"state_{k}") for k in range(self.state_count)]
-
-    # -- calls
-
-    def cell(self, x: Any, state: Any, **options: Any) -> tuple[Any, Any]:
-        """All states, and the last: a function of ``chainrule.nn``."""
-        raise NotImplementedError
-
-    def call(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
-        """The states after all steps, or after the last one; with ``return_state`` also the last states."""
-        x, batch = sequences, sequences.shape[0]
-        state, scale = self.begin(initial_state, batch), None
-        if training and self.dropout:
-            x = dropout(self.next_key(self.seed), x, self.dropout, (batch, 1, x.shape[2]))
-        if training and self.recurrent_dropout:
-            scale = dropout(self.next_key(self.seed), np.ones((self.gates, batch, self.units), FLOAT),
-                            self.recurrent_dropout)
-        single = None if state is None else state[0] if len(state) == 1 else tuple(state)
-        stacked, last = self.cell(x, single, mask=mask, reverse=self.go_backwards, recurrent_scale=scale)
-        states = list(last) if isinstance(last, tuple) else [last]
-        for k, value in enumerate(states if self.stateful and batch == self.batch_size else ()):
-            setattr(self, f"state_{k}", value)
-        out = self._sequence(stacked, mask) if self.return_sequences else self._last(states[0], mask)
-        return (out, *states) if self.return_state else out
-
-    def _sequence(self, stacked: Any, mask: Any) -> Any:
-        if mask is not None and self.zero_output_for_mask:
-            stacked = np.where(mask[:, :, None], stacked, np.float32(0))
-        return np.flip(stacked, 1) if self.go_backwards else stacked
-
-    def _last(self, h: Any, mask: Any) -> Any:
-        if mask is None or not self.zero_output_for_mask:
-            return h
-        return np.where(mask[:, 0 if self.go_backwards else -1, None], h, np.float32(0))
-
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
-        """That of the steps, if they are returned."""
-        mask = previous_mask if self.return_sequences else None
-        return [mask, *(None for _ in range(self.state_count))] if self.return_state else mask
+    def advance(self, x: Any, states: list[Any], mask: Any, training: bool) -> tuple[Any, list[Any]]:
+        """One call of the function of ``chainrule.nn``."""
+        return self.through(x, states, mask, self.go_backwards, training)
 
     def describe(self) -> str:
         """Units and what differs from the defaults."""
-        flags = [f"{name}=True" for name in ("return_sequences", "return_state", "go_backwards", "stateful")
-                 if getattr(self, name)]
-        return ", ".join([str(self.units), *flags])
+        return ", ".join([str(self.units), *self.flags()])
 
 
-class SimpleRNN(Recurrent):
+class SimpleRNN(Recurrent, SimpleRNNCell):
     """A plain recurrent layer: ``h ← activation(x_t · kernel + h · recurrent_kernel + bias)``.
 
     Args:
@@ -179,14 +193,10 @@ class SimpleRNN(Recurrent):
     """
 
     def __init__(self, units: int, activation: Any = "tanh", use_bias: bool = True, **options: Any) -> None:
-        super().__init__(units, activation, use_bias, **options)
-
-    def cell(self, x: Any, state: Any, **options: Any) -> tuple[Any, Any]:
-        """:func:`chainrule.nn.rnn`."""
-        return nn.rnn(x, *self.parameters, state, activation=self.activation, **options)
+        super().__init__(units, activation=activation, use_bias=use_bias, **options)
 
 
-class LSTM(Recurrent):
+class LSTM(Recurrent, LSTMCell):
     """Long short-term memory, with Keras's order of gates: input, forget, candidate, output.
 
     Args:
@@ -207,30 +217,13 @@ class LSTM(Recurrent):
     Source: Hochreiter and Schmidhuber, "Long short-term memory", Neural Computation 1997.
     """
 
-    gates, state_count = 4, 2
-
     def __init__(self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid",
                  use_bias: bool = True, unit_forget_bias: bool = True, **options: Any) -> None:
-        super().__init__(units, activation, use_bias, **options)
-        self.recurrent_activation = activations.get(recurrent_activation)
-        self.unit_forget_bias = bool(unit_forget_bias)
-
-    def add_bias(self, shape: Sequence[Any], name: str = "bias") -> Any:
-        """A bias; with ``unit_forget_bias`` that of the forget gate is 1."""
-        def first(shape: Any, dtype: Any) -> Any:
-            bias = np.array(self.bias_initializer(shape, dtype))
-            bias[self.units:2 * self.units] = 1
-            return bias
-        return self.add_weight(shape, first if self.unit_forget_bias else self.bias_initializer, name=name,
-                               regularizer=self.bias_regularizer, constraint=self.bias_constraint)
-
-    def cell(self, x: Any, state: Any, **options: Any) -> tuple[Any, Any]:
-        """:func:`chainrule.nn.lstm`."""
-        return nn.lstm(x, *self.parameters, state, activation=self.activation,
-                       recurrent_activation=self.recurrent_activation, **options)
+        super().__init__(units, activation=activation, recurrent_activation=recurrent_activation, use_bias=use_bias,
+                         unit_forget_bias=unit_forget_bias, **options)
 
 
-class GRU(Recurrent):
+class GRU(Recurrent, GRUCell):
     """Gated recurrent unit, with Keras's order of gates: update, reset, candidate.
 
     Args:
@@ -252,27 +245,95 @@ class GRU(Recurrent):
     translation", EMNLP 2014.
     """
 
-    gates = 3
-
     def __init__(self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid",
                  use_bias: bool = True, reset_after: bool = True, **options: Any) -> None:
-        super().__init__(units, activation, use_bias, **options)
-        self.recurrent_activation = activations.get(recurrent_activation)
-        self.reset_after = bool(reset_after)
+        super().__init__(units, activation=activation, recurrent_activation=recurrent_activation, use_bias=use_bias,
+                         reset_after=reset_after, **options)
+
+
+class RNN(Loop):
+    """A sequence through any cell, or several that are stacked.
+
+    Args:
+        cell: :class:`SimpleRNNCell`, :class:`LSTMCell`, :class:`GRUCell`, :class:`StackedRNNCells`, a list of cells, or
+            an object with ``call(x, states) -> (output, states)`` and ``state_size``, usually a :class:`Layer`.
+        options: those of :class:`Loop`.
+
+    Shapes: ``(batch, steps, …)`` to ``(batch, units)``, or ``(batch, steps, units)`` with ``return_sequences``.
+
+    Example:
+        >>> class Sums(Layer):
+        ...     state_size = 3
+        ...     def call(self, x, states):
+        ...         total = states[0] + x
+        ...         return total, [total]
+        >>> RNN(Sums(), return_sequences=True)(np.ones((1, 2, 3)))
+        array([[[1., 1., 1.],
+                [2., 2., 2.]]], dtype=float32)
+    """
+
+    def __init__(self, cell: Any, **options: Any) -> None:
+        super().__init__(**options)
+        self.cell = StackedRNNCells(cell) if isinstance(cell, list | tuple) else checked(cell)
 
     @property
-    def bias_shape(self) -> tuple[int, ...]:
-        """With ``reset_after`` one for the input and one for the state."""
-        return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
+    def state_size(self) -> Any:
+        """That of the cell."""
+        return self.cell.state_size
 
-    def cell(self, x: Any, state: Any, **options: Any) -> tuple[Any, Any]:
-        """:func:`chainrule.nn.gru`."""
-        return nn.gru(x, *self.parameters, state, activation=self.activation, reset_after=self.reset_after,
-                      recurrent_activation=self.recurrent_activation, **options)
+    @property
+    def output_size(self) -> int:
+        """That of the cell."""
+        return output_size(self.cell)
+
+    def build(self, input_shape: Shape) -> None:
+        """Build the cell for one step."""
+        if isinstance(self.cell, Layer):
+            self.cell.ensure_built((input_shape[0], *input_shape[2:]))
+        if self.stateful and (self.batch_size or input_shape[0]):
+            self.keep_states(self.batch_size or int(input_shape[0] or 1))
+
+    def first_states(self, batch: int) -> list[Any]:
+        """As the cell says."""
+        given = initial_state(self.cell, batch)
+        return list(given) if isinstance(given, list | tuple) else [given]
+
+    def advance(self, x: Any, states: list[Any], mask: Any, training: bool) -> tuple[Any, list[Any]]:
+        """The cell over the whole sequence, or a loop around its ``call``."""
+        if runs_whole(self.cell):
+            return self.cell.through(x, states, mask, self.go_backwards, training)
+        call = CALL.get()
+        if training and call is not None:
+            call.next_key()  # what the cell draws in the loop follows from a key made before it
+
+        def turn(carry: Any, row: Any) -> tuple[Any, Any]:
+            out, new = stepped(self.cell, row[0], carry, training)
+            if mask is None:
+                return new, out
+            before = carry[-1][0] if isinstance(carry[0], list | tuple) else carry[0]
+            new = tree.map_leaves(lambda n, s: np.where(_beside(row[1], n), n, s), new, carry)
+            return new, np.where(_beside(row[1], out), out, before)
+        rows = [_steps_first(x), *([] if mask is None else [_steps_first(mask)])]
+        after, stacked = scan(turn, states, tuple(rows), reverse=self.go_backwards)
+        return _steps_first(stacked), after
+
+    def describe(self) -> str:
+        """The cell and what differs from the defaults."""
+        return ", ".join([repr(self.cell), *self.flags()])
+
+
+def _steps_first(x: Any) -> Any:
+    """The first two axes exchanged."""
+    return transposed(x, (1, 0, *range(2, len(x.shape))))
+
+
+def _beside(mask: Any, x: Any) -> Any:
+    """A mask of rows with the axes of ``x``."""
+    return mask[(..., *(None,) * (len(x.shape) - 1))]
 
 
 MERGES: dict[str | None, Callable[[Any, Any], Any]] = {
     "concat": lambda x, y: np.concatenate([x, y], axis=-1), "sum": lambda x, y: x + y, "mul": lambda x, y: x * y,
-    "ave": lambda x, y: (x + y) / np.float32(2), None: lambda x, y: [x, y]}
+    "ave": lambda x, y: (x + y) / np.float32(2), None: lambda x, y: (x, y)}
 
-__all__ = ["GRU", "LSTM", "MERGES", "Recurrent", "SimpleRNN"]
+__all__ = ["GRU", "LSTM", "MERGES", "RNN", "Loop", "Recurrent", "SimpleRNN"]

@@ -11,7 +11,8 @@ import numpy as np
 from chainrule.arguments import whole
 from chainrule.errors import ArgumentError, ShapeError
 from chainrule.layers.base import Layer
-from chainrule.nn.resize import resize
+from chainrule.layers.context import CALL
+from chainrule.nn.resize import METHODS, resize
 from chainrule.nn.windows import back, channels_last
 from chainrule.numpy.common import reshaped, transposed
 
@@ -64,6 +65,9 @@ class Reshape(Layer):
         """The batch in its new shape."""
         size, known = math.prod(x.shape[1:]), math.prod(n for n in self.target_shape if n != -1)
         shape = tuple(size // max(known, 1) if n == -1 else n for n in self.target_shape)
+        call = CALL.get()
+        if math.prod(shape) != size and call is not None and call.unknown:  # the extents that stand for it do not fit
+            return np.zeros((x.shape[0], *(size if n == -1 else n for n in self.target_shape)), x.dtype)
         if math.prod(shape) != size:
             raise ShapeError.of(f"layer {self.name!r} (Reshape) got samples of shape {tuple(x.shape[1:])}, {size} "
                                 f"numbers, for target_shape={self.target_shape}", "as many numbers",
@@ -272,10 +276,10 @@ class _UpSampling(_Spatial):
                  **options: Any) -> None:
         super().__init__(data_format, **options)
         self.size = each_of("size", size, self.rank)
-        if interpolation not in ("nearest", "bilinear"):
-            raise ArgumentError.of(f"got interpolation={interpolation!r}", "'nearest' or 'bilinear'",
+        self.interpolation = str(interpolation).lower()
+        if self.interpolation not in METHODS:
+            raise ArgumentError.of(f"got interpolation={interpolation!r}", f"one of {METHODS}",
                                    "interpolation='bilinear'")
-        self.interpolation = interpolation
 
     def changed(self, x: Any) -> Any:
         """The enlarged batch."""
@@ -310,7 +314,8 @@ class UpSampling2D(_UpSampling):
     Args:
         size: the factor, or one for rows and one for columns.
         data_format: ``'channels_last'`` (the default) or ``'channels_first'``.
-        interpolation: ``'nearest'`` repeats pixels, ``'bilinear'`` goes straight from one to the next.
+        interpolation: ``'nearest'`` repeats pixels, ``'bilinear'`` goes straight from one to the next; ``'bicubic'``,
+            ``'lanczos3'`` and ``'lanczos5'`` as :func:`chainrule.nn.resize` says.
         options: those of every :class:`Layer`.
 
     Example:
@@ -342,21 +347,21 @@ def format_of(data_format: str | None) -> str:
     return data_format or "channels_last"
 
 
-def each_of(name: str, value: Any, rank: int) -> tuple[int, ...]:
+def each_of(name: str, value: Any, rank: int, least: int = 1) -> tuple[int, ...]:
     """A whole number for each spatial axis, given as one or several."""
-    numbers = (value,) * rank if isinstance(value, int | np.integer) else tuple(value)
+    numbers = tuple(value) if isinstance(value, list | tuple | np.ndarray) else (value,) * rank
     if len(numbers) != rank:
         raise ArgumentError.of(f"got {name}={value!r} for {rank} spatial axes", f"a whole number, or {rank} of them",
                                f"{name}={(2,) * rank}")
-    return tuple(whole(name, n) for n in numbers)
+    return tuple(whole(name, n, least) for n in numbers)
 
 
 def pairs_of(name: str, value: Any, rank: int) -> Pairs:
     """Before and after, for each spatial axis."""
-    given = (value,) * rank if isinstance(value, int | np.integer) else tuple(value)
-    if rank == 1 and len(given) == 2:
-        given = (given,)
-    pairs = tuple((n, n) if isinstance(n, int | np.integer) else tuple(n) for n in given)
+    given = tuple(value) if isinstance(value, list | tuple | np.ndarray) else (value,) * rank
+    if rank == 1 and isinstance(value, list | tuple):
+        given = (given,) if len(given) == 2 else ()
+    pairs = tuple(tuple(n) if isinstance(n, list | tuple) else (n, n) for n in given)
     if len(pairs) != rank or any(len(p) != 2 for p in pairs):
         raise ArgumentError.of(f"got {name}={value!r} for {rank} spatial axes",
                                "a whole number, or for each axis one or a pair", f"{name}=1")

@@ -15,13 +15,9 @@ from chainrule import tree
 from chainrule.errors import ArgumentError, UsageError
 from chainrule.layers import config
 from chainrule.layers.base import FLOAT, Layer, Shape, Symbolic
-from chainrule.layers.context import Call, calling
+from chainrule.layers.shapes import output_shapes
 from chainrule.ops.declare import Traced
-from chainrule.trace import record
 
-# Extents that stand for those not known while the shape of an output is found. Two of each: what differs between
-# them is not known of the output either. Divisible, so that images may be halved and doubled several times.
-_BATCHES, _EXTENTS = (11, 13), (96, 64)
 _NUMBERS = itertools.count()
 
 
@@ -139,29 +135,9 @@ def _applied(layer: Layer, args: tuple[Any, ...], options: dict[str, Any], input
     """Symbols for the outputs, their shapes found by recording the layer for a batch of some size."""
     def run(*values: Any) -> Any:
         given = dict(zip(map(id, inputs), values, strict=True))
-        with calling(Call(bool(options.get("training")), trial=True)):
-            return layer(*replaced(args, given), **replaced(options, given))
-
-    def shapes(batch: int, extent: int) -> Any:
-        samples = [np.broadcast_to(np.zeros((), s.dtype), _filled(s.shape, batch, extent)) for s in inputs]
-        graph, structure = record(run, tuple(samples))
-        return [(node.shape, node.dtype) for node in graph.outputs], structure
-    first, structure = shapes(_BATCHES[0], _EXTENTS[0])
-    second = first
-    if any(None in s.shape[1:] for s in inputs):
-        second, _ = shapes(_BATCHES[1], _EXTENTS[1])
-    batched = any(s.shape[:1] == (None,) for s in inputs)
-    leaves = []
-    for (shape, dtype), (other, _) in zip(first, second, strict=True):
-        known = tuple(a if a == b else None for a, b in zip(shape, other, strict=True))
-        if batched and known and shape[0] == _BATCHES[0]:
-            known = (None, *known[1:])
-        leaves.append(Symbol(known, dtype))
-    return tree.unflatten(structure, leaves)
-
-
-def _filled(shape: Shape, batch: int, extent: int) -> tuple[int, ...]:
-    return tuple((extent if i else batch) if n is None else n for i, n in enumerate(shape))
+        return layer(*replaced(args, given), **replaced(options, given))
+    found, structure = output_shapes(run, [(s.shape, s.dtype) for s in inputs], bool(options.get("training")))
+    return tree.unflatten(structure, [Symbol(shape, dtype) for shape, dtype in found])
 
 
 def replaced(container: Any, values: dict[int, Any]) -> Any:
@@ -182,6 +158,9 @@ class InputLayer(Layer):
                  name: str | None = None, batch_shape: Sequence[int | None] | None = None) -> None:
         if shape is None and batch_shape is None:
             raise ArgumentError.of("Input without a shape", "the extents of one sample", "Input(shape=(10,))")
+        if batch_shape is not None and (shape is not None or batch_size is not None):
+            raise ArgumentError.of(f"Input got batch_shape={batch_shape} beside shape={shape}, batch_size={batch_size}",
+                                   "one way to say it", "Input(batch_shape=(32, 10))")
         given = shape if shape is not None else tuple(batch_shape or ())[1:]
         super().__init__(name, input_shape=() if given == () else given)
         batch = batch_size if batch_shape is None else tuple(batch_shape)[0]

@@ -6,10 +6,38 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import initializers
+from chainrule.arguments import whole
 from chainrule.errors import ArgumentError, ShapeError
-from chainrule.layers.base import Layer, Shape
-from chainrule.layers.recurrent import MERGES, Recurrent
+from chainrule.layers.base import Layer, Shape, Weight
+from chainrule.layers.parts import signature_of
+from chainrule.layers.recurrent import MERGES, Loop
 from chainrule.numpy.common import reshaped
+from chainrule.ops.elementwise import stop_gradient
+
+
+class Wrapper(Layer):
+    """Base of layers around one other layer.
+
+    Args:
+        layer: the one inside.
+        options: those of every :class:`Layer`.
+    """
+
+    def __init__(self, layer: Layer, **options: Any) -> None:
+        super().__init__(**options)
+        if not isinstance(layer, Layer):
+            raise ArgumentError.of(f"{type(self).__name__} got {layer!r}", "a layer",
+                                   f"{type(self).__name__}(Dense(8))")
+        self.layer = layer
+
+    def build(self, input_shape: Shape = ()) -> None:
+        """Build the layer inside."""
+        self.layer.ensure_built(input_shape)
+
+    def describe(self) -> str:
+        """The layer."""
+        return repr(self.layer)
 
 
 class Bidirectional(Layer):
@@ -18,6 +46,7 @@ class Bidirectional(Layer):
     Args:
         layer: the recurrent layer to make both of, with weights of their own.
         merge_mode: what becomes of the two outputs: ``'concat'``, ``'sum'``, ``'mul'``, ``'ave'``; None gives both.
+        weights: arrays to begin with, those of the way forward first.
         backward_layer: a layer of its own for the way back, made with ``go_backwards=True``.
         options: those of every :class:`Layer`.
 
@@ -32,11 +61,13 @@ class Bidirectional(Layer):
     1997.
     """
 
-    def __init__(self, layer: Recurrent, merge_mode: str | None = "concat", backward_layer: Recurrent | None = None,
-                 **options: Any) -> None:
+    supports_masking = True
+
+    def __init__(self, layer: Loop, merge_mode: str | None = "concat", weights: Any = None,
+                 backward_layer: Loop | None = None, **options: Any) -> None:
         super().__init__(**options)
         given = [layer, *([] if backward_layer is None else [backward_layer])]
-        if not all(isinstance(each, Recurrent) for each in given):
+        if not all(isinstance(each, Loop) for each in given):
             raise ArgumentError.of(f"Bidirectional got {' and '.join(map(repr, given))}", "recurrent layers",
                                    "Bidirectional(LSTM(64))")
         if merge_mode not in MERGES:
@@ -46,18 +77,21 @@ class Bidirectional(Layer):
         self.forward_layer = _like(layer, "forward")
         self.backward_layer = backward_layer or _like(layer, "backward", go_backwards=True)
         alike = ("stateful", "return_sequences", "return_state")
-        if self.forward_layer.go_backwards or not self.backward_layer.go_backwards or any(
+        if self.forward_layer.go_backwards == self.backward_layer.go_backwards or any(
                 getattr(self.forward_layer, name) != getattr(self.backward_layer, name) for name in alike):
             raise ArgumentError.of(f"Bidirectional got {layer!r} and {self.backward_layer!r}",
                                    f"one layer with go_backwards=True, the other without; both with equal {alike}",
                                    "Bidirectional(LSTM(64), backward_layer=LSTM(64, go_backwards=True))")
         for each in (self.forward_layer, self.backward_layer):
             each.zero_output_for_mask = each.return_sequences
+        self.first_weights = weights
 
     def build(self, input_shape: Shape) -> None:
         """Build both."""
         self.forward_layer.ensure_built(input_shape)
         self.backward_layer.ensure_built(input_shape)
+        if self.first_weights is not None:
+            self.set_weights(self.first_weights)
 
     def call(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
         """Both outputs, merged; with ``return_state`` the states as well."""
@@ -73,11 +107,11 @@ class Bidirectional(Layer):
             return out
         return (*out, *first, *second) if self.merge_mode is None else (out, *first, *second)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """That of the steps, if they are returned."""
-        mask = previous_mask if self.forward_layer.return_sequences else None
+        mask = mask if self.forward_layer.return_sequences else None
         outputs = [mask] * (2 if self.merge_mode is None else 1)
-        states = 2 * self.forward_layer.state_count if self.forward_layer.return_state else 0
+        states = 2 * len(self.forward_layer.first_states(1)) if self.forward_layer.return_state else 0
         return [*outputs, *[None] * states] if len(outputs) + states > 1 else mask
 
     def reset_state(self) -> None:
@@ -90,17 +124,17 @@ class Bidirectional(Layer):
         return repr(self.forward_layer)
 
 
-def _like(layer: Recurrent, way: str, **changed: Any) -> Any:
+def _like(layer: Loop, way: str, **changed: Any) -> Any:
     """A layer with the arguments of another one, and weights of its own."""
     config = {**layer.get_config(), **changed}
     config["name"] = f"{way}_{layer.name.removeprefix(f'{way}_')}"
     return type(layer).from_config(config)
 
 
-class TimeDistributed(Layer):
+class TimeDistributed(Wrapper):
     """A layer applied to every step of a sequence, with the same weights.
 
-    All steps of all samples are one batch to the layer.
+    All steps of all samples are one batch to the layer. Its mask, if it takes one, is that of the samples' steps.
 
     Args:
         layer: what is applied to ``(batch * steps, …)``.
@@ -115,28 +149,101 @@ class TimeDistributed(Layer):
 
     supports_masking = True
 
-    def __init__(self, layer: Layer, **options: Any) -> None:
-        super().__init__(**options)
-        if not isinstance(layer, Layer):
-            raise ArgumentError.of(f"TimeDistributed got {layer!r}", "a layer", "TimeDistributed(Dense(8))")
-        self.layer = layer
-
-    def build(self, input_shape: Shape) -> None:
+    def build(self, input_shape: Shape = ()) -> None:
         """Build the layer for one step."""
         if len(input_shape) < 3:
             raise ShapeError.of(f"layer {self.name!r} (TimeDistributed) got an input of shape {input_shape}",
                                 "(batch, steps, features …)", "x[..., None]   # one feature")
         self.layer.ensure_built((None, *input_shape[2:]))
 
-    def call(self, x: Any, training: bool = False) -> Any:
+    def call(self, x: Any, training: bool = False, mask: Any = None) -> Any:
         """The results of all steps."""
         batch, steps = x.shape[:2]
-        out = self.layer(reshaped(x, (batch * steps, *x.shape[2:])), training=training)
+        options = {}
+        if mask is not None:
+            if tuple(mask.shape[:2]) != (batch, steps):
+                raise ShapeError.of(f"layer {self.name!r} (TimeDistributed) got a mask of shape {tuple(mask.shape)} "
+                                    f"for a batch of shape {tuple(x.shape)}", f"one that begins with {(batch, steps)}",
+                                    "mask=np.any(x != 0, axis=-1)")
+            if any(name == "mask" for name, *_ in signature_of(self.layer).masks):
+                options["mask"] = reshaped(mask, (batch * steps, *mask.shape[2:]))
+        out = self.layer(reshaped(x, (batch * steps, *x.shape[2:])), training=training, **options)
         return reshaped(out, (batch, steps, *out.shape[1:]))
 
-    def describe(self) -> str:
-        """The layer."""
-        return repr(self.layer)
+
+class SpectralNormalization(Wrapper):
+    """A layer whose kernel, while training, is divided by its largest singular value.
+
+    That is found by power iteration, whose vector is kept from step to step; in the step's gradient it is a constant.
+
+    Args:
+        layer: one with a ``kernel`` or ``embeddings``.
+        power_iterations: how many turns of the iteration each step makes.
+        options: those of every :class:`Layer`.
+
+    Where a layer is called by itself, not by ``fit``, the divided kernel stays, as in Keras.
+
+    Example:
+        >>> layer = SpectralNormalization(Dense(2), power_iterations=20)
+        >>> out = layer(np.ones((1, 3)), training=True)
+        >>> bool(abs(np.linalg.norm(layer.layer.kernel, 2) - 1) < 1e-3)
+        True
+
+    Source: Miyato, Kataoka, Koyama and Yoshida, "Spectral normalization for generative adversarial networks", ICLR
+    2018.
+    """
+
+    supports_masking = True
+
+    def __init__(self, layer: Layer, power_iterations: int = 1, **options: Any) -> None:
+        super().__init__(layer, **options)
+        self.power_iterations = whole("power_iterations", power_iterations)
+
+    def build(self, input_shape: Shape = ()) -> None:
+        """Build the layer, and make the vector."""
+        super().build(input_shape)
+        self.vector_u = self.add_weight((1, self.weight.shape[-1]), initializers.TruncatedNormal(stddev=0.02),
+                                        trainable=False)
+
+    @property
+    def weight(self) -> Weight:
+        """The weight that is divided."""
+        for name in ("kernel", "embeddings"):
+            if name in self.layer._named:
+                return self.layer._named[name]
+        raise ArgumentError.of(f"SpectralNormalization got {self.layer!r}", "a layer with a kernel or embeddings",
+                               "SpectralNormalization(Dense(8))")
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """What the layer gives."""
+        if not training:
+            return self.layer(x)
+        weight = self.weight
+        kernel = self.divided(weight.value)
+        before, weight.traced = weight.traced, kernel
+        try:
+            out = self.layer(x)
+        finally:
+            weight.traced = before
+        if before is None and isinstance(kernel, np.ndarray):
+            weight.assign(kernel)
+        return out
+
+    def divided(self, kernel: Any) -> Any:
+        """The kernel over its largest singular value; the vector takes a step."""
+        matrix = np.reshape(kernel, (-1, kernel.shape[-1]))
+        fixed, u = stop_gradient(matrix), self.vector_u
+        for _ in range(self.power_iterations):
+            v = _unit(u @ fixed.T)
+            u = _unit(v @ fixed)
+        self.vector_u = u
+        largest = np.reshape(v @ matrix @ u.T, ())
+        return kernel / np.where(largest == 0, np.float32(1), largest)
 
 
-__all__ = ["Bidirectional", "TimeDistributed"]
+def _unit(x: Any) -> Any:
+    length = np.sqrt(np.sum(np.square(x)))
+    return x / np.where(length == 0, np.float32(1), length)
+
+
+__all__ = ["Bidirectional", "SpectralNormalization", "TimeDistributed", "Wrapper"]

@@ -15,6 +15,7 @@ from chainrule.activations import (
     elu,
     gelu,
     glu,
+    hard_shrink,
     hard_sigmoid,
     hard_silu,
     hard_swish,
@@ -28,12 +29,18 @@ from chainrule.activations import (
     selu,
     sigmoid,
     silu,
+    soft_shrink,
     softmax,
     softplus,
     softsign,
+    sparse_plus,
+    sparse_sigmoid,
+    sparsemax,
     squareplus,
     swish,
     tanh,
+    tanh_shrink,
+    threshold,
 )
 from chainrule.nn.attention import dot_product_attention
 from chainrule.nn.convolution import conv, conv_transpose
@@ -47,8 +54,9 @@ from chainrule.numpy import logsumexp
 
 __all__ = [
     "avg_pool", "batch_norm", "celu", "conv", "conv_transpose", "dot_product_attention", "dropout", "elu",
-    "embedding", "gelu", "global_avg_pool", "global_max_pool", "glu", "group_norm", "gru", "hard_sigmoid",
-    "hard_silu", "hard_swish", "hard_tanh", "layer_norm", "leaky_relu", "log_sigmoid", "log_softmax", "logsumexp",
-    "lstm", "max_pool", "mish", "moments", "one_hot", "relu", "relu6", "resize", "rms_norm", "rnn", "selu",
-    "sigmoid", "silu", "softmax", "softplus", "softsign", "squareplus", "swish", "tanh",
+    "embedding", "gelu", "global_avg_pool", "global_max_pool", "glu", "group_norm", "gru", "hard_shrink",
+    "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "layer_norm", "leaky_relu", "log_sigmoid",
+    "log_softmax", "logsumexp", "lstm", "max_pool", "mish", "moments", "one_hot", "relu", "relu6", "resize",
+    "rms_norm", "rnn", "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign", "sparse_plus",
+    "sparse_sigmoid", "sparsemax", "squareplus", "swish", "tanh", "tanh_shrink", "threshold",
 ]
