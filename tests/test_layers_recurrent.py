@@ -9,7 +9,7 @@ from golden.recurrent_cases import BATCH, CASES, IDS, MASK, UNITS, given, layer_
 import chainrule as cr
 from chainrule import layers, random
 from chainrule.errors import ArgumentError, ShapeError
-from chainrule.layers import GRU, LSTM, Bidirectional, Dense, Embedding, Masking, SimpleRNN, TimeDistributed
+from chainrule.layers import GRU, LSTM, Bidirectional, Dense, Embedding, Input, Masking, SimpleRNN, TimeDistributed
 from chainrule.models import Sequential
 from chainrule.runtime import jit
 
@@ -65,7 +65,9 @@ def test_a_stateful_layer_goes_on_where_it_ended():
     with pytest.raises(ShapeError, match="keeps states"):
         layer(X[:2])
     with pytest.raises(ArgumentError, match="batch_size=32"):
-        GRU(4, stateful=True)
+        GRU(4, stateful=True)(Input((5, 2)))
+    assert GRU(4, stateful=True)(Input(batch_shape=(6, 5, 2))).shape == (6, 4)
+    np.testing.assert_array_equal(GRU(4, stateful=True)(X).shape, (BATCH, 4))
 
 
 def test_dropout_is_the_same_in_all_steps():

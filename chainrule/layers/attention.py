@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from chainrule import nn
+from chainrule import activations, nn
 from chainrule.arguments import share, whole
 from chainrule.errors import ArgumentError, ShapeError
 from chainrule.layers.base import FLOAT, Layer, Shape
 from chainrule.layers.kernel import KernelLayer
 from chainrule.nn.stochastic import dropout
-from chainrule.numpy.common import reshaped
+from chainrule.numpy.common import reshaped, transposed
 
 
 class MultiHeadAttention(KernelLayer):
@@ -25,11 +27,16 @@ class MultiHeadAttention(KernelLayer):
         value_dim: the extent of the value of each head; None: ``key_dim``.
         dropout: the share of the attention weights to drop while training.
         use_bias: whether the projections have biases.
-        output_shape: the features of the output; None: those of the query.
+        output_shape: the features of the output, one extent or several; None: those of the query.
+        attention_axes: the axes that are looked along; None: all between batch and features. Those left out are
+            batches, in which queries and keys belong together.
+        sliding_window: a query sees keys less than so many steps before or after it.
+        flash_attention: accepted, and without effect: the choice of the algorithm is the compiler's.
+        use_gate: whether each head's result is multiplied by a sigmoid of a further projection of the query.
         seed: a seed of this layer's own, for dropout.
         options: ``kernel_initializer`` and the others of :class:`KernelLayer`, for all projections.
 
-    Called with ``(query, value)`` or ``(query, value, key)``, of shapes ``(batch, steps, features)``, and:
+    Called with ``(query, value)`` or ``(query, value, key)``, of shapes ``(batch, steps, …, features)``, and:
         attention_mask: bools that broadcast to ``(batch, queries, keys)``, or ``(batch, heads, queries, keys)``.
         return_attention_scores: whether to return ``(output, scores)``.
         use_causal_mask: query i sees keys 0 … i only.
@@ -45,31 +52,41 @@ class MultiHeadAttention(KernelLayer):
     Source: Vaswani and others, "Attention is all you need", NeurIPS 2017.
     """
 
+    supports_masking = True
+
     def __init__(self, num_heads: int, key_dim: int, value_dim: int | None = None, dropout: float = 0.0,
-                 use_bias: bool = True, output_shape: int | Sequence[int] | None = None, seed: int | None = None,
+                 use_bias: bool = True, output_shape: int | Sequence[int] | None = None,
+                 attention_axes: int | Sequence[int] | None = None, sliding_window: int | None = None,
+                 flash_attention: bool | None = None, use_gate: bool = False, seed: int | None = None,
                  **options: Any) -> None:
         super().__init__(None, use_bias, **options)
         self.num_heads, self.key_dim = whole("num_heads", num_heads), whole("key_dim", key_dim)
         self.value_dim = self.key_dim if value_dim is None else whole("value_dim", value_dim)
-        self.dropout, self.seed = share("dropout", dropout), seed
-        self.features = output_shape if output_shape is None or isinstance(output_shape, int) else output_shape[0]
+        self.dropout, self.seed, self.use_gate = share("dropout", dropout), seed, bool(use_gate)
+        self.features = None if output_shape is None else _several("output_shape", output_shape)
+        self.attention_axes = None if attention_axes is None else _several("attention_axes", attention_axes, None)
+        self.sliding_window = None if sliding_window is None else whole("sliding_window", sliding_window)
 
     def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         """Make the kernels ``(features, heads, dim)`` and that of the output, ``(heads, dim, features)``."""
-        shapes = query_shape, value_shape if key_shape is None else key_shape, value_shape
-        for shape in shapes:
-            if len(shape) != 3 or shape[-1] is None:
-                raise ShapeError.of(f"layer {self.name!r} (MultiHeadAttention) got an input of shape {shape}",
-                                    "(batch, steps, features)", "x[None]   # one sample is a batch of one")
-        dims = self.key_dim, self.key_dim, self.value_dim
-        for name, shape, dim in zip(("query", "key", "value"), shapes, dims, strict=True):
+        keys = value_shape if key_shape is None else key_shape
+        for shape in (query_shape, keys, value_shape):
+            if len(shape) < 3 or len(shape) != len(query_shape) or shape[-1] is None or shape[1:-1] != (
+                    query_shape if shape is query_shape else keys)[1:-1]:
+                raise ShapeError.of(f"layer {self.name!r} (MultiHeadAttention) got inputs of shapes {query_shape}, "
+                                    f"{value_shape}, {keys}", "(batch, steps, features), value and key with the same "
+                                    "steps", "x[None]   # one sample is a batch of one")
+        parts = [("query", query_shape, self.key_dim), ("key", keys, self.key_dim),
+                 *([("gate", query_shape, self.value_dim)] if self.use_gate else []),
+                 ("value", value_shape, self.value_dim)]
+        for name, shape, dim in parts:
             setattr(self, f"{name}_kernel", self.add_kernel((shape[-1], self.num_heads, dim), f"{name}_kernel"))
             if self.use_bias:
                 setattr(self, f"{name}_bias", self.add_bias((self.num_heads, dim), f"{name}_bias"))
-        features = self.features or query_shape[-1]
-        self.output_kernel = self.add_kernel((self.num_heads, self.value_dim, features), "output_kernel")
+        features = self.features or (query_shape[-1],)
+        self.output_kernel = self.add_kernel((self.num_heads, self.value_dim, *features), "output_kernel")
         if self.use_bias:
-            self.output_bias = self.add_bias((features,), "output_bias")
+            self.output_bias = self.add_bias(features, "output_bias")
 
     def projected(self, x: Any, name: str) -> Any:
         """(batch, steps, features) as (batch, steps, heads, dim)."""
@@ -84,20 +101,28 @@ class MultiHeadAttention(KernelLayer):
              key_mask: Any = None, attention_mask: Any = None, return_attention_scores: bool = False,
              use_causal_mask: bool = False, training: bool = False) -> Any:
         """What each query makes of the values."""
-        allowed = _combined(attention_mask, query_mask, value_mask, key_mask)
         q, v = self.projected(query, "query"), self.projected(value, "value")
         k = self.projected(value if key is None else key, "key")
+        plain = len(q.shape) == 4 and self.attention_axes in (None, (1,), (-2,))
+        allowed = _combined(attention_mask, query_mask, value_mask, key_mask,
+                            _band(q.shape[1], v.shape[1], use_causal_mask and not plain, self.sliding_window))
         drop = self.dropout if training else 0.0
         noise = self.next_key(self.seed) if drop else None
         scores = None
-        if return_attention_scores:
-            out, scores = _scored(q, k, v, allowed, use_causal_mask, drop, noise)
+        if plain and not return_attention_scores:
+            out = nn.dot_product_attention(q, k, v, mask=_with_heads(allowed, 4, 1), causal=use_causal_mask,
+                                           dropout_rate=drop, dropout_key=noise)
         else:
-            out = nn.dot_product_attention(q, k, v, mask=allowed, causal=use_causal_mask, dropout_rate=drop,
-                                           dropout_key=noise)
-        batch, steps, heads, dim = out.shape
-        kernel = self.output_kernel
-        out = reshaped(out, (batch, steps, heads * dim)) @ reshaped(kernel, (heads * dim, kernel.shape[-1]))
+            if plain and use_causal_mask:
+                allowed = _combined(allowed, None, None, None, _band(q.shape[1], v.shape[1], True, None))
+            axes = self.attention_axes or tuple(range(1, len(q.shape) - 2))
+            out, scores = _scored(q, k, v, allowed, [a % (len(q.shape) - 1) for a in axes], drop, noise)
+        if self.use_gate:
+            out = out * activations.sigmoid(self.projected(query, "gate"))
+        kernel, outer = self.output_kernel, out.shape[:-2]
+        rows, columns = out.shape[-2] * out.shape[-1], math.prod(kernel.shape[2:])
+        out = reshaped(out, (*outer, rows)) @ reshaped(kernel, (rows, columns))
+        out = reshaped(out, (*outer, *kernel.shape[2:]))
         if self.use_bias:
             out = out + self.output_bias
         return (out, scores) if return_attention_scores else out
@@ -111,33 +136,59 @@ class MultiHeadAttention(KernelLayer):
         return f"{self.num_heads}, {self.key_dim}"
 
 
-def _combined(attention: Any, query: Any, value: Any, key: Any) -> Any:
-    """Masks as one that broadcasts to (batch, heads, queries, keys)."""
-    parts = []
-    if attention is not None:
-        mask = np.not_equal(attention, 0)
-        parts.append(mask if len(mask.shape) == 4 else mask[..., None, :, :])
-    if query is not None:
-        parts.append(query[:, None, :, None])
-    parts += [mask[:, None, None, :] for mask in (value, key) if mask is not None]
-    out = None
-    for part in parts:
-        out = part if out is None else np.logical_and(out, part)
-    return out
+def _several(name: str, value: Any, least: int | None = 1) -> tuple[int, ...]:
+    """One whole number or several as a tuple."""
+    numbers = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if not numbers or not all(isinstance(n, int | np.integer) for n in numbers):
+        raise ArgumentError.of(f"got {name}={value!r}", "a whole number, or several", f"{name}=2")
+    return tuple(int(n) if least is None else whole(name, n, least) for n in numbers)
 
 
-def _scored(q: Any, k: Any, v: Any, allowed: Any, causal: bool, rate: float, noise: Any) -> tuple[Any, Any]:
-    """Attention that also gives its weights, (batch, heads, queries, keys)."""
-    logits = np.einsum("bqhd,bkhd->bhqk", q * np.float32(q.shape[-1] ** -0.5), k)
-    if causal:
-        past = np.tril(np.ones(logits.shape[-2:], bool))
-        allowed = past if allowed is None else np.logical_and(allowed, past)
-    if allowed is not None:
-        logits = np.where(allowed, logits, np.float32(-1e9))
-    weights = nn.softmax(logits)
-    if rate:
-        weights = dropout(noise, weights, rate)
-    return np.einsum("bhqk,bkhe->bqhe", weights, v), weights
+def _band(queries: int, keys: int, causal: bool, window: int | None) -> Any:
+    """Which keys each query may see by their places alone, (queries, keys); None for all."""
+    if not causal and window is None:
+        return None
+    ahead = np.arange(keys)[None, :] - np.arange(queries)[:, None]
+    return (ahead <= 0 if causal else True) & (np.abs(ahead) < (window or max(queries, keys)))
+
+
+def _combined(attention: Any, query: Any, value: Any, key: Any, band: Any) -> Any:
+    """Masks as one, of the shape that the one for attention has, or else (batch, queries, keys)."""
+    parts = [] if attention is None else [np.not_equal(attention, 0)]
+    parts += [] if query is None else [query[:, :, None]]
+    parts += [mask[:, None, :] for mask in (value, key) if mask is not None]
+    parts += [] if band is None else [band[None]]
+    most = max([len(part.shape) for part in parts], default=0)
+    return reduce(np.logical_and, [_with_heads(part, most, 1) for part in parts]) if parts else None
+
+
+def _with_heads(mask: Any, ndim: int, axes: int) -> Any:
+    """A mask with axes of extent 1 before those of queries and keys, of which there are ``axes`` each."""
+    if mask is None or len(mask.shape) >= ndim:
+        return mask
+    at = len(mask.shape) - 2 * axes
+    return np.reshape(mask, (*mask.shape[:at], *(1,) * (ndim - len(mask.shape)), *mask.shape[at:]))
+
+
+def _scored(q: Any, k: Any, v: Any, allowed: Any, axes: list[int], rate: float, noise: Any) -> tuple[Any, Any]:
+    """Attention along ``axes`` that also gives its weights, (batch, …, heads, queries …, keys …)."""
+    ndim = len(q.shape)
+    batch = [i for i in range(ndim - 1) if i not in axes]
+    order = (*batch, *axes, ndim - 1)
+    outer = tuple(q.shape[i] for i in batch)
+
+    def rows(x: Any) -> Any:
+        return reshaped(transposed(x, order), (*outer, math.prod(x.shape[i] for i in axes), x.shape[-1]))
+    logits = (rows(q) * np.float32(q.shape[-1] ** -0.5)) @ np.swapaxes(rows(k), -1, -2)
+    shape = (*outer, *(q.shape[i] for i in axes), *(k.shape[i] for i in axes))
+    if allowed is None:
+        weights = nn.softmax(logits)
+    else:
+        seen = reshaped(np.broadcast_to(_with_heads(allowed, len(shape), len(axes)), shape), logits.shape)
+        weights = np.where(seen, nn.softmax(np.where(seen, logits, np.float32(-1e9))), np.float32(0))
+    kept = dropout(noise, weights, rate) if rate else weights
+    out = reshaped(kept @ rows(v), (*outer, *(q.shape[i] for i in axes), v.shape[-1]))
+    return transposed(out, tuple(order.index(i) for i in range(ndim))), reshaped(weights, shape)
 
 
 class Attention(Layer):
@@ -200,10 +251,13 @@ class Attention(Layer):
     def call(self, inputs: Sequence[Any], mask: Any = None, training: bool = False,
              return_attention_scores: bool = False, use_causal_mask: bool = False) -> Any:
         """What each query makes of the values."""
+        if mask is not None and (not isinstance(mask, list | tuple) or len(mask) not in (2, 3)):
+            raise ArgumentError.of(f"layer {self.name!r} ({type(self).__name__}) got the mask {mask!r}"[:200],
+                                   "a list: [query_mask, value_mask]", "mask=[None, value_mask]")
         query, value = inputs[0], inputs[1]
         scores = self.scores(query, inputs[2] if len(inputs) > 2 else value)
         seen, asked = (None, None) if mask is None else (mask[1], mask[0])
-        allowed = None if seen is None else seen[:, None, :]
+        allowed = None if seen is None else seen[:, None, :] if len(seen.shape) == 2 else seen
         if use_causal_mask:
             past = np.tril(np.ones(scores.shape[-2:], bool))
             allowed = past if allowed is None else np.logical_and(allowed, past)

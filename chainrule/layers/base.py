@@ -356,7 +356,7 @@ class Layer(Holder):
             >>> Conv2D(8, 3).compute_output_shape((None, 28, 28, 1))
             (None, 26, 26, 8)
         """
-        given = list(input_shapes) + list(named.values())
+        given = [shape for shape in (*input_shapes, *named.values()) if shape is not None]
         layer = self if self.built else copy.deepcopy(self)
         leaves = [(shape, self.input_dtype or FLOAT) for shape in leaves_of(given)]
         found, structure = output_shapes(lambda *values: layer(*filled_in(given, iter(values))), leaves)
