@@ -52,6 +52,12 @@ from chainrule.losses.regression import (
     mean_squared_logarithmic_error,
     poisson,
 )
+from chainrule.losses.robust import (
+    CategoricalGeneralizedCrossEntropy,
+    Circle,
+    categorical_generalized_cross_entropy,
+    circle,
+)
 
 
 class FunctionLoss(Loss):
@@ -76,7 +82,8 @@ _PAIRS: dict[Callable[..., Any], type[Loss]] = {
     categorical_hinge: CategoricalHinge, mean_squared_error: MeanSquaredError, mean_absolute_error: MeanAbsoluteError,
     mean_absolute_percentage_error: MeanAbsolutePercentageError,
     mean_squared_logarithmic_error: MeanSquaredLogarithmicError, huber: Huber, log_cosh: LogCosh, poisson: Poisson,
-    kl_divergence: KLDivergence, cosine_similarity: CosineSimilarity, dice: Dice, tversky: Tversky, ctc: CTC}
+    kl_divergence: KLDivergence, cosine_similarity: CosineSimilarity, dice: Dice, tversky: Tversky, ctc: CTC,
+    circle: Circle, categorical_generalized_cross_entropy: CategoricalGeneralizedCrossEntropy}
 FUNCTIONS: dict[str, Callable[..., Any]] = {function.__name__: function for function in _PAIRS}
 SHORT = {"bce": "binary_crossentropy", "mse": "mean_squared_error", "mae": "mean_absolute_error",
          "mape": "mean_absolute_percentage_error", "msle": "mean_squared_logarithmic_error", "kld": "kl_divergence",
@@ -110,11 +117,13 @@ def get(identifier: str | Loss | Callable[[Any, Any], Any]) -> Loss:
 
 
 __all__ = [
-    "CTC", "BinaryCrossentropy", "BinaryFocalCrossentropy", "CategoricalCrossentropy", "CategoricalFocalCrossentropy",
-    "CategoricalHinge", "CosineSimilarity", "Dice", "FunctionLoss", "Hinge", "Huber", "KLDivergence", "LogCosh", "Loss",
-    "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredError", "MeanSquaredLogarithmicError", "Poisson",
-    "SparseCategoricalCrossentropy", "SquaredHinge", "Tversky", "average", "binary_crossentropy",
-    "binary_focal_crossentropy", "categorical_crossentropy", "categorical_focal_crossentropy", "categorical_hinge",
-    "cosine_similarity", "ctc", "dice", "get", "hinge", "huber", "is_label", "kl_divergence", "log_cosh", "matched",
-    "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_error", "mean_squared_logarithmic_error",
-    "poisson", "positions", "snake_case", "sparse_categorical_crossentropy", "squared_hinge", "tversky"]
+    "CTC", "BinaryCrossentropy", "BinaryFocalCrossentropy", "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy", "CategoricalGeneralizedCrossEntropy", "CategoricalHinge", "Circle",
+    "CosineSimilarity", "Dice", "FunctionLoss", "Hinge", "Huber", "KLDivergence", "LogCosh", "Loss",
+    "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredError", "MeanSquaredLogarithmicError",
+    "Poisson", "SparseCategoricalCrossentropy", "SquaredHinge", "Tversky", "average", "binary_crossentropy",
+    "binary_focal_crossentropy", "categorical_crossentropy", "categorical_focal_crossentropy",
+    "categorical_generalized_cross_entropy", "categorical_hinge", "circle", "cosine_similarity", "ctc", "dice",
+    "get", "hinge", "huber", "is_label", "kl_divergence", "log_cosh", "matched", "mean_absolute_error",
+    "mean_absolute_percentage_error", "mean_squared_error", "mean_squared_logarithmic_error", "poisson",
+    "positions", "snake_case", "sparse_categorical_crossentropy", "squared_hinge", "tversky"]

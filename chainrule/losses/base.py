@@ -32,15 +32,18 @@ class Loss:
         reduction: ``'sum_over_batch_size'`` (or ``'mean'``) divides the weighted sum by the number of values, without
             those that a mask leaves out; ``'mean_with_sample_weight'`` divides by the sum of the weights; ``'sum'``
             does not divide; ``'none'`` gives the weighted values themselves.
+        dtype: what targets and predictions are converted to; None: they stay as they are.
     """
 
     labels = "numbers"
 
-    def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size") -> None:
+    def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size",
+                 dtype: Any = None) -> None:
         reduction = "none" if reduction is None else reduction
         if reduction not in REDUCTIONS:
             raise unknown_name("reduction", reduction, REDUCTIONS)
         self.name, self.reduction = name or snake_case(type(self).__name__), reduction
+        self.dtype = None if dtype is None else named_dtype(dtype)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each sample."""
@@ -60,12 +63,14 @@ class Loss:
             mask: False where a value does not count.
         """
         total, count = self.parts(array(y_true), array(y_pred), sample_weight, mask)
-        if count is None:
-            return total
-        return total if isinstance(count, int | float) and count == 1 else over(total, count)
+        if count is not None and not (isinstance(count, int | float) and count == 1):
+            total = over(total, count)
+        return total if self.dtype is None else ew.cast(total, dtype=self.dtype)
 
     def parts(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> tuple[Any, Any]:
         """What the loss of a batch is the quotient of: a sum and a number; None as the number if nothing is reduced."""
+        if self.dtype is not None:
+            y_true, y_pred = (ew.cast(array(y), dtype=self.dtype) for y in (y_true, y_pred))
         values = self.call(y_true, y_pred)
         own = self.valid(y_true, y_pred)
         if own is not None:
@@ -87,7 +92,8 @@ class Loss:
 
     def __repr__(self) -> str:
         plain = ("name", "reduction") if self.reduction == "sum_over_batch_size" else ("name",)
-        given = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if k not in plain)
+        given = ", ".join(f"{k}={v!r}" for k, v in vars(self).items()
+                          if k not in plain and not (k == "dtype" and v is None))
         return f"{type(self).__name__}({given})"
 
 
@@ -96,8 +102,9 @@ class Plain(Loss):
 
     function: Any = None
 
-    def __init__(self, reduction: str | None = "sum_over_batch_size", name: str | None = None) -> None:
-        super().__init__(name, reduction)
+    def __init__(self, reduction: str | None = "sum_over_batch_size", name: str | None = None,
+                 dtype: Any = None) -> None:
+        super().__init__(name, reduction, dtype)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each sample."""
@@ -211,6 +218,17 @@ def clipped(p: Any) -> Any:
 def axis_last(x: Any, axis: int) -> Any:
     """``x`` with an axis moved to the end."""
     return x if axis in (-1, len(x.shape) - 1) else np.moveaxis(x, axis, -1)
+
+
+def named_dtype(dtype: Any) -> np.dtype:
+    """A floating dtype."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(object)
+    if not dtypes.is_float(found):
+        raise ArgumentError.of(f"got dtype={dtype!r}", "a floating dtype", "dtype='float32'")
+    return found
 
 
 def whole_axis(axis: Any) -> int:

@@ -184,8 +184,8 @@ class BinaryCrossentropy(Loss):
     labels = "probabilities"
 
     def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1,
-                 reduction: str | None = "sum_over_batch_size", name: str | None = None) -> None:
-        super().__init__(name, reduction)
+                 reduction: str | None = "sum_over_batch_size", name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name, reduction, dtype)
         self.from_logits, self.label_smoothing = from_logits, share("label_smoothing", label_smoothing, one=True)
         self.axis = whole_axis(axis)
 
@@ -200,8 +200,8 @@ class CategoricalCrossentropy(Loss):
     labels = "probabilities"
 
     def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1,
-                 reduction: str | None = "sum_over_batch_size", name: str | None = None) -> None:
-        super().__init__(name, reduction)
+                 reduction: str | None = "sum_over_batch_size", name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name, reduction, dtype)
         self.from_logits, self.label_smoothing = from_logits, share("label_smoothing", label_smoothing, one=True)
         self.axis = whole_axis(axis)
 
@@ -227,8 +227,9 @@ class SparseCategoricalCrossentropy(Loss):
         return "classes" if self.ignore_class is None and self.axis == -1 else "anything"
 
     def __init__(self, from_logits: bool = False, ignore_class: int | None = None,
-                 reduction: str | None = "sum_over_batch_size", axis: int = -1, name: str | None = None) -> None:
-        super().__init__(name, reduction)
+                 reduction: str | None = "sum_over_batch_size", axis: int = -1, name: str | None = None,
+                 dtype: Any = None) -> None:
+        super().__init__(name, reduction, dtype)
         self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, whole_axis(axis)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -250,8 +251,8 @@ class BinaryFocalCrossentropy(Loss):
 
     def __init__(self, apply_class_balancing: bool = False, alpha: float = 0.25, gamma: float = 2.0,
                  from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1,
-                 reduction: str | None = "sum_over_batch_size", name: str | None = None) -> None:
-        super().__init__(name, reduction)
+                 reduction: str | None = "sum_over_batch_size", name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name, reduction, dtype)
         self.apply_class_balancing, self.alpha = bool(apply_class_balancing), share("alpha", alpha, one=True)
         self.gamma, self.from_logits = not_negative("gamma", gamma), from_logits
         self.label_smoothing, self.axis = share("label_smoothing", label_smoothing, one=True), whole_axis(axis)
@@ -269,8 +270,8 @@ class CategoricalFocalCrossentropy(Loss):
 
     def __init__(self, alpha: float = 0.25, gamma: float = 2.0, from_logits: bool = False,
                  label_smoothing: float = 0.0, axis: int = -1, reduction: str | None = "sum_over_batch_size",
-                 name: str | None = None) -> None:
-        super().__init__(name, reduction)
+                 name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name, reduction, dtype)
         self.alpha, self.gamma, self.from_logits = alpha, not_negative("gamma", gamma), from_logits
         self.label_smoothing, self.axis = share("label_smoothing", label_smoothing, one=True), whole_axis(axis)
 

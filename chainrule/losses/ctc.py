@@ -18,7 +18,8 @@ def ctc(y_true: Any, y_pred: Any) -> Any:
     """``-log P(labels | predictions)``, the sum over all ways to spread the labels over time, blanks between them.
 
     Args:
-        y_true: ``(batch, labels)`` whole numbers; 0 is the blank and fills up short sequences at their end.
+        y_true: ``(batch, labels)`` whole numbers; 0 is the blank and fills up short sequences at their end; as
+            many labels count as are not 0.
         y_pred: ``(batch, time, classes)`` logits.
 
     Returns:
@@ -40,8 +41,9 @@ def ctc(y_true: Any, y_pred: Any) -> Any:
     # blanks before, between and after the labels
     states = np.reshape(np.stack([np.zeros_like(labels), labels], axis=-1), (batch, 2 * n))
     states = np.concatenate([states, np.zeros((batch, 1), np.int32)], axis=1)
-    before = np.concatenate([np.zeros((batch, 2), np.int32), states[:, :-2]], axis=1)
-    skips = (states != 0) & (states != before)  # a blank between two different labels may be left out
+    before = np.concatenate([np.full((batch, 1), -1, np.int32), labels[:, :-1]], axis=1)
+    new = np.reshape(np.stack([np.zeros(labels.shape, bool), labels != before], axis=-1), (batch, 2 * n))
+    skips = np.concatenate([new, np.zeros((batch, 1), bool)], axis=1)  # the blank before a new label may be left out
     time = y_pred.shape[1]
     each = np.broadcast_to(states[:, None, :], (batch, time, 2 * n + 1))
     logp = np.take_along_axis(log_softmax(y_pred), each, axis=2)

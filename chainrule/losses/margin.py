@@ -108,8 +108,8 @@ class Dice(Loss):
     labels = "probabilities"
 
     def __init__(self, reduction: str | None = "sum_over_batch_size", name: str | None = None,
-                 axis: Any = None) -> None:
-        super().__init__(name, reduction)
+                 axis: Any = None, dtype: Any = None) -> None:
+        super().__init__(name, reduction, dtype)
         self.axis = _axes(axis)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -123,8 +123,8 @@ class Tversky(Loss):
     labels = "probabilities"
 
     def __init__(self, alpha: float = 0.5, beta: float = 0.5, reduction: str | None = "sum_over_batch_size",
-                 name: str | None = None, axis: Any = None) -> None:
-        super().__init__(name, reduction)
+                 name: str | None = None, axis: Any = None, dtype: Any = None) -> None:
+        super().__init__(name, reduction, dtype)
         self.alpha, self.beta = not_negative("alpha", alpha), not_negative("beta", beta)
         self.axis = _axes(axis)
 

@@ -180,8 +180,8 @@ class Huber(Loss):
     """Quadratic up to ``delta``, linear above: :func:`huber`."""
 
     def __init__(self, delta: float = 1.0, reduction: str | None = "sum_over_batch_size",
-                 name: str | None = None) -> None:
-        super().__init__(name, reduction)
+                 name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name, reduction, dtype)
         self.delta = positive("delta", delta)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -192,8 +192,9 @@ class Huber(Loss):
 class CosineSimilarity(Loss):
     """How far directions are from each other: :func:`cosine_similarity`."""
 
-    def __init__(self, axis: int = -1, reduction: str | None = "sum_over_batch_size", name: str | None = None) -> None:
-        super().__init__(name, reduction)
+    def __init__(self, axis: int = -1, reduction: str | None = "sum_over_batch_size", name: str | None = None,
+                 dtype: Any = None) -> None:
+        super().__init__(name, reduction, dtype)
         self.axis = whole_axis(axis)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
