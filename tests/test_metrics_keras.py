@@ -30,6 +30,7 @@ def test_value_of_keras(case):
     for rows in (slice(0, 4), slice(4, None)):
         metric.update_state(y[rows], p[rows], None if weights is None else weights[rows])
     np.testing.assert_allclose(metric.result(), expected, rtol=1e-5, atol=1e-6)
+    metric.reset_state()
     np.testing.assert_allclose(metric(y, p, weights), expected, rtol=1e-5, atol=1e-6)
 
 

@@ -16,27 +16,30 @@ from chainrule.metrics.accuracy import (
     TopKCategoricalAccuracy,
     argmax,
 )
-from chainrule.metrics.base import FunctionMetric, Mean, MeanMetric, Metric, Sum
+from chainrule.metrics.base import FunctionMetric, Mean, MeanMetric, MeanMetricWrapper, Metric, Sum
 from chainrule.metrics.confusion import (
-    AUC,
     F1Score,
     FalseNegatives,
     FalsePositives,
     FBetaScore,
     Precision,
-    PrecisionAtRecall,
     Recall,
+    TrueNegatives,
+    TruePositives,
+)
+from chainrule.metrics.curves import (
+    AUC,
+    PrecisionAtRecall,
     RecallAtPrecision,
     SensitivityAtSpecificity,
     SpecificityAtSensitivity,
-    TrueNegatives,
-    TruePositives,
 )
 from chainrule.metrics.overlap import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
 from chainrule.metrics.regression import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
     CategoricalHinge,
+    ConcordanceCorrelation,
     CosineSimilarity,
     Hinge,
     KLDivergence,
@@ -45,11 +48,14 @@ from chainrule.metrics.regression import (
     MeanAbsolutePercentageError,
     MeanSquaredError,
     MeanSquaredLogarithmicError,
+    PearsonCorrelation,
     Poisson,
     R2Score,
     RootMeanSquaredError,
     SparseCategoricalCrossentropy,
     SquaredHinge,
+    concordance_correlation,
+    pearson_correlation,
 )
 
 _CLASSES: dict[str, Callable[[], Metric]] = {losses.snake_case(c.__name__): c for c in (
@@ -57,8 +63,8 @@ _CLASSES: dict[str, Callable[[], Metric]] = {losses.snake_case(c.__name__): c fo
     SparseTopKCategoricalAccuracy, AUC, Precision, Recall, F1Score, FBetaScore, TruePositives, TrueNegatives,
     FalsePositives, FalseNegatives, BinaryIoU, MeanSquaredError, RootMeanSquaredError, MeanAbsoluteError,
     MeanAbsolutePercentageError, MeanSquaredLogarithmicError, LogCoshError, KLDivergence, Poisson, Hinge, SquaredHinge,
-    CategoricalHinge, CosineSimilarity, R2Score, BinaryCrossentropy, CategoricalCrossentropy,
-    SparseCategoricalCrossentropy)}
+    CategoricalHinge, CosineSimilarity, R2Score, PearsonCorrelation, ConcordanceCorrelation, BinaryCrossentropy,
+    CategoricalCrossentropy, SparseCategoricalCrossentropy)}
 _SHORT = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "mape": "mean_absolute_percentage_error",
           "msle": "mean_squared_logarithmic_error", "rmse": "root_mean_squared_error", "kld": "kl_divergence",
           "bce": "binary_crossentropy", "logcosh": "log_cosh_error", "cosine": "cosine_similarity"}
@@ -121,10 +127,12 @@ def _fitting(kinds: tuple[Any, Any, Any], y_shape: tuple[int | None, ...],
 
 __all__ = [
     "AUC", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "BinaryIoU", "CategoricalAccuracy",
-    "CategoricalCrossentropy", "CategoricalHinge", "CosineSimilarity", "F1Score", "FBetaScore", "FalseNegatives",
-    "FalsePositives", "FunctionMetric", "Hinge", "IoU", "KLDivergence", "LogCoshError", "Mean", "MeanAbsoluteError",
-    "MeanAbsolutePercentageError", "MeanIoU", "MeanMetric", "MeanSquaredError", "MeanSquaredLogarithmicError", "Metric",
-    "OneHotIoU", "OneHotMeanIoU", "Poisson", "Precision", "PrecisionAtRecall", "R2Score", "Recall",
-    "RecallAtPrecision", "RootMeanSquaredError", "SensitivityAtSpecificity", "SparseCategoricalAccuracy",
-    "SparseCategoricalCrossentropy", "SparseTopKCategoricalAccuracy", "SpecificityAtSensitivity", "SquaredHinge", "Sum",
-    "TopKCategoricalAccuracy", "TrueNegatives", "TruePositives", "argmax", "get"]
+    "CategoricalCrossentropy", "CategoricalHinge", "ConcordanceCorrelation", "CosineSimilarity", "F1Score",
+    "FBetaScore", "FalseNegatives", "FalsePositives", "FunctionMetric", "Hinge", "IoU", "KLDivergence",
+    "LogCoshError", "Mean", "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanIoU", "MeanMetric",
+    "MeanMetricWrapper", "MeanSquaredError", "MeanSquaredLogarithmicError", "Metric", "OneHotIoU", "OneHotMeanIoU",
+    "PearsonCorrelation", "Poisson", "Precision", "PrecisionAtRecall", "R2Score", "Recall", "RecallAtPrecision",
+    "RootMeanSquaredError", "SensitivityAtSpecificity", "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy", "SparseTopKCategoricalAccuracy", "SpecificityAtSensitivity", "SquaredHinge",
+    "Sum", "TopKCategoricalAccuracy", "TrueNegatives", "TruePositives", "argmax", "concordance_correlation", "get",
+    "pearson_correlation"]

@@ -10,7 +10,7 @@ import numpy as np
 from chainrule.activations import logits_of
 from chainrule.arguments import whole
 from chainrule.errors import ArgumentError
-from chainrule.losses.base import is_label, matched, mean, positions
+from chainrule.losses.base import is_label, matched, positions
 from chainrule.metrics.base import MeanMetric
 from chainrule.ops import elementwise as ew
 from chainrule.ops.reduce import max_, min_, spread
@@ -18,7 +18,7 @@ from chainrule.ops.structure import reshape
 
 
 class Accuracy(MeanMetric):
-    """How often predictions equal targets exactly, averaged over the last axis.
+    """How often predictions equal targets exactly.
 
     Example:
         >>> round(float(Accuracy()([[1], [2], [3]], [[1], [2], [4]])), 4)
@@ -26,9 +26,8 @@ class Accuracy(MeanMetric):
     """
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """1 for each equal element, averaged over the last axis."""
-        y_true, y_pred = matched(y_true, y_pred)
-        return mean(ew.cast(ew.eq(y_true, y_pred), dtype=np.dtype(np.float32)))
+        """True for each equal element."""
+        return ew.eq(*matched(y_true, y_pred))
 
 
 class BinaryAccuracy(MeanMetric):
@@ -39,14 +38,14 @@ class BinaryAccuracy(MeanMetric):
         0.5
     """
 
-    def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5) -> None:
-        super().__init__(name)
+    def __init__(self, name: str = "binary_accuracy", dtype: Any = None, threshold: float = 0.5) -> None:
+        super().__init__(name, dtype)
         if not 0 < threshold < 1:
             raise ArgumentError.of(f"got threshold={threshold}", "a number between 0 and 1", "threshold=0.5")
         self.threshold = threshold
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """1 for each right element, averaged over the last axis."""
+        """True for each right element."""
         y_true, y_pred = matched(y_true, y_pred)
         logits = logits_of(y_pred, "sigmoid")
         if logits is None:
@@ -54,10 +53,8 @@ class BinaryAccuracy(MeanMetric):
         else:  # the same question before the sigmoid, which training then need not compute for it
             above = ew.gt(logits, math.log(self.threshold / (1 - self.threshold)))
         right = ew.eq(y_true, ew.cast(above, dtype=y_true.dtype))
-        n = right.shape[-1]
-        if n == 1:
-            return reshape(right, shape=tuple(right.shape[:-1]))
-        return mean(ew.cast(right, dtype=np.dtype(np.float32)))
+        one = len(right.shape) > 1 and right.shape[-1] == 1
+        return reshape(right, shape=tuple(right.shape[:-1])) if one else right
 
 
 class CategoricalAccuracy(MeanMetric):
@@ -68,8 +65,8 @@ class CategoricalAccuracy(MeanMetric):
         1.0
     """
 
-    def __init__(self, name: str = "categorical_accuracy") -> None:
-        super().__init__(name)
+    def __init__(self, name: str = "categorical_accuracy", dtype: Any = None) -> None:
+        super().__init__(name, dtype)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """True for each right sample."""
@@ -85,8 +82,8 @@ class SparseCategoricalAccuracy(MeanMetric):
         0.5
     """
 
-    def __init__(self, name: str = "sparse_categorical_accuracy") -> None:
-        super().__init__(name)
+    def __init__(self, name: str = "sparse_categorical_accuracy", dtype: Any = None) -> None:
+        super().__init__(name, dtype)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """True for each right sample."""
@@ -102,8 +99,8 @@ class TopKCategoricalAccuracy(MeanMetric):
         1.0
     """
 
-    def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy") -> None:
-        super().__init__(name)
+    def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy", dtype: Any = None) -> None:
+        super().__init__(name, dtype)
         self.k = whole("k", k)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -116,17 +113,23 @@ class TopKCategoricalAccuracy(MeanMetric):
 class SparseTopKCategoricalAccuracy(MeanMetric):
     """How often the class that the target, a whole number, names is among the ``k`` largest predictions.
 
+    With ``from_sorted_ids`` predictions are classes, the most probable first.
+
     Example:
         >>> float(SparseTopKCategoricalAccuracy(k=1)([2], [[0.5, 0.2, 0.3]]))
         0.0
     """
 
-    def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy") -> None:
-        super().__init__(name)
-        self.k = whole("k", k)
+    def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy", dtype: Any = None,
+                 from_sorted_ids: bool = False) -> None:
+        super().__init__(name, dtype)
+        self.k, self.from_sorted_ids = whole("k", k), bool(from_sorted_ids)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """True for each right sample."""
+        if self.from_sorted_ids:
+            label = np.reshape(y_true, (*y_pred.shape[:-1], 1))
+            return np.any(y_pred[..., :self.k] == label.astype(y_pred.dtype), axis=-1)
         return _in_top(is_label(y_true, y_pred), y_pred, self.k)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from chainrule import dtypes
 from chainrule.losses.base import array, fitted, snake_case, whole_sum
 from chainrule.ops import elementwise as ew
+from chainrule.ops.declare import Traced
 
 DOUBLE = np.dtype(np.float64)
 Shape = tuple[int | None, ...]
@@ -22,15 +23,18 @@ class Metric:
     A subclass defines :meth:`sums`, what it adds up; :meth:`measure`, what a batch adds; and :meth:`outcome`, the
     value. The first two become part of the program that trains, the last is asked for once an epoch.
 
-    Called itself, ``metric(y_true, y_pred, sample_weight=None)``, it gives the metric of a batch.
-    :meth:`update_state`, :meth:`result` and :meth:`reset_state` add up over several batches, as in Keras.
+    :meth:`update_state`, :meth:`result` and :meth:`reset_state` add up over several batches, as in Keras. Called
+    itself, ``metric(y_true, y_pred, sample_weight=None)``, it adds a batch and gives the metric of all so far; while a
+    program is recorded, the metric of the batch.
 
     Args:
         name: what the value is reported as; by default the class's name in lower case.
+        dtype: of the value; None: that of the sums.
     """
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
         self.name = name or snake_case(type(self).__name__)
+        self.dtype = None if dtype is None else np.dtype(dtype)
         self._kept: tuple[Sums, int] | None = None
 
     def sums(self, y_shape: Shape, output_shape: Shape, weighted: bool) -> dict[str, tuple[int, ...]]:
@@ -46,9 +50,12 @@ class Metric:
         raise NotImplementedError
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """The metric of a batch."""
+        """Add a batch: the metric of all so far."""
         y_true, y_pred = array(y_true), array(y_pred)
-        return self.outcome(self.measure(y_true, y_pred, sample_weight), _samples(y_pred))
+        if isinstance(y_true, Traced) or isinstance(y_pred, Traced):
+            return self._typed(self.outcome(self.measure(y_true, y_pred, sample_weight), _samples(y_pred)))
+        self.update_state(y_true, y_pred, sample_weight)
+        return self.result()
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch of concrete arrays to what :meth:`result` is the metric of."""
@@ -63,7 +70,10 @@ class Metric:
 
     def result(self) -> Any:
         """The metric of all batches given to :meth:`update_state` since :meth:`reset_state`; 0 if there was none."""
-        return 0.0 if self._kept is None else self.outcome(*self._kept)
+        return self._typed(0.0 if self._kept is None else self.outcome(*self._kept))
+
+    def _typed(self, value: Any) -> Any:
+        return value if self.dtype is None else ew.cast(array(value), dtype=self.dtype)
 
     def reset_state(self) -> None:
         """Forget the batches."""
@@ -109,6 +119,7 @@ class FunctionMetric(MeanMetric):
     Args:
         function: the function.
         name: what the value is reported as; by default the function's name.
+        dtype: of the value.
         options: further arguments of the function.
 
     Example:
@@ -116,13 +127,21 @@ class FunctionMetric(MeanMetric):
         1.0
     """
 
-    def __init__(self, function: Callable[..., Any], name: str | None = None, **options: Any) -> None:
-        super().__init__(name or getattr(function, "__name__", "metric"))
+    def __init__(self, function: Callable[..., Any], name: str | None = None, dtype: Any = None,
+                 **options: Any) -> None:
+        super().__init__(name or getattr(function, "__name__", "metric"), dtype)
         self.function, self.options = function, options
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """What the function gives."""
         return self.function(y_true, y_pred, **self.options)
+
+
+class MeanMetricWrapper(FunctionMetric):
+    """:class:`FunctionMetric` with Keras's name and argument ``fn``."""
+
+    def __init__(self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **options: Any) -> None:
+        super().__init__(fn, name, dtype, **options)
 
 
 class Sum(Metric):
@@ -138,8 +157,11 @@ class Sum(Metric):
         self._add(*self._measured(values, sample_weight))
 
     def __call__(self, values: Any, sample_weight: Any = None) -> Any:  # type: ignore[override]
-        """The value for some values."""
-        return self.outcome(*self._measured(values, sample_weight))
+        """Add values: the value for all so far."""
+        if isinstance(values, Traced):
+            return self._typed(self.outcome(*self._measured(values, sample_weight)))
+        self.update_state(values, sample_weight)
+        return self.result()
 
     def _measured(self, values: Any, sample_weight: Any) -> tuple[Sums, int]:
         values = array(values)
@@ -178,4 +200,4 @@ def _samples(y_pred: Any) -> int:
     return y_pred.shape[0] if len(y_pred.shape) else 1
 
 
-__all__ = ["FunctionMetric", "Mean", "MeanMetric", "Metric", "Sum", "ratio"]
+__all__ = ["FunctionMetric", "Mean", "MeanMetric", "MeanMetricWrapper", "Metric", "Sum", "ratio"]

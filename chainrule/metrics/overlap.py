@@ -21,6 +21,7 @@ class IoU(Metric):
         num_classes: how many classes there are.
         target_class_ids: those that count.
         name: what the value is reported as.
+        dtype: of the value.
         ignore_class: targets of this label do not count.
         sparse_y_true: whether targets are class labels; else the largest element along ``axis`` says the class.
         sparse_y_pred: likewise for predictions.
@@ -32,9 +33,9 @@ class IoU(Metric):
     """
 
     def __init__(self, num_classes: int, target_class_ids: Sequence[int], name: str | None = None,
-                 ignore_class: int | None = None, sparse_y_true: bool = True, sparse_y_pred: bool = True,
-                 axis: int = -1) -> None:
-        super().__init__(name)
+                 dtype: Any = None, ignore_class: int | None = None, sparse_y_true: bool = True,
+                 sparse_y_pred: bool = True, axis: int = -1) -> None:
+        super().__init__(name, dtype)
         self.num_classes = whole("num_classes", num_classes)
         self.target_class_ids = list(target_class_ids)
         if any(not 0 <= i < self.num_classes for i in self.target_class_ids) or not self.target_class_ids:
@@ -54,9 +55,11 @@ class IoU(Metric):
         weights = np.ones(found.shape, np.float32)
         if sample_weight is not None:
             weights = fitted(sample_weight, weights)
+        kept = (real >= 0) & (real < n) & (found >= 0) & (found < n)
         if self.ignore_class is not None:
-            kept = real != self.ignore_class
-            weights, real = weights * kept.astype(weights.dtype), np.where(kept, real, 0)
+            kept = kept & (real != self.ignore_class)
+        weights = weights * kept.astype(weights.dtype)
+        real, found = np.where(kept, real, 0), np.where(kept, found, 0)
         matrix = at(np.zeros(n * n, weights.dtype), np.ravel(real * n + found)).add(np.ravel(weights))
         return {"matrix": np.reshape(matrix, (n, n))}
 
@@ -80,25 +83,26 @@ class MeanIoU(IoU):
         0.3333
     """
 
-    def __init__(self, num_classes: int, name: str | None = None, ignore_class: int | None = None,
+    def __init__(self, num_classes: int, name: str | None = None, dtype: Any = None, ignore_class: int | None = None,
                  sparse_y_true: bool = True, sparse_y_pred: bool = True, axis: int = -1) -> None:
-        super().__init__(num_classes, range(num_classes), name, ignore_class, sparse_y_true, sparse_y_pred, axis)
+        super().__init__(num_classes, range(num_classes), name, dtype, ignore_class, sparse_y_true, sparse_y_pred, axis)
 
 
 class OneHotIoU(IoU):
     """:class:`IoU` of one-hot targets and of scores of the classes."""
 
     def __init__(self, num_classes: int, target_class_ids: Sequence[int], name: str | None = None,
-                 ignore_class: int | None = None, sparse_y_pred: bool = False, axis: int = -1) -> None:
-        super().__init__(num_classes, target_class_ids, name, ignore_class, False, sparse_y_pred, axis)
+                 dtype: Any = None, ignore_class: int | None = None, sparse_y_pred: bool = False,
+                 axis: int = -1) -> None:
+        super().__init__(num_classes, target_class_ids, name, dtype, ignore_class, False, sparse_y_pred, axis)
 
 
 class OneHotMeanIoU(MeanIoU):
     """:class:`MeanIoU` of one-hot targets and of scores of the classes."""
 
-    def __init__(self, num_classes: int, name: str | None = None, ignore_class: int | None = None,
+    def __init__(self, num_classes: int, name: str | None = None, dtype: Any = None, ignore_class: int | None = None,
                  sparse_y_pred: bool = False, axis: int = -1) -> None:
-        super().__init__(num_classes, name, ignore_class, False, sparse_y_pred, axis)
+        super().__init__(num_classes, name, dtype, ignore_class, False, sparse_y_pred, axis)
 
 
 class BinaryIoU(IoU):
@@ -110,8 +114,8 @@ class BinaryIoU(IoU):
     """
 
     def __init__(self, target_class_ids: Sequence[int] = (0, 1), threshold: float = 0.5,
-                 name: str | None = None) -> None:
-        super().__init__(2, target_class_ids, name)
+                 name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(2, target_class_ids, name, dtype)
         self.threshold = threshold
 
     def measure(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Sums:

@@ -9,8 +9,8 @@ import numpy as np
 
 from chainrule import losses
 from chainrule.arguments import whole
-from chainrule.errors import unknown_name
-from chainrule.losses.base import fitted, matched
+from chainrule.errors import ShapeError, unknown_name
+from chainrule.losses.base import EPSILON, axis_last, fitted, matched
 from chainrule.metrics.base import DOUBLE, FunctionMetric, Metric, Shape, Sums, ratio
 from chainrule.ops import elementwise as ew
 
@@ -20,8 +20,8 @@ class _LossMetric(FunctionMetric):
 
     loss: Any = None
 
-    def __init__(self, name: str | None = None, **options: Any) -> None:
-        super().__init__(type(self).loss, name or losses.snake_case(type(self).__name__), **options)
+    def __init__(self, name: str | None = None, dtype: Any = None, **options: Any) -> None:
+        super().__init__(type(self).loss, name or losses.snake_case(type(self).__name__), dtype, **options)
 
 
 class MeanSquaredError(_LossMetric):
@@ -53,8 +53,8 @@ class LogCoshError(_LossMetric):
 
     loss = staticmethod(losses.log_cosh)
 
-    def __init__(self, name: str = "logcosh") -> None:
-        super().__init__(name)
+    def __init__(self, name: str = "logcosh", dtype: Any = None) -> None:
+        super().__init__(name, dtype)
 
 
 class KLDivergence(_LossMetric):
@@ -88,21 +88,41 @@ class CategoricalHinge(_LossMetric):
 
 
 class BinaryCrossentropy(_LossMetric):
-    """The mean binary cross-entropy. Options: ``from_logits``, ``label_smoothing``."""
+    """The mean binary cross-entropy; arguments as of :func:`chainrule.losses.binary_crossentropy`."""
 
     loss = staticmethod(losses.binary_crossentropy)
 
+    def __init__(self, name: str = "binary_crossentropy", dtype: Any = None, from_logits: bool = False,
+                 label_smoothing: float = 0.0) -> None:
+        super().__init__(name, dtype, from_logits=from_logits, label_smoothing=label_smoothing)
+
 
 class CategoricalCrossentropy(_LossMetric):
-    """The mean categorical cross-entropy. Options: ``from_logits``, ``label_smoothing``, ``axis``."""
+    """The mean categorical cross-entropy; arguments as of :func:`chainrule.losses.categorical_crossentropy`."""
 
     loss = staticmethod(losses.categorical_crossentropy)
 
+    def __init__(self, name: str = "categorical_crossentropy", dtype: Any = None, from_logits: bool = False,
+                 label_smoothing: float = 0.0, axis: int = -1) -> None:
+        super().__init__(name, dtype, from_logits=from_logits, label_smoothing=label_smoothing, axis=axis)
+
 
 class SparseCategoricalCrossentropy(_LossMetric):
-    """The mean cross-entropy of class labels. Options: ``from_logits``, ``axis``."""
+    """The mean cross-entropy of labels; arguments as of :func:`chainrule.losses.sparse_categorical_crossentropy`."""
 
     loss = staticmethod(losses.sparse_categorical_crossentropy)
+
+    def __init__(self, name: str = "sparse_categorical_crossentropy", dtype: Any = None, from_logits: bool = False,
+                 ignore_class: int | None = None, axis: int = -1) -> None:
+        super().__init__(name, dtype, from_logits=from_logits, ignore_class=ignore_class, axis=axis)
+        self.ignore_class, self.axis = ignore_class, axis
+
+    def measure(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Sums:
+        """The sum of the values; of samples to ignore the weights do not count."""
+        if sample_weight is not None and self.ignore_class is not None:
+            label = np.reshape(y_true, tuple(axis_last(y_pred, self.axis).shape[:-1]))
+            sample_weight = fitted(sample_weight, label.astype(y_pred.dtype)) * (label != self.ignore_class)
+        return super().measure(y_true, y_pred, sample_weight)
 
 
 class CosineSimilarity(FunctionMetric):
@@ -113,8 +133,70 @@ class CosineSimilarity(FunctionMetric):
         0.6
     """
 
-    def __init__(self, name: str = "cosine_similarity", axis: int = -1) -> None:
-        super().__init__(lambda y_true, y_pred: -losses.cosine_similarity(y_true, y_pred, axis), name)
+    def __init__(self, name: str = "cosine_similarity", dtype: Any = None, axis: int = -1) -> None:
+        super().__init__(cosine_similarity, name, dtype, axis=axis)
+
+
+class PearsonCorrelation(FunctionMetric):
+    """The mean correlation of targets and predictions along ``axis``: 1 where one is a rising line of the other.
+
+    Example:
+        >>> float(PearsonCorrelation()([[0.0, 1.0, 2.0]], [[3.0, 5.0, 7.0]]).round(4))
+        1.0
+
+    Source: Pearson, "Notes on regression and inheritance in the case of two parents", 1895.
+    """
+
+    def __init__(self, name: str = "pearson_correlation", dtype: Any = None, axis: int = -1) -> None:
+        super().__init__(pearson_correlation, name, dtype, axis=axis)
+
+
+class ConcordanceCorrelation(FunctionMetric):
+    """The mean concordance of targets and predictions along ``axis``: 1 where they are equal.
+
+    Example:
+        >>> float(ConcordanceCorrelation()([[0.0, 1.0, 2.0]], [[0.0, 1.0, 2.0]]).round(4))
+        1.0
+
+    Source: Lin, "A concordance correlation coefficient to evaluate reproducibility", Biometrics 1989.
+    """
+
+    def __init__(self, name: str = "concordance_correlation", dtype: Any = None, axis: int = -1) -> None:
+        super().__init__(concordance_correlation, name, dtype, axis=axis)
+
+
+def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+    """The cosine of the angle between the vectors along ``axis``: the loss of the same name, with its sign turned."""
+    return -losses.cosine_similarity(y_true, y_pred, axis)
+
+
+def pearson_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+    """``mean((y - ȳ)(p - p̄)) / √(var(y) var(p))`` along ``axis``.
+
+    Example:
+        >>> pearson_correlation(np.array([[0.0, 1.0, 2.0]]), np.array([[2.0, 1.0, 0.0]])).round(4)
+        array([-1.])
+    """
+    y_true, y_pred = _centred(y_true, y_pred, axis)
+    scale = np.sqrt(np.mean(y_true * y_true, axis=axis) * np.mean(y_pred * y_pred, axis=axis))
+    return np.mean(y_true * y_pred, axis=axis) / scale
+
+
+def concordance_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+    """``2 mean((y - ȳ)(p - p̄)) / (var(y) + var(p) + (ȳ - p̄)²)`` along ``axis``.
+
+    Example:
+        >>> concordance_correlation(np.array([[0.0, 1.0, 2.0]]), np.array([[1.0, 2.0, 3.0]])).round(4)
+        array([0.5714])
+    """
+    apart = np.mean(y_true, axis=axis) - np.mean(y_pred, axis=axis)
+    y_true, y_pred = _centred(y_true, y_pred, axis)
+    spread = np.mean(y_true * y_true, axis=axis) + np.mean(y_pred * y_pred, axis=axis) + apart * apart
+    return 2.0 * np.mean(y_true * y_pred, axis=axis) / (spread + EPSILON)
+
+
+def _centred(y_true: Any, y_pred: Any, axis: int) -> Any:
+    return (y - np.mean(y, axis=axis, keepdims=True) for y in matched(y_true, y_pred))
 
 
 class RootMeanSquaredError(MeanSquaredError):
@@ -124,6 +206,11 @@ class RootMeanSquaredError(MeanSquaredError):
         >>> float(RootMeanSquaredError()([[0.0], [0.0]], [[3.0], [4.0]]).round(4))
         3.5355
     """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The square of each error."""
+        error = ew.sub(*matched(y_true, y_pred))
+        return ew.mul(error, error)
 
     def outcome(self, sums: Sums, samples: int) -> Any:
         """The square root of the mean."""
@@ -138,6 +225,7 @@ class R2Score(Metric):
             None for a value each.
         num_regressors: the number of features; if not 0 the score is lowered for them (adjusted R²).
         name: what the value is reported as.
+        dtype: of the value.
 
     Example:
         >>> float(R2Score()([[1.0], [4.0], [3.0]], [[2.0], [4.0], [4.0]]).round(4))
@@ -145,8 +233,8 @@ class R2Score(Metric):
     """
 
     def __init__(self, class_aggregation: str | None = "uniform_average", num_regressors: int = 0,
-                 name: str = "r2_score") -> None:
-        super().__init__(name)
+                 name: str = "r2_score", dtype: Any = None) -> None:
+        super().__init__(name, dtype)
         if class_aggregation not in (None, "uniform_average", "variance_weighted_average"):
             raise unknown_name("class_aggregation", class_aggregation, ("uniform_average", "variance_weighted_average"))
         self.class_aggregation, self.num_regressors = class_aggregation, whole("num_regressors", num_regressors, 0)
@@ -159,6 +247,9 @@ class R2Score(Metric):
     def measure(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Sums:
         """The sums of a batch, in double precision: the variance is a small difference of large numbers."""
         y_true, y_pred = (ew.cast(y, dtype=DOUBLE) for y in matched(y_true, y_pred))
+        if len(y_pred.shape) != 2:
+            raise ShapeError.of(f"metric {self.name!r} got predictions of shape {tuple(y_pred.shape)}",
+                                "(batch, outputs)", "y_pred[:, None]")
         weights = np.ones(tuple(y_pred.shape)) if sample_weight is None else fitted(sample_weight, y_pred)
         weighted, error = y_true * weights, y_true - y_pred
         axes = tuple(range(len(y_pred.shape) - 1))
