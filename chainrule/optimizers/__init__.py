@@ -18,6 +18,7 @@ from chainrule.optimizers.lamb import Lamb
 from chainrule.optimizers.lbfgs import LBFGS
 from chainrule.optimizers.lion import Lion
 from chainrule.optimizers.loss_scale import LossScaleOptimizer
+from chainrule.optimizers.multi import MultiOptimizer, OptimizerMap
 from chainrule.optimizers.muon import Muon
 from chainrule.optimizers.nadam import Nadam
 from chainrule.optimizers.rmsprop import RMSprop
@@ -48,5 +49,5 @@ def get(identifier: str | Optimizer) -> Optimizer:
 
 
 __all__ = ["LBFGS", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "EvolutionStrategy", "Ftrl",
-           "Genetic", "Lamb", "Lion", "LossScaleOptimizer", "Momentum", "Muon", "Nadam", "Optimizer", "RMSprop",
-           "RandomSearch", "get", "schedules"]
+           "Genetic", "Lamb", "Lion", "LossScaleOptimizer", "Momentum", "MultiOptimizer", "Muon", "Nadam", "Optimizer",
+           "OptimizerMap", "RMSprop", "RandomSearch", "get", "schedules"]
