@@ -322,7 +322,7 @@ def _axes(name: str, axis: Axes, x: Any) -> tuple[int, ...]:
 swish = silu
 hard_swish = hard_silu
 
-_BY_NAME: dict[str, Activation] = {
+_BY_NAME: dict[str, Callable[..., Any]] = {
     "linear": linear, "relu": relu, "leaky_relu": leaky_relu, "sigmoid": sigmoid, "tanh": tanh, "softmax": softmax,
     "softplus": softplus, "elu": elu, "gelu": gelu, "silu": silu, "swish": silu,
     "log_softmax": log_softmax, "softsign": softsign, "log_sigmoid": log_sigmoid, "exponential": exponential,

@@ -121,6 +121,9 @@ _CLASSES: dict[str, type[Constraint]] = {
     "max_norm": MaxNorm, "non_neg": NonNeg, "unit_norm": UnitNorm, "min_max_norm": MinMaxNorm}
 _BY_NAME = {**_CLASSES, **{c.__name__: c for c in _CLASSES.values()}}
 
+# Keras's other names of the classes
+max_norm, non_neg, unit_norm, min_max_norm = MaxNorm, NonNeg, UnitNorm, MinMaxNorm
+
 
 def get(identifier: str | Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
     """The constraint of a name, or the function of a weight itself; None is none.

@@ -118,16 +118,24 @@ class VarianceScaling(Initializer):
         mode: ``fan_in``, ``fan_out`` or ``fan_avg``.
         distribution: ``truncated_normal``, ``untruncated_normal`` or ``uniform``.
         seed: a seed of its own; None continues the process-wide generator.
+        input_axes: the axes of the weight that count inputs; with ``output_axes``.
+        output_axes: those that count outputs.
 
-    The fans of a ``(…, inputs, outputs)`` weight include the extents before these two (a convolution's window).
+    Unless the axes are given, the fans of a ``(…, inputs, outputs)`` weight include the extents before these two (a
+    convolution's window).
     """
 
     modes = ("fan_in", "fan_out", "fan_avg")
     distributions = ("truncated_normal", "untruncated_normal", "uniform")
 
     def __init__(self, scale: float = 1.0, mode: str = "fan_in", distribution: str = "truncated_normal",
-                 seed: int | None = None) -> None:
+                 seed: int | None = None, input_axes: Sequence[int] | None = None,
+                 output_axes: Sequence[int] | None = None) -> None:
         super().__init__(seed)
+        if (input_axes is None) != (output_axes is None):
+            raise ArgumentError.of(f"input_axes={input_axes} with output_axes={output_axes}", "both or none",
+                                   "VarianceScaling(input_axes=[0], output_axes=[1, 2])")
+        self.input_axes, self.output_axes = input_axes, output_axes
         if mode not in self.modes:
             raise unknown_name("mode", mode, self.modes)
         if distribution not in self.distributions:
@@ -135,9 +143,15 @@ class VarianceScaling(Initializer):
         self.scale = positive("scale", scale)
         self.mode, self.distribution = mode, distribution
 
+    def along(self, input_axes: Sequence[int], output_axes: Sequence[int]) -> VarianceScaling:
+        """The same for a weight whose axes are these, unless it was given axes of its own."""
+        if self.input_axes is not None:
+            return self
+        return VarianceScaling(self.scale, self.mode, self.distribution, self.seed, input_axes, output_axes)
+
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
         """Numbers of the scaled variance."""
-        fan_in, fan_out = fans(shape)
+        fan_in, fan_out = fans(shape, self.input_axes, self.output_axes)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         deviation = math.sqrt(self.scale / max(1.0, fan))
         if self.distribution == "uniform":
@@ -159,15 +173,17 @@ class GlorotUniform(VarianceScaling):
     AISTATS 2010.
     """
 
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__(1.0, "fan_avg", "uniform", seed)
+    def __init__(self, seed: int | None = None, input_axes: Sequence[int] | None = None,
+                 output_axes: Sequence[int] | None = None) -> None:
+        super().__init__(1.0, "fan_avg", "uniform", seed, input_axes, output_axes)
 
 
 class GlorotNormal(VarianceScaling):
     """Truncated normal of variance 2 / (inputs + outputs). Source: as :class:`GlorotUniform`."""
 
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__(1.0, "fan_avg", "truncated_normal", seed)
+    def __init__(self, seed: int | None = None, input_axes: Sequence[int] | None = None,
+                 output_axes: Sequence[int] | None = None) -> None:
+        super().__init__(1.0, "fan_avg", "truncated_normal", seed, input_axes, output_axes)
 
 
 class HeUniform(VarianceScaling):
@@ -176,15 +192,17 @@ class HeUniform(VarianceScaling):
     Source: He, Zhang, Ren and Sun, "Delving deep into rectifiers", ICCV 2015.
     """
 
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__(2.0, "fan_in", "uniform", seed)
+    def __init__(self, seed: int | None = None, input_axes: Sequence[int] | None = None,
+                 output_axes: Sequence[int] | None = None) -> None:
+        super().__init__(2.0, "fan_in", "uniform", seed, input_axes, output_axes)
 
 
 class HeNormal(VarianceScaling):
     """Truncated normal of variance 2 / inputs: for relu. Source: as :class:`HeUniform`."""
 
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__(2.0, "fan_in", "truncated_normal", seed)
+    def __init__(self, seed: int | None = None, input_axes: Sequence[int] | None = None,
+                 output_axes: Sequence[int] | None = None) -> None:
+        super().__init__(2.0, "fan_in", "truncated_normal", seed, input_axes, output_axes)
 
 
 class LecunUniform(VarianceScaling):
@@ -193,15 +211,17 @@ class LecunUniform(VarianceScaling):
     Source: LeCun, Bottou, Orr and Müller, "Efficient backprop", 1998.
     """
 
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__(1.0, "fan_in", "uniform", seed)
+    def __init__(self, seed: int | None = None, input_axes: Sequence[int] | None = None,
+                 output_axes: Sequence[int] | None = None) -> None:
+        super().__init__(1.0, "fan_in", "uniform", seed, input_axes, output_axes)
 
 
 class LecunNormal(VarianceScaling):
     """Truncated normal of variance 1 / inputs. Source: as :class:`LecunUniform`."""
 
-    def __init__(self, seed: int | None = None) -> None:
-        super().__init__(1.0, "fan_in", "truncated_normal", seed)
+    def __init__(self, seed: int | None = None, input_axes: Sequence[int] | None = None,
+                 output_axes: Sequence[int] | None = None) -> None:
+        super().__init__(1.0, "fan_in", "truncated_normal", seed, input_axes, output_axes)
 
 
 class Orthogonal(Initializer):
@@ -245,8 +265,11 @@ class Identity(Initializer):
         return self.gain * np.eye(*shape)
 
 
-def fans(shape: Shape) -> tuple[int, int]:
-    """How many inputs and outputs a weight of ``shape`` connects."""
+def fans(shape: Shape, input_axes: Sequence[int] | None = None,
+         output_axes: Sequence[int] | None = None) -> tuple[int, int]:
+    """How many inputs and outputs a weight of ``shape`` connects: along given axes, or the last two and a window."""
+    if input_axes is not None and output_axes is not None:
+        return math.prod(shape[a] for a in input_axes), math.prod(shape[a] for a in output_axes)
     if len(shape) < 2:
         n = shape[0] if shape else 1
         return n, n
@@ -274,6 +297,14 @@ _CLASSES: dict[str, Callable[[], Initializer]] = {
     "lecun_normal": LecunNormal, "orthogonal": Orthogonal, "identity": Identity, "variance_scaling": VarianceScaling}
 _BY_NAME = {**_CLASSES, **{c.__name__: c for c in _CLASSES.values()}, "uniform": RandomUniform,
             "normal": RandomNormal, "OrthogonalInitializer": Orthogonal, "IdentityInitializer": Identity}
+
+
+# Keras's other names of the classes
+zeros, ones, constant, identity, orthogonal = Zeros, Ones, Constant, Identity, Orthogonal
+random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
+variance_scaling, glorot_uniform, glorot_normal = VarianceScaling, GlorotUniform, GlorotNormal
+he_uniform, he_normal, lecun_uniform, lecun_normal = HeUniform, HeNormal, LecunUniform, LecunNormal
+IdentityInitializer, OrthogonalInitializer = Identity, Orthogonal
 
 
 def get(identifier: str | Callable[..., Any]) -> Callable[..., Any]:

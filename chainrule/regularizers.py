@@ -92,6 +92,9 @@ _CLASSES: dict[str, type[Regularizer]] = {
     "l1": L1, "l2": L2, "l1_l2": L1L2, "orthogonal_regularizer": OrthogonalRegularizer}
 _BY_NAME = {**_CLASSES, **{c.__name__: c for c in _CLASSES.values()}, "l1l2": L1L2}
 
+# Keras's other names of the classes
+l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer
+
 
 def get(identifier: str | Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
     """The regularizer of a name, or the function of an array itself; None is none."""

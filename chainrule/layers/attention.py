@@ -80,11 +80,13 @@ class MultiHeadAttention(KernelLayer):
                  *([("gate", query_shape, self.value_dim)] if self.use_gate else []),
                  ("value", value_shape, self.value_dim)]
         for name, shape, dim in parts:
-            setattr(self, f"{name}_kernel", self.add_kernel((shape[-1], self.num_heads, dim), f"{name}_kernel"))
+            kernel = self.add_kernel((shape[-1], self.num_heads, dim), f"{name}_kernel", ([0], [1, 2]))
+            setattr(self, f"{name}_kernel", kernel)
             if self.use_bias:
                 setattr(self, f"{name}_bias", self.add_bias((self.num_heads, dim), f"{name}_bias"))
         features = self.features or (query_shape[-1],)
-        self.output_kernel = self.add_kernel((self.num_heads, self.value_dim, *features), "output_kernel")
+        self.output_kernel = self.add_kernel((self.num_heads, self.value_dim, *features), "output_kernel",
+                                             ([0, 1], range(2, 2 + len(features))))
         if self.use_bias:
             self.output_bias = self.add_bias(features, "output_bias")
 

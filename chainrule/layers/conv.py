@@ -67,7 +67,9 @@ class ConvBase(KernelLayer):
         """With bias, along the channels, and activation."""
         if not self.use_bias:
             return self.activation(x)
-        bias = self.bias if self.data_format == "channels_last" else np.reshape(self.bias, (-1, *(1,) * self.rank))
+        bias: Any = self.bias
+        if self.data_format == "channels_first":
+            bias = np.reshape(bias, (-1, *(1,) * self.rank))
         return self.activation(x + bias)
 
     def describe(self) -> str:

@@ -92,7 +92,9 @@ class EinsumDense(KernelLayer):
             raise ShapeError.of(f"layer {self.name!r} (EinsumDense) got an input of shape {input_shape} for "
                                 f"{self.equation!r} and output_shape={self.partial_shape}",
                                 f"known extents of {', '.join(wrong) or 'all letters'}", "output_shape=(None, 64)")
-        self.kernel = self.add_kernel([known[c] or 1 for c in self.kernel_labels])
+        kept = [c in self.output_labels for c in self.kernel_labels]
+        axes = [i for i, stays in enumerate(kept) if not stays], [i for i, stays in enumerate(kept) if stays]
+        self.kernel = self.add_kernel([known[c] or 1 for c in self.kernel_labels], axes=axes)
         if self.bias_axes:
             labels = self.output_labels.replace("...", "")
             labels = labels[min(map(labels.index, self.bias_axes)):]

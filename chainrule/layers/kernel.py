@@ -30,8 +30,9 @@ class KernelLayer(Layer):
 
     input_dtype = FLOAT
     fixed_axes: tuple[int, ...] = (-1,)
-    shared_arguments = ("kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer",
-                        "activity_regularizer", "kernel_constraint", "bias_constraint")
+    shared_arguments: tuple[str, ...] = ("kernel_initializer", "bias_initializer", "kernel_regularizer",
+                                         "bias_regularizer", "activity_regularizer", "kernel_constraint",
+                                         "bias_constraint")
 
     def __init__(self, activation: Function = None, use_bias: bool = True,
                  kernel_initializer: Initializer = "glorot_uniform", bias_initializer: Initializer = "zeros",
@@ -40,7 +41,7 @@ class KernelLayer(Layer):
                  bias_constraint: Function = None, **options: Any) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **options)
         self.activation, self.use_bias = activations.get(activation), bool(use_bias)
-        self.bias = None  # until one is made
+        self.bias: Any = None  # until one is made
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
@@ -48,9 +49,13 @@ class KernelLayer(Layer):
         self.kernel_constraint = constraints.get(kernel_constraint)
         self.bias_constraint = constraints.get(bias_constraint)
 
-    def add_kernel(self, shape: Sequence[Any], name: str = "kernel") -> Any:
-        """A kernel with the layer's initializer, regularizer and constraint."""
-        return self.add_weight(shape, self.kernel_initializer, regularizer=self.kernel_regularizer,
+    def add_kernel(self, shape: Sequence[Any], name: str = "kernel",
+                   axes: tuple[Sequence[int], Sequence[int]] | None = None) -> Any:
+        """A kernel with the layer's initializer, regularizer and constraint; ``axes`` of inputs and of outputs."""
+        make = self.kernel_initializer
+        if axes is not None and isinstance(make, initializers.VarianceScaling):
+            make = make.along(*axes)
+        return self.add_weight(shape, make, regularizer=self.kernel_regularizer,
                                constraint=self.kernel_constraint, name=name)
 
     def add_bias(self, shape: Sequence[Any], name: str = "bias") -> Any:

@@ -140,7 +140,7 @@ class Loop(Layer):
                 if getattr(self, name)]
 
 
-class Recurrent(Loop, Cell):
+class Recurrent(Loop, Cell):  # type: ignore[misc]
     """A recurrent layer around a cell of the package, whose weights are its own.
 
     Args:
@@ -174,7 +174,7 @@ class Recurrent(Loop, Cell):
         return ", ".join([str(self.units), *self.flags()])
 
 
-class SimpleRNN(Recurrent, SimpleRNNCell):
+class SimpleRNN(Recurrent, SimpleRNNCell):  # type: ignore[misc]
     """A plain recurrent layer: ``h ← activation(x_t · kernel + h · recurrent_kernel + bias)``.
 
     Args:
@@ -196,7 +196,7 @@ class SimpleRNN(Recurrent, SimpleRNNCell):
         super().__init__(units, activation=activation, use_bias=use_bias, **options)
 
 
-class LSTM(Recurrent, LSTMCell):
+class LSTM(Recurrent, LSTMCell):  # type: ignore[misc]
     """Long short-term memory, with Keras's order of gates: input, forget, candidate, output.
 
     Args:
@@ -223,7 +223,7 @@ class LSTM(Recurrent, LSTMCell):
                          unit_forget_bias=unit_forget_bias, **options)
 
 
-class GRU(Recurrent, GRUCell):
+class GRU(Recurrent, GRUCell):  # type: ignore[misc]
     """Gated recurrent unit, with Keras's order of gates: update, reset, candidate.
 
     Args:

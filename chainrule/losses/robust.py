@@ -50,7 +50,8 @@ def circle(y_true: Any, y_pred: Any, ref_labels: Any = None, ref_embeddings: Any
                             "UnitNormalization()(Dense(8)(x))")
     distance = np.maximum(1.0 - y_pred @ references.T, 0.0)
     same = labels[:, None] == classes[None, :]
-    own = same & ~np.eye(*same.shape, dtype=bool) if remove_diagonal else same
+    others: Any = np.arange(same.shape[0])[:, None] != np.arange(same.shape[1])
+    own = same & others if remove_diagonal else same
     near = np.maximum((margin + distance) * own, 0.0) * (margin - distance) * -gamma
     far = np.maximum((1.0 + margin - distance) * ~same, 0.0) * (1.0 - margin - distance) * gamma
     return ew.softplus(_log_sum(near, own) + _log_sum(far, ~same))

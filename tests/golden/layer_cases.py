@@ -4,7 +4,7 @@ that asks Keras."""
 import numpy as np
 
 IMAGE, TALL, LINE, CUBE = (2, 7, 6, 4), (2, 5, 9, 3), (2, 9, 4), (2, 5, 4, 6, 2)
-ROWS, STEPS = (3, 5), (2, 5, 6)
+ROWS, STEPS, FIELD = (3, 5), (2, 5, 6), (2, 3, 4, 3)
 MASK = np.array([[1, 1, 1, 0, 0], [1, 0, 1, 1, 1]], bool)
 
 
@@ -16,7 +16,7 @@ def wave(shape, phase=0.0):
 
 def weight(name, shape, i):
     """The value of the weight number ``i``."""
-    positive = "variance" in name
+    positive = "variance" in name or "stddev" in name
     return 0.7 + 0.5 * np.abs(wave(shape, i)) if positive else 0.6 * wave(shape, 1.0 + i)
 
 
@@ -134,5 +134,22 @@ CASES = [
     case("Attention", [STEPS, STEPS], listed=True, call={"mask": [MASK, MASK]}),
     case("AdditiveAttention", [STEPS, STEPS], listed=True), case("AdditiveAttention", [STEPS, STEPS], listed=True,
                                                                  use_scale=False, call={"mask": [None, MASK]}),
+    case("MultiHeadAttention", [FIELD, (2, 2, 4, 3)], num_heads=2, key_dim=2, use_gate=True, output_shape=(2, 3)),
+    case("MultiHeadAttention", [FIELD, (2, 3, 5, 3)], num_heads=2, key_dim=3, attention_axes=2, value_dim=2),
+    case("MultiHeadAttention", [STEPS, STEPS], num_heads=2, key_dim=3, sliding_window=2, use_gate=True, call={
+        "use_causal_mask": True}),
+    # activations, sizes and statistics that came later
+    *(case("Activation", STEPS, activation=name) for name in (
+        "hard_shrink", "soft_shrink", "tanh_shrink", "sparse_plus", "sparse_sigmoid", "sparsemax")),
+    case("ReLU", ROWS, threshold=0.3),
+    case("Softmax", STEPS, call={"mask": MASK[:, :, None] & np.ones((2, 5, 6), bool)}),
+    case("UpSampling2D", IMAGE, size=(2, 3), interpolation="bicubic"),
+    case("UpSampling2D", TALL, size=(3, 1), interpolation="lanczos3"),
+    case("UpSampling2D", IMAGE, size=2, data_format="channels_first", interpolation="lanczos5"),
+    case("BatchNormalization", STEPS, renorm=True, renorm_clipping={"rmin": 0.5, "rmax": 1.5, "dmax": 0.4},
+         call={"training": True}),
+    case("BatchNormalization", STEPS, renorm=True, scale=False, momentum=0.7, renorm_momentum=0.9,
+         call={"training": True}),
+    case("Normalization", IMAGE, axis=(1, 3), mean=[0.1, 0.2, 0.3, 0.4], variance=[1.0, 2.0, 3.0, 4.0]),
 ]
 IDS = [f"{i}-{c['layer']}" for i, c in enumerate(CASES)]

@@ -33,6 +33,8 @@ DATA = {
     "labels_logits": (LABELS, Z),
     "labels_cube": (np.arange(10).reshape(2, 5) % 3, CUBE),
     "ctc": (np.array([[1, 2, 2], [3, 0, 0], [1, 3, 0]]), 2 * wave(3, 8, 4)),
+    "ctc_gap": (np.array([[1, 0, 2], [3, 0, 3], [1, 3, 0]]), 2 * wave(3, 8, 4)),
+    "unit": (LABELS, Z / np.sqrt(np.sum(Z * Z, axis=-1, keepdims=True))),
 }
 WEIGHTS = {"numbers": np.abs(wave(7, phase=9.0)), "cube": np.abs(wave(2, 5, phase=9.0)),
            "bits": np.abs(wave(7, phase=9.0)), "labels": np.abs(wave(7, phase=9.0)),
@@ -77,6 +79,10 @@ LOSSES = [  # class, arguments, names of data
     ("SparseCategoricalCrossentropy", {"from_logits": True, "ignore_class": 1,
                                        "reduction": "mean_with_sample_weight"}, ["labels_cube"]),
     ("MeanAbsoluteError", {"reduction": "none"}, ["numbers", "cube"]),
+    ("CTC", {}, ["ctc_gap"]),
+    ("Circle", {}, ["unit"]),
+    ("Circle", {"gamma": 3.0, "margin": 0.2, "remove_diagonal": False}, ["unit"]),
+    ("CategoricalGeneralizedCrossEntropy", {"q": 0.3}, ["labels"]),
 ]
 
 
@@ -94,6 +100,8 @@ def loss_cases():
 PICKED = np.array([0, 1, 1, 3, 2, 0, 2])
 METRIC_DATA = {
     **{name: DATA[name] for name in ("numbers", "bits", "bit", "one_hot", "labels", "positive", "signs")},
+    "sorted": (LABELS, np.argsort(-Z, axis=-1)),
+    "beyond": (LABELS * 2 - 1, np.array([0, 1, 1, 3, 9, 0, 5])),
     "equal": (LABELS[:, None].astype(float), PICKED[:, None].astype(float)),
     "classes": (LABELS, PICKED),
     "one_hot_scores": (np.eye(4)[LABELS], softmax(2 * wave(7, 4, phase=4.0))),
@@ -152,6 +160,16 @@ METRICS = [  # class, arguments, data, whether also with weights
     ("BinaryIoU", {"threshold": 0.4}, "bit", False),
     ("OneHotIoU", {"num_classes": 4, "target_class_ids": [1, 3]}, "one_hot_scores", False),
     ("OneHotMeanIoU", {"num_classes": 4}, "one_hot_scores", False),
+    ("AUC", {"multi_label": True, "num_thresholds": 30}, "bits", True),
+    ("AUC", {"multi_label": True, "curve": "PR", "label_weights": [1.0, 0.5, 2.0, 0.0]}, "bits", False),
+    ("AUC", {"label_weights": [1.0, 0.5, 2.0, 0.0], "num_thresholds": 30}, "bits", False),
+    ("AUC", {"curve": "PRGAIN", "num_thresholds": 30}, "bits", True),
+    ("Precision", {"top_k": 2, "thresholds": 0.3}, "bits", True),
+    ("PearsonCorrelation", {}, "numbers", True),
+    ("ConcordanceCorrelation", {"axis": 0}, "numbers", False),
+    ("SparseTopKCategoricalAccuracy", {"k": 2, "from_sorted_ids": True}, "sorted", False),
+    ("SparseCategoricalCrossentropy", {"ignore_class": 2}, "labels", True),
+    ("MeanIoU", {"num_classes": 4}, "beyond", False),
 ]
 METRIC_WEIGHTS = np.abs(wave(9, phase=9.0))
 
