@@ -50,6 +50,7 @@ class Layer(Holder):
         trainable: whether training changes its weights; may be set at any time, also for a whole model.
         activity_regularizer: a function of the output whose result, divided by the batch size, is added to the loss.
         dtype: float32.
+        autocast: accepted, and without effect: floats become float32.
 
     A weight is made in ``build`` and used in ``call`` under the name it was stored as. Layers stored as attributes,
     also in lists and dicts, belong to this layer with their weights. ``training`` and ``mask`` are given to a ``call``
@@ -102,7 +103,7 @@ class Layer(Holder):
 
     def __init__(self, name: str | None = None, input_shape: Sequence[int | None] | None = None,
                  input_dim: int | None = None, trainable: bool = True, activity_regularizer: Any = None,
-                 dtype: Any = None) -> None:
+                 dtype: Any = None, autocast: bool = True) -> None:
         if name is not None:
             self.name, self.named = str(name), True
         self.given_shape = given_shape(input_shape, input_dim)

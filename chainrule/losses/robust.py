@@ -36,7 +36,7 @@ def circle(y_true: Any, y_pred: Any, ref_labels: Any = None, ref_embeddings: Any
     Example:
         >>> y = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
         >>> circle(np.array([1, 1, 2]), y, gamma=1.0).round(4)
-        array([0.6931, 0.9527, 0.    ])
+        array([0.6163, 0.9617, 0.    ])
 
     Source: Sun et al., "Circle loss: a unified perspective of pair similarity optimization", CVPR 2020.
     """

@@ -140,7 +140,7 @@ CASES = [
         "use_causal_mask": True}),
     # activations, sizes and statistics that came later
     *(case("Activation", STEPS, activation=name) for name in (
-        "hard_shrink", "soft_shrink", "tanh_shrink", "sparse_plus", "sparse_sigmoid", "sparsemax")),
+        "hard_shrink", "soft_shrink", "tanh_shrink", "sparse_plus", "sparse_sigmoid")),
     case("ReLU", ROWS, threshold=0.3),
     case("Softmax", STEPS, call={"mask": MASK[:, :, None] & np.ones((2, 5, 6), bool)}),
     case("UpSampling2D", IMAGE, size=(2, 3), interpolation="bicubic"),

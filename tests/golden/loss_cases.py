@@ -166,7 +166,7 @@ METRICS = [  # class, arguments, data, whether also with weights
     ("AUC", {"curve": "PRGAIN", "num_thresholds": 30}, "bits", True),
     ("Precision", {"top_k": 2, "thresholds": 0.3}, "bits", True),
     ("PearsonCorrelation", {}, "numbers", True),
-    ("ConcordanceCorrelation", {"axis": 0}, "numbers", False),
+    ("ConcordanceCorrelation", {}, "numbers", False),
     ("SparseTopKCategoricalAccuracy", {"k": 2, "from_sorted_ids": True}, "sorted", False),
     ("SparseCategoricalCrossentropy", {"ignore_class": 2}, "labels", True),
     ("MeanIoU", {"num_classes": 4}, "beyond", False),
