@@ -192,3 +192,21 @@ def test_each_part_has_its_optimizer():
     np.testing.assert_array_equal(after[2], before[2])
     with pytest.raises(ArgumentError, match=r"matches 'a\.\*' and '\.\*b'"):
         OptimizerMap(SGD(), {"a.*": SGD(), ".*b": SGD()})["ab"]
+
+
+@pytest.mark.parametrize("loss", ["mse", "sparse_categorical_crossentropy"])
+def test_steps_whose_number_varies(loss):
+    x = L.Input((None, 3))
+    h = L.Conv1D(4, 2)(L.Masking()(x))
+    model = Model(x, L.Dense(2, activation="softmax")(h))
+    model.compile("sgd", loss)
+    y = np.zeros((4, 4), int) if loss[0] == "s" else np.zeros((4, 4, 2))
+    for steps in (5, 3):
+        model.fit(X[:, :steps], y[:, :steps - 1], verbose=0)
+    assert model.predict(X, verbose=0).shape == (4, 4, 2) and model.layers[2].input_shape == (None, None, 3)
+    ordered = Sequential([L.Input((None, 3)), L.Conv1D(2, 2), L.LSTM(2), L.Dense(1)])
+    ordered.compile("sgd", "mse")
+    ordered.fit(X, np.zeros(4), verbose=0)
+    if loss == "mse":
+        with pytest.raises(ShapeError, match=r"of shape \(n, n, 2\)"):
+            model.fit(X, np.zeros((4, 4, 3)), verbose=0)

@@ -15,6 +15,7 @@ from chainrule.trace import record
 # Extents that stand for those not known while the shape of an output is found. Two of each: what differs between
 # them is not known of the output either. Divisible, so that images may be halved and doubled several times.
 _BATCHES, _EXTENTS = (11, 13), (96, 64)
+UNKNOWN = _EXTENTS[0]
 
 
 def output_shapes(function: Callable[..., Any], inputs: Sequence[tuple[Shape, np.dtype]],
@@ -79,4 +80,4 @@ def filled_in(shapes: Any, values: Any) -> Any:
     return [filled_in(each, values) for each in shapes]
 
 
-__all__ = ["filled_in", "is_shape", "leaves_of", "output_shapes"]
+__all__ = ["UNKNOWN", "filled_in", "is_shape", "leaves_of", "output_shapes"]

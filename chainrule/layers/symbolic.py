@@ -15,6 +15,7 @@ from chainrule import tree
 from chainrule.errors import ArgumentError, UsageError
 from chainrule.layers import config
 from chainrule.layers.base import FLOAT, Layer, Shape, Symbolic
+from chainrule.layers.parts import shapes_of, signature_of
 from chainrule.layers.shapes import output_shapes
 from chainrule.ops.declare import Traced
 
@@ -114,7 +115,10 @@ class Step:
         self.layer, self.args, self.options = layer, args, options
         self.number = next(_NUMBERS)
         self.inputs = [x for x in tree.flatten((args, options))[0] if isinstance(x, Symbol)]
+        built = layer.built
         self.outputs = _applied(layer, args, options, self.inputs)
+        if layer.built and not built:  # for the extents of the symbols, not for those that stood for unknown ones
+            layer.mark_built(*map(shapes_of, signature_of(layer).positional(args, options)[0]))
         for symbol in tree.flatten(self.outputs)[0]:
             symbol.step = self
         layer.output_shape = tree.map_leaves(lambda symbol: symbol.shape, self.outputs)

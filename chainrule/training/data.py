@@ -154,7 +154,7 @@ def _each(given: Any, name: str) -> Any:
 
 def _check_samples(array: np.ndarray, layer: Layer, fits: Shape, name: str) -> None:
     given, kind = array.shape, f"{layer.name!r} ({type(layer).__name__})"
-    if len(given) == len(fits) and all(b is None or a == b for a, b in zip(given, fits, strict=True)):
+    if _fits(array, fits[1:]):
         return
     if len(given) == len(fits) == 2:
         cut = given[1] > (fits[1] or 0)
@@ -166,13 +166,19 @@ def _check_samples(array: np.ndarray, layer: Layer, fits: Shape, name: str) -> N
                         f"{fits[1:]}", f"{name} of shape {_shape(fits)}", f"{name} = {name}.reshape(-1, {wanted})")
 
 
+def _fits(array: np.ndarray, sample: Shape) -> bool:
+    """Whether samples have this shape, whose None stands for any extent."""
+    given = array.shape[1:]
+    return len(given) == len(sample) and all(b is None or a == b for a, b in zip(given, sample, strict=True))
+
+
 def _labels(array: np.ndarray, output_shape: Shape, name: str, at: np.ndarray | None) -> np.ndarray:
     """Class labels without an axis for the classes."""
     classes, inner = output_shape[-1] or 0, output_shape[1:-1]
-    if array.shape[1:] == (*inner, 1):
+    if _fits(array, (*inner, 1)):
         array = array[..., 0]
-    if array.shape[1:] != inner:
-        if array.shape[1:] == output_shape[1:]:
+    if not _fits(array, inner):
+        if _fits(array, output_shape[1:]):
             raise DataError.of(f"the data {name} has shape {array.shape}, as if one-hot, but the loss takes labels",
                                "one whole number, the class, per sample",
                                "loss='categorical_crossentropy'   # or y.argmax(axis=-1)")
@@ -197,11 +203,11 @@ def _labels(array: np.ndarray, output_shape: Shape, name: str, at: np.ndarray | 
 def _shaped(array: np.ndarray, loss: Loss, output_shape: Shape, name: str) -> np.ndarray:
     """Targets in the shape of the output: a last axis of extent 1 may be missing or too much."""
     wanted = output_shape[1:]
-    if array.shape[1:] == wanted:
+    if _fits(array, wanted):
         return array
-    if (*array.shape[1:], 1) == wanted:
+    if wanted[-1:] == (1,) and _fits(array, wanted[:-1]):
         return array[..., None]
-    if array.shape[1:] == (*wanted, 1):
+    if _fits(array, (*wanted, 1)):
         return array[..., 0]
     fix = f"Dense({array.shape[-1] if array.ndim > 1 else 1})   # as the last layer"
     if isinstance(loss, CategoricalCrossentropy) and array.shape[1:] in ((), (1,)):

@@ -25,6 +25,7 @@ from chainrule.control import scan
 from chainrule.graph import scope
 from chainrule.layers.base import FLOAT, Layer, Weight
 from chainrule.layers.context import Call
+from chainrule.layers.shapes import UNKNOWN
 from chainrule.ops import elementwise as ew
 from chainrule.ops.index import take
 from chainrule.ops.scan import poll
@@ -256,11 +257,11 @@ def makes_masks(model: Layer) -> bool:
 
 
 def _sample(shapes: Any, dtype: np.dtype) -> Any:
-    if isinstance(shapes, list):
-        return [_sample(each, dtype) for each in shapes]
+    if isinstance(shapes, list) or (isinstance(shapes, tuple) and shapes and isinstance(shapes[0], tuple)):
+        return type(shapes)([_sample(each, dtype) for each in shapes])
     if isinstance(shapes, dict):
         return {name: _sample(each, dtype) for name, each in shapes.items()}
-    return np.zeros((2, *(n or 1 for n in shapes[1:])), dtype)
+    return np.zeros((2, *(n or UNKNOWN for n in shapes[1:])), dtype)
 
 
 def _all_layers(layer: Layer) -> Iterator[Layer]:
