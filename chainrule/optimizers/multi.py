@@ -68,6 +68,9 @@ class OptimizerMap(MutableMapping[str, Optimizer]):
     def __len__(self) -> int:
         return len(self.entries)
 
+    def __repr__(self) -> str:
+        return f"OptimizerMap({self.default_optimizer!r}, {self.entries!r})"
+
 
 class MultiOptimizer(Optimizer):
     """Each parameter array is trained by the optimizer that is chosen for it.
