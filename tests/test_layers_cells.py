@@ -210,3 +210,16 @@ def test_steps_whose_number_varies(loss):
     if loss == "mse":
         with pytest.raises(ShapeError, match=r"of shape \(n, n, 2\)"):
             model.fit(X, np.zeros((4, 4, 3)), verbose=0)
+
+
+def test_weights_without_decay():
+    model = Sequential([L.Dense(2, input_dim=3), L.Dense(2)])
+    rule = SGD(0.0, weight_decay=0.5)
+    rule.exclude_from_weight_decay(var_list=[model.layers[1].weights[0]])
+    rule.learning_rate = 1e-3
+    model.compile(rule, lambda y, p: np.sum(p, axis=-1) * 0.0)
+    before = model.get_weights()
+    model.fit(X[:, 0], X[:, 0, :2], batch_size=4, verbose=0)
+    after = model.get_weights()
+    np.testing.assert_allclose(after[0], before[0] * (1 - 5e-4), rtol=1e-6)
+    np.testing.assert_array_equal(after[2], before[2])

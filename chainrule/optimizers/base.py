@@ -97,6 +97,7 @@ class Optimizer:
         self.gradient_accumulation_steps = (
             None if gathered is None else whole("gradient_accumulation_steps", gathered, least=2))
         self._undecayed: tuple[str, ...] = ()
+        self._undecayed_weights: tuple[Any, ...] = ()
 
     @property
     def learning_rate(self) -> float:
@@ -123,20 +124,20 @@ class Optimizer:
         """Leave parameters out of the weight decay; to be called before ``fit``.
 
         Args:
-            var_list: weights of the model's layers; their names count.
+            var_list: weights of the model's layers.
             var_names: regular expressions, looked for in the names of weights, such as ``["bias"]``.
 
         Example:
             >>> optimizer = AdamW()
             >>> optimizer.exclude_from_weight_decay(var_names=["bias"])
         """
-        names = [f"^{each.name}$" for each in var_list or ()]
-        self._undecayed = (*self._undecayed, *names, *(var_names or ()))
+        self._undecayed = (*self._undecayed, *(var_names or ()))
+        self._undecayed_weights = (*self._undecayed_weights, *(var_list or ()))
 
     @property
     def key(self) -> tuple[Any, ...]:
         """What of the optimizer is compiled in and may change after ``compile``."""
-        return self.schedule, self._undecayed
+        return self.schedule, self._undecayed, self._undecayed_weights
 
     # -- the interface
 
@@ -216,7 +217,7 @@ class Optimizer:
         return grads
 
     def _decayed(self, params: Any, learning_rate: Any, layout: Layout) -> Any:
-        excluded = layout.matches(self._undecayed)
+        excluded = layout.matches(self._undecayed, self._undecayed_weights)
         decays = [0.0 if out else decay for decay, out in zip(self._decays(layout), excluded, strict=True)]
         if not any(decays):
             return params

@@ -23,6 +23,7 @@ class Layout:
     Args:
         names: of the arrays, such as ``"dense/kernel"``.
         shapes: of the arrays.
+        weights: the objects that hold them, where there are any.
 
     Example:
         >>> layout = Layout(["kernel", "bias"], [(2, 3), (3,)])
@@ -30,10 +31,10 @@ class Layout:
         [(2, 3), (3,)]
     """
 
-    def __init__(self, names: Sequence[str], shapes: Sequence[Shape]) -> None:
+    def __init__(self, names: Sequence[str], shapes: Sequence[Shape], weights: Sequence[Any] = ()) -> None:
         self.names, self.shapes = list(names), [tuple(shape) for shape in shapes]
         self.sizes = [math.prod(shape) for shape in self.shapes]
-        self.whole = False
+        self.whole, self.weights = False, list(weights)
 
     @classmethod
     def of(cls, array: Any) -> Layout:
@@ -64,10 +65,13 @@ class Layout:
         """``function`` of the arrays of each parameter, its results joined."""
         return self.join([function(*parts) for parts in zip(*map(self.split, flat), strict=True)])
 
-    def matches(self, patterns: Iterable[str]) -> list[bool]:
-        """Which names hold one of the regular expressions."""
+    def matches(self, patterns: Iterable[str], weights: Sequence[Any] = ()) -> list[bool]:
+        """Which names hold one of the regular expressions, or belong to one of the weights."""
         wanted = [re.compile(pattern) for pattern in patterns]
-        return [any(pattern.search(name) for pattern in wanted) for name in self.names]
+        held = self.weights or [None] * len(self.names)
+        return [any(pattern.search(name) for pattern in wanted) or any(
+            weight is each if each is not None else weight.name == name for weight in weights)
+            for name, each in zip(self.names, held, strict=True)]
 
     def each(self, values: Sequence[float], dtype: Any) -> np.ndarray:
         """A vector with one value for all elements of a parameter."""

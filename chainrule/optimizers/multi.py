@@ -166,7 +166,8 @@ class MultiOptimizer(Optimizer):
 
 def _picked(layout: Layout, parts: list[Any], places: list[int]) -> tuple[Any, Layout]:
     """The arrays at some places as one vector, and its layout."""
-    own = Layout([layout.names[i] for i in places], [layout.shapes[i] for i in places])
+    own = Layout([layout.names[i] for i in places], [layout.shapes[i] for i in places],
+                 [layout.weights[i] for i in places] if layout.weights else ())
     return own.join([parts[i] for i in places]), own
 
 

@@ -72,7 +72,7 @@ def layout(model: Layer) -> Layout:
     names: dict[int, str] = {}
     _name(model, "", names)
     weights = model.trainable_weights
-    return Layout([names.get(id(w), w.name) for w in weights], [w.shape for w in weights])
+    return Layout([names.get(id(w), w.name) for w in weights], [w.shape for w in weights], weights)
 
 
 def _name(layer: Layer, prefix: str, names: dict[int, str]) -> None:
