@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import losses, metrics, tree
+from chainrule import dtypes, losses, metrics, tree
 from chainrule.arguments import not_negative
 from chainrule.errors import ArgumentError, UsageError
 from chainrule.graph import scope
@@ -20,6 +20,7 @@ from chainrule.losses import Loss
 from chainrule.losses.base import array, over
 from chainrule.metrics import Metric
 from chainrule.ops import elementwise as ew
+from chainrule.ops.declare import convert
 
 DOUBLE = np.dtype(np.float64)
 Sums = dict[str, dict[str, Any]]
@@ -137,6 +138,7 @@ class Objective:
         predictions = [predicted] if n == 1 else tree.flatten(predicted)[0]
         if n == 1 and isinstance(predicted, list | tuple | dict):
             predictions = tree.flatten(predicted)[0]
+        predictions = [convert(p, dtypes.widened(p.dtype)) for p in predictions]  # half numbers as float32
         targets, weights = separated(y, n)
         masks = [mask] * n if n == 1 else [None] * n if mask is None else _mask_leaves(mask, predicted)
         batch, new, loss = predictions[0].shape[0], dict(sums), None
