@@ -22,7 +22,7 @@ import numpy as np
 from harness import attempt, machine_peak, new_table, parser, run_python, show, use_processors
 
 TARGET_SECONDS = 0.01  # of one sample
-ROUNDS = 12
+ROUNDS = 25
 DTYPES = ("float32", "bfloat16", "float16")
 
 
