@@ -217,7 +217,9 @@ def test_parts(kind: str, vector_bytes: int) -> None:
     """Tiles along one axis, as threads take them: with blocks and without."""
     cases = [(product_of(kind, 61, 100, 300), 8192), (product_of(kind, 100, 10, 64), 65536)]
     if kind == "NN":
-        cases += [(einsum("amk,ank->amn", a=5, m=17, n=33, k=20), 65536), (product_of(kind, 90, 77, 400), 32768)]
+        batch, halves = einsum("amk,ank->amn", a=5, m=17, n=33, k=20), (np.dtype("f2"),) * 2
+        cases += [(batch, 65536), (product_of(kind, 90, 77, 400), 32768), (replace(batch, stored=halves), 65536),
+                  (replace(convolution("forward", 3, 9, 12, 16, 24, 3), stored=halves), 65536)]
     for c, l2_bytes in cases:
         caches = {"l1_bytes": 4096, "l2_bytes": l2_bytes}
         p = plan(c, machine(vector_bytes, **caches))

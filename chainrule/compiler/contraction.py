@@ -275,6 +275,8 @@ class _Search:
 
     def widening_cycles(self, operand: int, v: int, counts: dict[int, int]) -> float:
         """What one step takes longer for that if the operand is not packed."""
+        if self.items[operand] == self.item:
+            return 0.0
         once, constants = self.widening(operand, v)
         each = [prod(n for i, n in counts.items() if self.stride(o, i)) for o in (A, B)]
         registers, loads, more = prod(counts.values()), sum(each), each[operand] * once
