@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import wraps
 from typing import Any
 
@@ -17,6 +17,7 @@ from chainrule.layers import config, precision
 from chainrule.layers.context import CALL, Call, calling
 from chainrule.layers.parts import (
     Shape,
+    Symbolic,
     as_input,
     given_shape,
     layer_name,
@@ -25,24 +26,10 @@ from chainrule.layers.parts import (
     shapes_of,
     signature_of,
 )
-from chainrule.layers.weights import FLOAT, Weight, assign
+from chainrule.layers.weights import FLOAT, Version, Weight, assign
 
 # Attributes that may hold layers or weights without being parts of the layer
 _OWN = frozenset(("_given", "_own", "_named", "_inbound"))
-
-
-class Version:
-    """Another number whenever the weights of any layer, or which of them are trained, may have changed."""
-
-    now = 0
-
-
-class Symbolic:
-    """What stands for a batch while a model is put together; ``layers/symbolic.py`` has the class."""
-
-    def through(self, layer: Layer, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """What ``layer`` makes of it."""
-        raise NotImplementedError
 
 
 class Layer:
@@ -205,6 +192,11 @@ class Layer:
         trained = set(self.trainable_weights)
         return [w for w in self.weights if w not in trained]
 
+    variables = property(lambda self: self.weights, doc="The same as :attr:`weights`.")
+    trainable_variables = property(lambda self: self.trainable_weights, doc="The same as :attr:`trainable_weights`.")
+    non_trainable_variables = property(lambda self: self.non_trainable_weights,
+                                       doc="The same as :attr:`non_trainable_weights`.")
+
     @property
     def trainable(self) -> bool:
         """Whether training changes the weights; setting it sets it for all layers inside as well.
@@ -252,10 +244,17 @@ class Layer:
             self._added = call.losses
             return result
         before, outer.training = outer.training, outer.training if training is None else bool(training)
+        alone = outer.several and outer.depth == 0
+        losses = outer.losses
+        if alone:
+            outer.losses = []
         try:
             return self._called(outer, args, options)
         finally:
             outer.training = before
+            if alone:
+                self._added, outer.losses = outer.losses, losses
+                outer.called.append(self)
 
     def _called(self, call: Call, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         signature, depth = signature_of(self), call.depth
@@ -377,13 +376,33 @@ class Layer:
             array([[3., 3.]], dtype=float32)
         """
         call = Call(training, random.key if key is None else lambda: key, step)
-        result = self.run(call, trainable_variables, non_trainable_variables, *args, **options)
+        weights = self.trainable_weights
+        trained = list(trainable_variables)
+        if len(trained) == len(weights) and weights != self.arranged()[0]:
+            given = dict(zip(weights, trained, strict=True))
+            trained = [given[w] for w in self.arranged()[0]]
+        result = self.run(call, trained, non_trainable_variables, *args, **options)
         return result if return_losses else result[:2]
 
     def run(self, call: Call, trained: Sequence[Any], others: Sequence[Any], *args: Any,
             **options: Any) -> tuple[Any, list[Any], list[Any]]:
-        """:meth:`stateless_call` for a ``call`` that the caller keeps, to ask it for masks."""
-        trainable, state = self.trainable_weights, self.non_trainable_weights
+        """:meth:`stateless_call` for a ``call`` that the caller keeps, to ask it for masks.
+
+        The arrays are in the order of :meth:`arranged`.
+        """
+        trainable, state = self.arranged()
+        with self.standing_in(trained, others), calling(call):
+            result = self(*args, training=call.training, **options)
+            return result, [w.value for w in state], [*call.losses, *penalties(trainable)]
+
+    def arranged(self) -> tuple[list[Weight], list[Weight]]:
+        """The weights that are trained, and the others, in the order in which programs take them."""
+        return self.trainable_weights, self.non_trainable_weights
+
+    @contextmanager
+    def standing_in(self, trained: Sequence[Any], others: Sequence[Any]) -> Iterator[None]:
+        """Inside, arrays in the order of :meth:`arranged` stand for the weights."""
+        trainable, state = self.arranged()
         weights, values = [*trainable, *state], [*trained, *others]
         if len(trained) != len(trainable) or len(others) != len(state):
             raise ArgumentError.of(f"layer {self.name!r} got {len(trained)} and {len(others)} arrays for its "
@@ -393,9 +412,7 @@ class Layer:
         for weight, value in zip(weights, values, strict=True):
             weight.traced = as_input(value, weight.dtype)
         try:
-            with calling(call):
-                result = self(*args, training=call.training, **options)
-            return result, [w.value for w in state], [*call.losses, *penalties(trainable)]
+            yield
         finally:
             for weight, value in zip(weights, before, strict=True):
                 weight.traced = value

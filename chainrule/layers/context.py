@@ -19,12 +19,15 @@ class Call:
         key: gives the key of random numbers when it is first asked for.
         step: the number of the training step, for layers with a seed of their own; None outside of training.
         trial: only shapes are wanted: state stays as it is.
+        several: whether layers are called one after the other, each with losses of its own (``layer.losses``), as in a
+            ``train_step``.
     """
 
     def __init__(self, training: bool = False, key: Callable[[], Any] = random.key, step: Any = None,
-                 trial: bool = False) -> None:
-        self.training, self.step, self.trial = training, step, trial
+                 trial: bool = False, several: bool = False) -> None:
+        self.training, self.step, self.trial, self.several = training, step, trial, several
         self.losses: list[Any] = []
+        self.called: list[Any] = []  # the layers that hold losses of this call
         self.depth = 0  # how many layers are being called, one in the other
         self._make_key, self._key, self._drawn = key, None, 0
         self._masks: dict[int, tuple[Any, Any]] = {}

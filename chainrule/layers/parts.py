@@ -22,6 +22,14 @@ Shape = tuple[int | None, ...]
 ARRAYS = (Traced, np.ndarray, np.generic)
 
 
+class Symbolic:
+    """What stands for a batch while a model is put together; ``layers/symbolic.py`` has the class."""
+
+    def through(self, layer: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """What ``layer`` makes of it."""
+        raise NotImplementedError
+
+
 class Signature(NamedTuple):
     """What ``call`` and ``build`` of a class take."""
 

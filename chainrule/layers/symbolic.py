@@ -14,8 +14,9 @@ import numpy as np
 from chainrule import tree
 from chainrule.errors import ArgumentError, UsageError
 from chainrule.layers import config
-from chainrule.layers.base import FLOAT, Layer, Shape, Symbolic
+from chainrule.layers.base import FLOAT, Layer, Shape
 from chainrule.layers.context import Call, calling
+from chainrule.layers.parts import Symbolic
 from chainrule.ops.declare import Traced
 from chainrule.trace import record
 

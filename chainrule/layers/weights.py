@@ -16,6 +16,12 @@ from chainrule.ops.declare import Traced
 FLOAT = np.dtype(np.float32)
 
 
+class Version:
+    """Another number whenever the weights of any layer, or which of them are trained, may have changed."""
+
+    now = 0
+
+
 class Weight:
     """One array of a layer.
 

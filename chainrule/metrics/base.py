@@ -10,6 +10,7 @@ import numpy as np
 from chainrule import dtypes
 from chainrule.losses.base import array, fitted, snake_case, whole_sum
 from chainrule.ops import elementwise as ew
+from chainrule.recorded import STEP, Reported
 
 DOUBLE = np.dtype(np.float64)
 Shape = tuple[int | None, ...]
@@ -51,22 +52,34 @@ class Metric:
         return self.outcome(self.measure(y_true, y_pred, sample_weight), _samples(y_pred))
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add a batch of concrete arrays to what :meth:`result` is the metric of."""
+        """Add a batch to what :meth:`result` is the metric of; also in a ``train_step``, which is recorded."""
         y_true, y_pred = array(y_true), array(y_pred)
         self._add(self.measure(y_true, y_pred, sample_weight), _samples(y_pred))
 
     def _add(self, sums: Sums, samples: int) -> None:
+        step = STEP.get()
+        if step is not None:
+            step.add(self, sums, samples)
+            return
         if self._kept is not None:
             sums = {k: v + self._kept[0][k] for k, v in sums.items()}
             samples += self._kept[1]
         self._kept = {k: np.asarray(v, DOUBLE) for k, v in sums.items()}, samples
 
     def result(self) -> Any:
-        """The metric of all batches given to :meth:`update_state` since :meth:`reset_state`; 0 if there was none."""
+        """The metric of all batches given to :meth:`update_state` since :meth:`reset_state`; 0 if there was none.
+
+        In a ``train_step`` it stands for the metric of the epoch, and can only be returned.
+        """
+        if STEP.get() is not None:
+            return Reported(self)
         return 0.0 if self._kept is None else self.outcome(*self._kept)
 
     def reset_state(self) -> None:
         """Forget the batches."""
+        step = STEP.get()
+        if step is not None:
+            step.reset(self)
         self._kept = None
 
     def __repr__(self) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 
 from chainrule.errors import ArgumentError, UsageError
 from chainrule.layers import config
-from chainrule.layers.base import FLOAT, Layer, Version, unique_names
+from chainrule.layers.base import FLOAT, Layer, unique_names
 from chainrule.layers.symbolic import Input, InputLayer, Network, Symbol
+from chainrule.layers.weights import Version
 from chainrule.models.model import Model
 from chainrule.tracebacks import public
 

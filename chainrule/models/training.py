@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -11,25 +12,29 @@ import numpy as np
 
 from chainrule import optimizers, random, tree
 from chainrule.errors import DataError, UsageError
-from chainrule.layers.base import FLOAT, Layer, Version, Weight
+from chainrule.layers.base import FLOAT, Layer, Weight
+from chainrule.layers.weights import Version
 from chainrule.lazy import lazy
+from chainrule.metrics import Mean, Metric
+from chainrule.models.steps import Steps
 from chainrule.optimizers.base import Optimizer
 from chainrule.runtime import aligned
 from chainrule.tracebacks import public
 from chainrule.training import checkpoint, run, targets
 from chainrule.training.callbacks import Callback, History
-from chainrule.training.epoch import Task, batch_program, layout, makes_masks, prediction_program
+from chainrule.training.epoch import batch_program, makes_masks, own_step, prediction_program
 from chainrule.training.feed import Programs
 from chainrule.training.objective import Objective, Plan, separated
 from chainrule.training.progress import duration, verbosity
 from chainrule.training.single import Single
+from chainrule.training.steps import Outline, outlined, tried
 from chainrule.training.structure import count, samples
 
 keras_files = lazy("chainrule.training.keras_files")
 _BLOCK = 64  # batches that one native call of predict takes where there are as many
 
 
-class Trainer(Layer):
+class Trainer(Steps):
     """What trains a model; :class:`~chainrule.models.Model` adds what the model is made of."""
 
     def entrances(self) -> list[Layer] | None:
@@ -44,7 +49,6 @@ class Trainer(Layer):
         """The attributes of a model that has not been compiled."""
         self.optimizer: Optimizer | None = None
         self.loss: Any = None
-        self.metrics: list[Any] = []
         self._plan: Plan | None = None
         self._masked: bool | None = None  # whether outputs have masks; None: not asked yet
         self.history: History | None = None
@@ -56,6 +60,14 @@ class Trainer(Layer):
         self._trained: list[Weight] = []  # the weights that the optimizer state is for
         self._programs = Programs()
         self._single: Single | None = None
+        self._groups: list[list[Weight]] = []  # weights that a train_step of one's own changes together
+        self._outlines: dict[Any, tuple[int, Outline]] = {}
+        self._judging: dict[Any, Objective] = {}
+        self._compiled_results: dict[str, Any] = {}
+        self._loss_tracker: Metric = Mean("loss")
+        self._task: Any = None  # what was trained last
+        self._tried = -1  # the version that predict_step has been tried at
+        self._saved_state: Any = None  # of a file, until it is known what for
         self._known: tuple[int, list[Weight], list[Weight]] = (-1, [], [])
 
     # -- training
@@ -80,7 +92,7 @@ class Trainer(Layer):
         # everything is checked before anything is changed
         chosen = optimizers.get(optimizer), Plan.of(loss, loss_weights, metrics, weighted_metrics)
         self.optimizer, self._plan = chosen
-        self.loss, self.metrics = self._plan.loss, [] if metrics is None else metrics
+        self.loss = self._plan.loss
         self._recipe = {"optimizer": self.optimizer, "loss": loss, "metrics": metrics, "loss_weights": loss_weights,
                         "weighted_metrics": weighted_metrics}
         self._forget()
@@ -163,22 +175,21 @@ class Trainer(Layer):
             The loss and metrics of these samples, before the step: ``[loss, metric, …]``, only the loss if there are no
             metrics, or a dict with ``return_dict``. Unlike Keras's they do not add up from call to call.
         """
-        plan, optimizer = self._compiled("train_on_batch")
-        x, y = self._data(x, y, plan, weights=sample_weight, classes=class_weight)
-        task = Task(self, self._objective(plan, y), optimizer)
-        params, others = self.adopt(), [w.array for w in self._weights()[1]]
-        opt, step = self._started(optimizer, params)
+        plan, optimizer = self._compiled("train_on_batch", "train_step")
+        x, y = run.checker(self, "train_step", plan, classes=class_weight)(x, y, sample_weight, None)
+        task = run.task_of(self, "train_step", plan, optimizer, (x, y))
+        params, others = self.adopt(), [w.array for w in self.arranged()[1]]
+        opt, step = self._started(task, params)
         program = self._programs.get(("batch", task.kind), lambda: batch_program(task))
-        before = {"params": params, "others": others, "opt": opt, "step": step}
-        after = program(before, x, y, optimizer.rate, random.key())
+        before = {"params": task.parts(params), "others": others, "opt": opt, "step": step}
+        after = program(before, x, y, task.rate, random.key())
         tree.map_leaves(_written, before, {k: after[k] for k in before})
         return _shown(task.objective.results(after["sums"], count(x)), return_dict)
 
     @public
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of the samples, computed at once; see :meth:`train_on_batch` for what it returns."""
-        n = count(self._samples(x))
-        values = self.evaluate(x, y, batch_size=n, verbose=0, return_dict=True, sample_weight=sample_weight)
+        values = self.evaluate(x, y, batch_size=sys.maxsize, verbose=0, return_dict=True, sample_weight=sample_weight)
         return _shown(values, return_dict)
 
     @public
@@ -207,7 +218,7 @@ class Trainer(Layer):
         parts = None if type(x) is np.ndarray else run.blocks(self, x, batch_size, steps)
         batch = run.size(batch_size)
         if parts is None:
-            x = self._samples(x)
+            x = self.asked(x)
             if batch_size is None and count(x) == 1 and isinstance(x, np.ndarray):
                 return self._predicted_alone(x)
             out = self._predicted(x, batch)
@@ -224,7 +235,7 @@ class Trainer(Layer):
 
     def _predicted_alone(self, x: np.ndarray) -> Any:
         """The prediction of one row, prepared so that the next one is quick."""
-        bases = [(w.array, w.array.base) for w in self._weights()[0]]
+        bases = [(w.array, w.array.base) for w in self.arranged()[0]]
         if all(base is None or base.nbytes == a.nbytes for a, base in bases):  # no other model has them in its vector
             self.adopt()
         self._single = Single(self, x)
@@ -243,7 +254,7 @@ class Trainer(Layer):
             taken = [_rows(leaf, at, steps, batch) for leaf in leaves]
             program = self._programs.get(("predict", batch, steps), partial(prediction_program, self, steps))
             out, after = program(self._current(), tree.unflatten(structure, taken))
-            for weight, value in zip(self._weights()[1], after, strict=True):
+            for weight, value in zip(self.arranged()[1], after, strict=True):
                 if value is not None:
                     weight.array[...] = value
             parts.append(tree.map_leaves(lambda a: a.reshape(-1, *a.shape[2:])[:n - at], out))  # noqa: B023
@@ -290,15 +301,34 @@ class Trainer(Layer):
 
     # -- the weights as the programs take them
 
-    def _weights(self) -> tuple[list[Weight], list[Weight]]:
-        """The weights that are trained, and the others."""
+    def arranged(self) -> tuple[list[Weight], list[Weight]]:
+        """The weights that are trained, and the others, in the order in which programs take them.
+
+        Weights that one optimizer changes lie together, where a ``train_step`` has several.
+        """
         if self._known[0] != Version.now:
-            self._known = Version.now, self.trainable_weights, self.non_trainable_weights
+            trained = self.trainable_weights
+            first = [w for group in self._groups for w in group]
+            if first and set(first) <= set(trained):
+                trained = [*first, *(w for w in trained if w not in set(first))]
+            self._known = Version.now, trained, self.non_trainable_weights
         return self._known[1:]
+
+    def _outline(self, method: str, x: Any, y: Any) -> Outline:
+        """What a step of the model's own does with data like these."""
+        leaves, structure = tree.flatten((x, y))
+        key = method, structure, tuple((a.shape[1:], a.dtype.str) for a in leaves)
+        known = self._outlines.get(key)
+        if known is None or known[0] != Version.now:
+            outline = outlined(self, method, x, y)
+            known = self._outlines[key] = Version.now, outline  # the version after: layers may have been built
+        if method == "train_step" and known[1].groups != self._groups:
+            self._groups, self._known = known[1].groups, (-1, [], [])
+        return known[1]
 
     def adopt(self) -> np.ndarray:
         """The flat vector of all that is trained, after making the weights of the layers views of it."""
-        weights = self._weights()[0]
+        weights = self.arranged()[0]
         if weights != self._trained:  # others than before: what was recorded and the optimizer's state are not for them
             if self._trained:
                 self._forget()
@@ -325,7 +355,7 @@ class Trainer(Layer):
 
     def _current(self) -> tuple[np.ndarray, list[np.ndarray]]:
         """What is trained and the other weights, to read only: models that share layers leave them where they are."""
-        weights, others = self._weights()
+        weights, others = self.arranged()
         if self._trained and weights != self._trained:
             self._forget()
             self._trained = weights
@@ -337,24 +367,30 @@ class Trainer(Layer):
     def _forget(self) -> None:
         """Drop what was recorded of the model as it was, and the optimizer's state."""
         self._programs = Programs()
-        self._held = None
-        self._single = None
+        self._held = self._task = self._single = self._saved_state = None
+        self._judging, self._outlines = {}, {}
 
-    def _compiled(self, what: str) -> tuple[Plan, Optimizer]:
+    def _compiled(self, what: str, step: str = "") -> tuple[Plan, Optimizer]:
+        """The plan and the optimizer of ``compile``; an error without, or without a loss that ``step`` needs."""
         if self.optimizer is None or self._plan is None:
-            raise UsageError.of(f"{what} before compile", "compile first",
-                                "model.compile(loss='binary_crossentropy', optimizer='adam')")
-        if self.loss is None:
+            fix = "super().compile()   # in a compile of one's own"
+            if type(self).compile is Trainer.compile:
+                fix = "model.compile(loss='binary_crossentropy', optimizer='adam')"
+            raise UsageError.of(f"{what} before compile", "compile first", fix)
+        if self.loss is None and not (step and own_step(self, step)):
             raise UsageError.of(f"{what} of a model compiled without a loss", "a loss that says what to make small",
                                 "model.compile(loss='binary_crossentropy', optimizer='adam')")
         return self._plan, self.optimizer
 
-    def _started(self, optimizer: Optimizer, params: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
-        """The optimizer's state and the count of steps, made if there is none yet."""
+    def _started(self, task: Any, params: np.ndarray) -> tuple[Any, np.ndarray]:
+        """The optimizers' state and the count of steps, made if there is none yet."""
         if self._held is None:
-            opt = optimizer.init(params, layout(self))
-            self._held = tree.map_leaves(aligned, opt), np.zeros((), np.int64)
-        optimizer.iterations = self._held[1]
+            self._held = tree.map_leaves(aligned, task.start(params)), np.zeros((), np.int64)
+        self._task = task
+        task.lend(*self._held)
+        if self._saved_state is not None:
+            saved, self._saved_state = self._saved_state, None
+            checkpoint.put_state(self, *saved)
         return self._held
 
     def _samples(self, x: Any, name: str = "x", at: np.ndarray | None = None) -> Any:
@@ -362,6 +398,16 @@ class Trainer(Layer):
         x = samples(x, self.entrances(), name, at)
         self.build_for(x)
         self.check_values(x, name)
+        return x
+
+    def asked(self, x: Any, at: np.ndarray | None = None) -> Any:
+        """Samples as ``predict`` takes them; with a ``predict_step`` of the model's own any structure of them."""
+        if not own_step(self, "predict_step"):
+            return self._samples(x, at=at)
+        x = samples(x, None, "x", at)
+        if self._tried != Version.now:  # builds the layers that the step calls
+            tried(self, x)
+            self._tried = Version.now
         return x
 
     def _data(self, x: Any, y: Any, plan: Plan, names: tuple[str, str] = ("x", "y"), weights: Any = None,
@@ -373,10 +419,6 @@ class Trainer(Layer):
     def _outputs(self) -> list[tuple[str, Any]]:
         """The names and shapes of the outputs."""
         return targets.outputs(self.output_shape, self.output_names())
-
-    def output_names(self) -> list[str] | None:
-        """The names of the outputs; None if nothing has named them."""
-        return None
 
     def _objective(self, plan: Plan, y: Any) -> Objective:
         """What is made small and reported, for these targets."""

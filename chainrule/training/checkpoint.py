@@ -17,6 +17,8 @@ from chainrule._version import __version__
 from chainrule.errors import FileError, ShapeError, UsageError
 from chainrule.layers import config
 from chainrule.training import recipe, tensors
+from chainrule.training.epoch import Task, own_step
+from chainrule.training.objective import Objective
 from chainrule.training.tensors import Arrays
 
 FORMAT = 1
@@ -59,9 +61,11 @@ def snapshot(model: Any) -> tuple[Arrays, dict[str, Any]]:
         state = dict(zip(("opt", "step"), model._held, strict=True))
     else:
         state = {}
+        if model._saved_state is not None:  # not taken up yet
+            arrays |= {name: a for name, a in model._saved_state[0].items() if name.startswith("state[")}
     arrays |= _named(state)
     if model.optimizer is not None:
-        facts["learning_rate"] = model.optimizer.learning_rate
+        facts["learning_rates"] = [o.learning_rate for o in _optimizers(model)]
     return arrays, facts
 
 
@@ -162,17 +166,26 @@ def put_weights(model: Any, arrays: Arrays, facts: dict[str, Any], path: Path) -
 
 
 def put_state(model: Any, arrays: Arrays, facts: dict[str, Any], path: Path) -> None:
-    """Give a compiled model the optimizer's state of a file."""
+    """Give a compiled model the optimizers' state of a file; to one with a step of its own when it makes the first."""
     if model.optimizer is None or not any(name.startswith("state[") for name in arrays):
         return
-    opt, step = model._started(model.optimizer, model.adopt())
-    _put({"opt": opt, "step": step}, arrays, path)
-    _put_rate(model, facts)
+    if model._held is None:
+        if own_step(model, "train_step"):  # which optimizers there are is known when the step is recorded
+            model._saved_state = arrays, facts, path
+            return
+        model._started(Task(model, Objective(()), model.optimizer), model.adopt())
+    _put(dict(zip(("opt", "step"), model._held, strict=True)), arrays, path)
+    _put_rates(model, facts)
 
 
-def _put_rate(model: Any, facts: dict[str, Any]) -> None:
-    if getattr(model.optimizer, "schedule", None) is None and "learning_rate" in facts:
-        model.optimizer.learning_rate = facts["learning_rate"]
+def _optimizers(model: Any) -> list[Any]:
+    return [model.optimizer] if model._task is None else model._task.optimizers
+
+
+def _put_rates(model: Any, facts: dict[str, Any]) -> None:
+    for optimizer, rate in zip(_optimizers(model), facts.get("learning_rates", ()), strict=False):
+        if getattr(optimizer, "schedule", None) is None:
+            optimizer.learning_rate = rate
 
 
 def _named(state: Any) -> Arrays:
@@ -207,7 +220,7 @@ def put_training(model: Any, arrays: Arrays, facts: dict[str, Any], path: Path) 
     state = {k: v for k, v in training.state.items() if k not in _OWN}
     _put(state, arrays, path)
     put_weights(model, arrays, facts, path)
-    _put_rate(model, facts)
+    _put_rates(model, facts)
     training.engine.key[...] = arrays["training/key"]
     random.generator().bit_generator.state = tensors.put_together(run["random"], arrays)
     history = model.history

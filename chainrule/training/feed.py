@@ -15,7 +15,6 @@ from chainrule.errors import ChainruleError, DataError
 from chainrule.runtime import jit
 from chainrule.training.epoch import (
     State,
-    Task,
     epoch_program,
     evaluation_program,
     gradient_program,
@@ -52,18 +51,20 @@ class Engine:
     """What all programs of one run share.
 
     Attributes:
-        task: what is trained.
+        task: what is trained: a :class:`~chainrule.training.epoch.Task`, or a step of the model's own.
         programs: the model's programs.
         state: the arrays that running programs change.
+        params: the vector of all that is trained; the state's ``params`` are it, or parts of it.
         rate: the learning rate.
         key: of the random numbers of this run.
         interrupt: how to ask a program to end.
     """
 
-    task: Task
+    task: Any
     programs: Programs
     state: State
-    rate: np.ndarray
+    params: np.ndarray
+    rate: Any
     key: np.ndarray
     interrupt: Interrupt
     _last: float = LONG  # how long the program before took; the first may take long
@@ -90,7 +91,7 @@ class Engine:
     def gradients(self, pair: Pair) -> list[np.ndarray]:
         """The gradient of the loss on a batch, for each weight that is trained."""
         program = self.programs.get(("gradient", self.task.kind), lambda: gradient_program(self.task))
-        return program(self.state, *pair, self.key)
+        return program(self.state, *pair, self.rate, self.key)
 
     def tail(self, pair: Pair, rows: np.ndarray) -> Any:
         """One step on the samples ``rows``, bound to them."""
@@ -318,16 +319,17 @@ def count(pair: Any) -> int:
 class MemoryEvaluation:
     """Evaluation of arrays in memory: one native call, and one more for the rows that make no full batch."""
 
-    def __init__(self, engine: Engine, pair: Pair, batch: int) -> None:
+    def __init__(self, engine: Engine, task: Any, pair: Pair, batch: int) -> None:
         n = count(pair)
         batch = min(batch, n)
+        self.task = task
         self.samples, steps = n, n // batch
-        self.sums = engine.task.objective.zeros()
+        self.sums = task.objective.zeros()
         self._stop = engine.interrupt.stop
-        self._main = evaluation(engine, self.sums, pair, batch, np.asarray(steps, np.int64))
+        self._main = evaluation(engine, task, self.sums, pair, batch, np.asarray(steps, np.int64))
         self._rest = None
         if n % batch:
-            self._rest = rest_of(engine, self.sums, tree.map_leaves(lambda a: a[steps * batch:], pair))
+            self._rest = rest_of(engine, task, self.sums, tree.map_leaves(lambda a: a[steps * batch:], pair))
 
     def run(self) -> None:
         """Add up loss and metrics."""
@@ -340,7 +342,9 @@ class MemoryEvaluation:
 class StreamEvaluation:
     """Evaluation of what a thread reads."""
 
-    def __init__(self, engine: Engine, source: Source, batch: int, check: Check, steps: int | None = None) -> None:
+    def __init__(self, engine: Engine, task: Any, source: Source, batch: int, check: Check,
+                 steps: int | None = None) -> None:
+        self.task = task
         self._engine, self._source, self._batch = engine, source, batch
         self._usual: int | None = None if source.own else batch
         self._buffers: list[Leaves] = []
@@ -348,7 +352,7 @@ class StreamEvaluation:
         self._bound: dict[int, Any] = {}
         self._steps = steps
         self._last = np.zeros((), np.int64)
-        self.sums = engine.task.objective.zeros()
+        self.sums = task.objective.zeros()
         self.samples = 0
 
     def run(self) -> None:
@@ -370,11 +374,11 @@ class StreamEvaluation:
                 if piece.batches:
                     self._last[...] = piece.batches
                     if id(piece.arrays) not in self._bound:
-                        self._bound[id(piece.arrays)] = evaluation(engine, self.sums, self._form.pair(piece.arrays),
-                                                                   self._usual, self._last)
+                        self._bound[id(piece.arrays)] = evaluation(
+                            engine, self.task, self.sums, self._form.pair(piece.arrays), self._usual, self._last)
                     engine.call(self._bound[id(piece.arrays)])
                 else:
-                    engine.call(rest_of(engine, self.sums, self._form.pair(piece.arrays)))
+                    engine.call(rest_of(engine, self.task, self.sums, self._form.pair(piece.arrays)))
                 made += max(piece.batches, 1)
                 self.samples += piece.batches * self._usual or piece.samples
         finally:
@@ -387,18 +391,17 @@ def zero(sums: State) -> None:
         total[...] = 0.0
 
 
-def evaluation(engine: Engine, sums: State, pair: Pair, batch: int, last: np.ndarray) -> Any:
+def evaluation(engine: Engine, task: Any, sums: State, pair: Pair, batch: int, last: np.ndarray) -> Any:
     """The evaluation of full batches, bound to ``pair``."""
-    program = engine.programs.get(("evaluate", engine.task.kind, batch),
-                                  lambda: evaluation_program(engine.task, batch), (0,))
+    program = engine.programs.get(("evaluate", task.kind, batch), lambda: evaluation_program(task, batch), (0,))
     judged = {"sums": sums, "others": engine.state["others"]}
-    return program.bind(judged, engine.state["params"], *pair, last, engine.interrupt.stop)
+    return program.bind(judged, engine.params, *pair, last, engine.interrupt.stop)
 
 
-def rest_of(engine: Engine, sums: State, pair: Pair) -> Any:
+def rest_of(engine: Engine, task: Any, sums: State, pair: Pair) -> Any:
     """The evaluation of one batch, bound to ``pair``."""
-    program = engine.programs.get(("rest", engine.task.kind), lambda: rest_program(engine.task), (0,))
-    return program.bind({"sums": sums, "others": engine.state["others"]}, engine.state["params"], *pair)
+    program = engine.programs.get(("rest", task.kind), lambda: rest_program(task), (0,))
+    return program.bind({"sums": sums, "others": engine.state["others"]}, engine.params, *pair)
 
 
 __all__ = ["Engine", "Memory", "MemoryEvaluation", "Programs", "Stream", "StreamEvaluation", "checked"]

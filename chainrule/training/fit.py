@@ -43,7 +43,7 @@ class Training:
         self._known: dict[str, tuple[int, list[tuple[str, Callable[[], Any]]]]] = {}
         self._totals = tree.flatten(self.state["sums"])[0]
         names = sorted(engine.task.names)
-        judged = [] if validation is None else [f"val_{name}" for name in names]
+        judged = [] if validation is None else [f"val_{name}" for name in sorted(validation.task.names)]
         self.columns: dict[str, list[float]] = {name: [] for name in (*names, *judged)}
 
     @property
@@ -65,13 +65,14 @@ class Training:
     def logs(self) -> dict[str, float]:
         """Loss and metrics of this epoch so far."""
         samples = self.feed.samples
-        return {name: read() for name, read in self._readers("", self.state["sums"], samples)} if samples else {}
+        task, sums = self.engine.task, self.state["sums"]
+        return {name: read() for name, read in self._readers("", task, sums, samples)} if samples else {}
 
-    def _readers(self, prefix: str, sums: Any, samples: int) -> list[tuple[str, Callable[[], Any]]]:
+    def _readers(self, prefix: str, task: Any, sums: Any, samples: int) -> list[tuple[str, Callable[[], Any]]]:
         """Names with what reads their values; made once for epochs of equal size."""
         known = self._known.get(prefix)
         if known is None or known[0] != samples:
-            found = sorted(self.engine.task.objective.readers(sums, samples), key=lambda r: r[0])
+            found = sorted(task.objective.readers(sums, samples), key=lambda r: r[0])
             known = self._known[prefix] = samples, [(prefix + name, read) for name, read in found]
         return known[1]
 
@@ -109,7 +110,7 @@ class Training:
         else:
             validation.run()
         if told and not self.interrupt.stop:
-            results = self.engine.task.objective.results(validation.sums, validation.samples)
+            results = validation.task.objective.results(validation.sums, validation.samples)
             self._tell(told, "on_test_end", results)
 
     def _tell(self, told: Sequence[Any], hook: str, logs: dict[str, Any]) -> None:
@@ -147,7 +148,7 @@ class Training:
         if self.validation is not None and self.validated(self.epoch):
             if not self.validation.samples:
                 raise DataError.of("the validation data gave no batch", "at least one", "yield x, y")
-            judged = self._readers("val_", self.validation.sums, self.validation.samples)
+            judged = self._readers("val_", self.validation.task, self.validation.sums, self.validation.samples)
             found |= {name: read() for name, read in judged}
         return found
 
@@ -231,7 +232,7 @@ def _epochs(model: Any, training: Training, record: Record, history: History, ca
             columns[name].append(value)
         numbers.append(epoch)
         seconds.append(last)
-        loss = logs["loss"]
+        loss = logs.get("loss", 0.0)
         if loss - loss != 0 and not bad:
             bad = True
             _warn(loss, epoch)

@@ -174,7 +174,7 @@ class Objective:
     def readers(self, sums: Sums, samples: int) -> list[tuple[str, Callable[[], Any]]]:
         """Each name with a function that reads its value from concrete sums over ``samples`` samples."""
         known = {m.name: m.metric for o in self.outputs for m in o.metrics}
-        return [(name, _reader(known.get(name), sums[name], samples)) for name in self.names]
+        return [(name, reader(known.get(name), sums[name], samples)) for name in self.names]
 
     def results(self, sums: Sums, samples: int) -> dict[str, Any]:
         """The values by name."""
@@ -191,7 +191,8 @@ def separated(y: Any, outputs: int) -> tuple[list[Any], list[Any]]:
     return targets, each
 
 
-def _reader(metric: Metric | None, sums: dict[str, Any], samples: int) -> Callable[[], Any]:
+def reader(metric: Metric | None, sums: dict[str, Any], samples: int) -> Callable[[], Any]:
+    """The function that reads the value of a metric, or without one a mean, from concrete sums over samples."""
     if metric is None or (set(sums) == {"total"} and type(metric).outcome is metrics.MeanMetric.outcome):
         total = sums["total"].item
         return lambda: total() / samples
@@ -281,4 +282,4 @@ def _each(what: str, given: Any, names: Sequence[str], default: Any = None, seve
     return found
 
 
-__all__ = ["Objective", "Plan", "Sums", "separated"]
+__all__ = ["Objective", "Plan", "Sums", "reader", "separated"]

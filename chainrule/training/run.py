@@ -15,18 +15,22 @@ import numpy as np
 from chainrule import random, tree
 from chainrule.arguments import whole
 from chainrule.errors import ArgumentError, DataError, UsageError
+from chainrule.optimizers.base import Optimizer
 from chainrule.training import data, frames, sources, targets
 from chainrule.training.callbacks import History, Hooks, ProgbarLogger, checked, each
-from chainrule.training.epoch import Task, new_state
-from chainrule.training.feed import Engine, Form, Memory, MemoryEvaluation, Stream, StreamEvaluation, count
+from chainrule.training.epoch import Task, new_state, own_step
+from chainrule.training.feed import Check, Engine, Form, Memory, MemoryEvaluation, Stream, StreamEvaluation, count
 from chainrule.training.feed import checked as checked_blocks
 from chainrule.training.fit import Training, loop, validated
 from chainrule.training.gradient import checked as checked_way
 from chainrule.training.interrupt import Interrupt
+from chainrule.training.objective import Plan
 from chainrule.training.parquet import Parquet, is_parquet
 from chainrule.training.progress import duration, numbers, verbosity
 from chainrule.training.reader import Reader
 from chainrule.training.sources import Source
+from chainrule.training.steps import OwnTask
+from chainrule.training.targets import as_given
 
 BATCH = 32
 
@@ -53,8 +57,11 @@ class Options(NamedTuple):
 
 def fit(model: Any, x: Any, y: Any, given: Options) -> History:
     """Train a compiled model; see :meth:`chainrule.models.Model.fit`."""
-    plan, optimizer = model._compiled("fit")
+    plan, optimizer = model._compiled("fit", "train_step")
     way = checked_way(given.gradient)
+    if way != "backprop" and own_step(model, "train_step"):
+        raise ArgumentError.of(f"gradient={way!r} for a model with a train_step of its own", "gradients as the step "
+                               "computes them", "model.fit(x, y)")
     batch, epochs = size(given.batch_size), whole("epochs", given.epochs)
     first = whole("initial_epoch", given.initial_epoch, least=0)
     calls, level, often = checked(given.callbacks), verbosity(given.verbose), validated(given.validation_freq)
@@ -69,13 +76,12 @@ def fit(model: Any, x: Any, y: Any, given: Options) -> History:
         _own_size(source, given.batch_size)
         x, y, weights = source.sample()
 
-    def check(x: Any, y: Any, weights: Any, rows: Any) -> Any:
-        return model._data(x, y, plan, weights=weights, classes=given.class_weight, at=rows)
+    check = checker(model, "train_step", plan, classes=given.class_weight)
     pair = check(x, y, weights, None)
     if optimizer.whole_data and (source is not None or batch < count(pair)):
         raise UsageError.of(f"{type(optimizer).__name__} with batch_size={batch} for {_many(source, pair)} samples",
                             "all samples as one batch", f"model.fit(x, y, batch_size={_many(source, pair)})")
-    engine = started(model, Task(model, model._objective(plan, pair[1]), optimizer, way))
+    engine = started(model, task_of(model, "train_step", plan, optimizer, pair, way))
     hooks = Hooks(calls)
     feed: Memory | Stream
     if source is None:
@@ -92,7 +98,7 @@ def fit(model: Any, x: Any, y: Any, given: Options) -> History:
     try:
         return loop(model, Training(engine, feed, judge, hooks, often), first, epochs, calls, level)
     finally:
-        optimizer.finalize(engine.state["params"], engine.state["opt"])
+        engine.task.finalize(engine.state)
 
 
 def _many(source: Source | None, pair: Any) -> str:
@@ -104,19 +110,39 @@ def started(model: Any, task: Task) -> Engine:
     params = model.adopt()
     if not params.size:
         raise UsageError.of("fit of a model without weights", "at least one layer that learns", "model.add(Dense(1))")
-    opt, step = model._started(task.optimizer, params)
-    state = new_state(params, [w.array for w in model._weights()[1]], opt, step, task.objective.zeros())
-    return Engine(task, model._programs, state, task.optimizer.rate, random.key(), Interrupt())
+    opt, step = model._started(task, params)
+    state = new_state(task.parts(params), [w.array for w in model.arranged()[1]], opt, step, task.objective.zeros())
+    return Engine(task, model._programs, state, params, task.rate, random.key(), Interrupt())
+
+
+def checker(model: Any, method: str, plan: Plan, names: tuple[str, str] = ("x", "y"), classes: Any = None) -> Check:
+    """What makes checked arrays of samples, targets and weights, for a step of the model's own or the usual one."""
+    if own_step(model, method):
+        return lambda x, y, weights, rows: as_given(x, y, weights, classes, names)
+    return lambda x, y, weights, rows: model._data(x, y, plan, names, weights, classes, rows)
+
+
+def task_of(model: Any, method: str, plan: Plan, optimizer: Optimizer, pair: Any, way: str = "backprop") -> Any:
+    """What is trained (``train_step``) or judged (``test_step``), for data like ``pair``."""
+    if own_step(model, method):
+        return OwnTask(model, model._outline(method, *pair))
+    return Task(model, model._objective(plan, pair[1]), optimizer, way)
 
 
 def validation(model: Any, engine: Engine, given: Any, batch: int, steps: int | None, passes: int,
                weighted: bool) -> MemoryEvaluation | StreamEvaluation:
     """The validation data of ``fit``, tied to their programs; ``weighted`` if the samples trained on have weights."""
-    plan = model._plan
+    plan, optimizer = model._compiled("validation_data in fit", "test_step")
+    usual, plain = checker(model, "test_step", plan, ("x_val", "y_val")), isinstance(engine.task, Task)
 
     def check(x: Any, y: Any, weights: Any, rows: Any) -> Any:
-        x, y = model._data(x, y, plan, ("x_val", "y_val"), weights=weights, at=rows)
-        return x, targets.unweighted(y, count(x)) if weighted and not isinstance(y, dict) else y
+        x, y = usual(x, y, weights, rows)
+        same = plain and weighted and not isinstance(y, dict) and not own_step(model, "test_step")
+        return x, targets.unweighted(y, count(x)) if same else y
+
+    def task(pair: Any) -> Any:
+        usual_step = plain and not own_step(model, "test_step")
+        return engine.task if usual_step else task_of(model, "test_step", plan, optimizer, pair)
     if sources.is_batches(given) or isinstance(given, Source) or is_parquet(given):
         given = given, None
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):
@@ -127,19 +153,19 @@ def validation(model: Any, engine: Engine, given: Any, batch: int, steps: int | 
     if source is None:
         pair = check(x, y, weights, None)
         last = None if steps is None else steps * batch
-        return MemoryEvaluation(engine, tree.map_leaves(lambda a: a[:last], pair), batch)
-    check(*source.sample(), None)
+        return MemoryEvaluation(engine, task(pair), tree.map_leaves(lambda a: a[:last], pair), batch)
+    judged = task(check(*source.sample(), None))
     if steps is None and passes > 1:
         sources.once_only(source, f"is needed for {passes} validations", "validation_steps")
     if not source.again and steps is not None:
         source, steps = sources.Endless(source, steps), None
-    return StreamEvaluation(engine, source, batch, check, steps)
+    return StreamEvaluation(engine, judged, source, batch, check, steps)
 
 
 def evaluate(model: Any, x: Any, y: Any, batch_size: int | None, verbose: int | str, steps: int | None,
              callbacks: Any, sample_weight: Any) -> dict[str, Any]:
     """Loss and metrics by name; see :meth:`chainrule.models.Model.evaluate`."""
-    plan, optimizer = model._compiled("evaluate")
+    plan, optimizer = model._compiled("evaluate", "test_step")
     level, calls, batch = verbosity(verbose), checked(callbacks), size(batch_size)
     steps = whole_or_none("steps", steps)
     source, x, y, weights = opened(x, y, sample_weight)
@@ -147,19 +173,19 @@ def evaluate(model: Any, x: Any, y: Any, batch_size: int | None, verbose: int | 
         _own_size(source, batch_size)
         x, y, weights = source.sample()
 
-    def check(x: Any, y: Any, weights: Any, rows: Any) -> Any:
-        return model._data(x, y, plan, weights=weights, at=rows)
+    check = checker(model, "test_step", plan)
     pair = check(x, y, weights, None)
-    task = Task(model, model._objective(plan, pair[1]), optimizer)
+    task = task_of(model, "test_step", plan, optimizer, pair)
     with Interrupt() as interrupt:
-        state = dict(zip(("params", "others"), model._current(), strict=True))
-        engine = Engine(task, model._programs, state, optimizer.rate, np.zeros(2, np.uint32), interrupt)
+        params, others = model._current()
+        engine = Engine(task, model._programs, {"others": others}, params, optimizer.rate, np.zeros(2, np.uint32),
+                        interrupt)
         run: MemoryEvaluation | StreamEvaluation
         if source is None:
             last = None if steps is None else steps * batch
-            run = MemoryEvaluation(engine, tree.map_leaves(lambda a: a[:last], pair), batch)
+            run = MemoryEvaluation(engine, task, tree.map_leaves(lambda a: a[:last], pair), batch)
         else:
-            run = StreamEvaluation(engine, source, batch, check, steps)
+            run = StreamEvaluation(engine, task, source, batch, check, steps)
         tell(model, calls, "on_test_begin", {})
         begin = time.perf_counter()
         interrupt.native = True
@@ -186,12 +212,12 @@ def blocks(model: Any, x: Any, batch_size: int | None, steps: int | None) -> Ite
     if source is None:
         return None
     _own_size(source, batch_size)
-    model._samples(source.sample()[0])
+    model.asked(source.sample()[0])
     return _blocks(model, source, size(batch_size), whole_or_none("steps", steps))
 
 
 def _blocks(model: Any, source: Source, batch: int, steps: int | None) -> Iterator[Any]:
-    form = Form(lambda x, y, weights, rows: (model._samples(x, at=rows), None))
+    form = Form(lambda x, y, weights, rows: (model.asked(x, rows), None))
     stops = None if steps is None else (lambda step: steps if step < steps else step + 1)
     reader = Reader(checked_blocks(source.blocks(batch, None), form, source), None if source.own else batch, stops, 0,
                     source.own)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import tree
-from chainrule.layers.base import FLOAT, Version
+from chainrule.layers.weights import FLOAT, Version
 from chainrule.ops.declare import OBSERVER
 from chainrule.training.epoch import prediction_program
 
