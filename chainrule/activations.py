@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule import dtypes
+from chainrule.configuration import offer_functions
 from chainrule.errors import ArgumentError, unknown_name
 from chainrule.graph import Node
 from chainrule.ops import elementwise as ew
@@ -308,6 +309,9 @@ _BY_NAME: dict[str, Activation] = {
     "log_softmax": log_softmax, "softsign": softsign, "log_sigmoid": log_sigmoid, "exponential": exponential,
     "relu6": relu6, "hard_tanh": hard_tanh, "hard_sigmoid": hard_sigmoid, "hard_silu": hard_silu,
     "hard_swish": hard_silu, "selu": selu, "celu": celu, "mish": mish, "squareplus": squareplus, "glu": glu}
+
+
+offer_functions({function.__name__: function for function in _BY_NAME.values()})
 
 
 def get(identifier: str | Activation | None) -> Activation:

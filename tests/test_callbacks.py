@@ -44,7 +44,7 @@ def made(rate=0.5):
     model = Sequential([Input((6,)), Dense(8, activation="relu", name="first"),
                         Dense(1, activation="sigmoid", name="second")])
     model.set_weights([wave(6, 8, phase=2.0) * 0.5, np.zeros(8), wave(8, 1, phase=3.0) * 0.5, np.zeros(1)])
-    model.compile(SGD(rate), "binary_crossentropy", ["accuracy"])
+    model.compile(SGD(rate), "binary_crossentropy", metrics=["accuracy"])
     return model
 
 

@@ -386,10 +386,7 @@ class Layer:
 
     def run(self, call: Call, trained: Sequence[Any], others: Sequence[Any], *args: Any,
             **options: Any) -> tuple[Any, list[Any], list[Any]]:
-        """:meth:`stateless_call` for a ``call`` that the caller keeps, to ask it for masks.
-
-        The arrays are in the order of :meth:`arranged`.
-        """
+        """:meth:`stateless_call` for a ``call`` that the caller keeps, with arrays in the order of :meth:`arranged`."""
         trainable, state = self.arranged()
         with self.standing_in(trained, others), calling(call):
             result = self(*args, training=call.training, **options)

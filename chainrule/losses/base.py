@@ -9,6 +9,7 @@ import numpy as np
 
 import chainrule.numpy  # noqa: F401  from here on NumPy functions record themselves
 from chainrule import dtypes
+from chainrule.configuration import Configured
 from chainrule.errors import ArgumentError, ShapeError, unknown_name
 from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import Traced, make
@@ -20,7 +21,7 @@ EPSILON = 1e-7  # how close to 0 and 1 a probability of unknown origin may come
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none")
 
 
-class Loss:
+class Loss(Configured):
     """A loss with its options. A subclass defines ``call(y_true, y_pred)``, a loss per sample.
 
     Called itself, ``loss(y_true, y_pred, sample_weight=None, mask=None)``, it gives one number for all samples.
@@ -34,6 +35,7 @@ class Loss:
             does not divide; ``'none'`` gives the weighted values themselves.
     """
 
+    kind = "loss"
     labels = "numbers"
 
     def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size") -> None:

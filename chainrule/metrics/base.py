@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import dtypes
+from chainrule.configuration import Configured
 from chainrule.losses.base import array, fitted, snake_case, whole_sum
 from chainrule.ops import elementwise as ew
 from chainrule.recorded import STEP, Reported
@@ -17,7 +18,7 @@ Shape = tuple[int | None, ...]
 Sums = dict[str, Any]
 
 
-class Metric:
+class Metric(Configured):
     """What is reported beside the loss: a function of sums over the samples.
 
     A subclass defines :meth:`sums`, what it adds up; :meth:`measure`, what a batch adds; and :meth:`outcome`, the
@@ -29,6 +30,8 @@ class Metric:
     Args:
         name: what the value is reported as; by default the class's name in lower case.
     """
+
+    kind = "metric"
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name or snake_case(type(self).__name__)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from chainrule import optimizers, random, tree
-from chainrule.errors import DataError, UsageError
+from chainrule import configuration, optimizers, random, tree
+from chainrule.arguments import whole
+from chainrule.errors import ArgumentError, DataError, UsageError
 from chainrule.layers.base import FLOAT, Layer, Weight
 from chainrule.layers.weights import Version
 from chainrule.lazy import lazy
@@ -52,6 +54,7 @@ class Trainer(Steps):
         self._plan: Plan | None = None
         self._masked: bool | None = None  # whether outputs have masks; None: not asked yet
         self.history: History | None = None
+        self.steps_per_execution = 1
         self._recipe: dict[str, Any] = {}  # the arguments of compile
         self._running: Any = None  # the run of fit that is under way
         self.stop_training = False
@@ -73,29 +76,64 @@ class Trainer(Steps):
     # -- training
 
     @public
-    def compile(self, optimizer: str | Optimizer = "rmsprop", loss: Any = None, metrics: Any = None,
-                loss_weights: Any = None, weighted_metrics: Any = None) -> None:
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, loss_weights: Any = None, metrics: Any = None,
+                weighted_metrics: Any = None, run_eagerly: bool = False, steps_per_execution: int = 1,
+                jit_compile: bool | str = "auto", auto_scale_loss: bool = True) -> None:
         """Say how the model is trained. The optimizer starts anew; the weights stay.
 
         For a model of several outputs each argument may be a list in their order, or a dict by their names.
 
         Args:
-            optimizer: a name or an Optimizer.
+            optimizer: a name, an Optimizer, or the configuration of one.
             loss: a name, a Loss, or a function of ``(y_true, y_pred)``; one alone counts for every output.
-            metrics: names, Metrics or functions; ``'accuracy'`` is the kind that fits the shapes.
             loss_weights: how much the loss of each output counts; 1 by default.
+            metrics: names, Metrics or functions; ``'accuracy'`` is the kind that fits the shapes.
             weighted_metrics: metrics in which samples count by ``sample_weight`` or ``class_weight``.
+            run_eagerly: False: what trains is always compiled.
+            steps_per_execution: hooks of batches are called after every so many of them.
+            jit_compile: of no meaning here: what trains is always compiled.
+            auto_scale_loss: of no meaning here, where layers compute in float32.
+
+        Raises:
+            ArgumentError: for arguments that no model could be trained with; nothing is changed then.
 
         Example:
             >>> model.compile(loss="mse", optimizer=Adam(0.01), metrics=["mae"])   # doctest: +SKIP
         """
         # everything is checked before anything is changed
+        if run_eagerly:
+            raise ArgumentError.of("run_eagerly=True", "run_eagerly=False: look at numbers with cr.debug_nans(), with "
+                                   "model.graph(x, y), or by calling model(x), which computes at once",
+                                   "model.compile(optimizer, loss)")
         chosen = optimizers.get(optimizer), Plan.of(loss, loss_weights, metrics, weighted_metrics)
+        self.steps_per_execution = whole("steps_per_execution", steps_per_execution)
         self.optimizer, self._plan = chosen
         self.loss = self._plan.loss
-        self._recipe = {"optimizer": self.optimizer, "loss": loss, "metrics": metrics, "loss_weights": loss_weights,
-                        "weighted_metrics": weighted_metrics}
+        self._recipe = {"optimizer": self.optimizer, "loss": loss, "loss_weights": loss_weights, "metrics": metrics,
+                        "weighted_metrics": weighted_metrics, "steps_per_execution": self.steps_per_execution}
         self._forget()
+
+    @property
+    def compiled(self) -> bool:
+        """Whether :meth:`compile` was called."""
+        return self._plan is not None
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """The arguments of :meth:`compile` as plain data, None before it; a model with a ``compile`` of its own may
+        have one of its own.
+
+        Raises:
+            UsageError: for what cannot be written down.
+        """
+        return configuration.serialize(self._recipe) if self.compiled else None
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile the model as :meth:`get_compile_config` says."""
+        if type(self).compile is not Trainer.compile:
+            warnings.warn(f"{self.name} has a compile of its own and is left uncompiled: call it, or define "
+                          "get_compile_config and compile_from_config", stacklevel=5)
+            return
+        self.compile(**configuration.deserialize(config))
 
     @public
     def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1,

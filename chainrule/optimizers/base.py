@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypedDict, Unpack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Self, TypedDict, Unpack
 
 import numpy as np
 
 from chainrule import tree
 from chainrule.arguments import not_negative, positive, share, whole
+from chainrule.configuration import Configured
 from chainrule.errors import ArgumentError, UsageError
 from chainrule.ops import elementwise as ew
 from chainrule.optimizers.layout import Layout
@@ -21,6 +22,7 @@ Rate = float | LearningRateSchedule
 
 # the state that is not the rule's own
 _AVERAGE, _GATHERED = "average", "gathered"
+_UNDECAYED = "exclude_from_weight_decay"  # beside the arguments in a configuration
 
 
 class Options(TypedDict, total=False):
@@ -37,7 +39,7 @@ class Options(TypedDict, total=False):
     name: str | None
 
 
-class Optimizer:
+class Optimizer(Configured):
     """A rule that changes parameters by their gradients.
 
     The interface is a pair of pure functions on arrays of one shape, usually one flat vector of all parameters:
@@ -62,9 +64,12 @@ class Optimizer:
     The steps of an update, in the order of Keras: gather, clip, decay, the rule, average.
     """
 
+    kind = "optimizer"
+
     evaluates = False  # whether a step needs the loss at other points: see :class:`Search`
     uses_gradient = True
     whole_data = False  # whether it wants all samples as one batch
+    options_taken: ClassVar[tuple[str, ...]] = tuple(Options.__annotations__)
 
     def __init__(self, learning_rate: Rate, weight_decay: float | None = None, **options: Unpack[Options]) -> None:
         unknown = sorted(set(options) - set(Options.__annotations__))
@@ -139,6 +144,32 @@ class Optimizer:
     def key(self) -> tuple[Any, ...]:
         """What of the optimizer is compiled in and may change after ``compile``."""
         return self.schedule, self._undecayed
+
+    # -- configuration
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an optimizer like this one, with the learning rate that it has now.
+
+        Example:
+            >>> from chainrule.optimizers import SGD
+            >>> config = SGD(0.1, momentum=0.9).get_config()
+            >>> SGD.from_config(config).momentum, config["learning_rate"]
+            (0.9, 0.1)
+        """
+        kept = {_UNDECAYED: list(self._undecayed)} if self._undecayed else {}
+        return {**super().get_config(), **kept}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
+        """An optimizer from what :meth:`get_config` gave; it has made no steps."""
+        made = super().from_config({k: v for k, v in config.items() if k != _UNDECAYED}, custom_objects)
+        made._undecayed = tuple(config.get(_UNDECAYED, ()))
+        return made
+
+    def _now(self) -> dict[str, Any]:
+        rate = {} if type(self).learning_rate is not Optimizer.learning_rate else {
+            "learning_rate": self.schedule or self._learning_rate}
+        return {**rate, **{name: getattr(self, name) for name in self.options_taken}}
 
     # -- the interface
 
@@ -329,9 +360,10 @@ class Search(Optimizer):
     """
 
     evaluates = True
+    options_taken = ("use_ema", "ema_momentum", "ema_overwrite_frequency", "name")
 
     def _take(self, options: Options) -> None:
-        wrong = sorted(k for k in options if not k.startswith(("ema_", "use_", "name")))
+        wrong = sorted(set(options) - set(self.options_taken))
         if wrong:
             raise ArgumentError.of(f"{type(self).__name__} with {wrong[0]}", "use_ema and what belongs to it",
                                    f"{type(self).__name__}()")

@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chainrule import random, tree
+from chainrule import configuration, random, tree
 from chainrule._version import __version__
 from chainrule.errors import FileError, ShapeError, UsageError
-from chainrule.layers import config
-from chainrule.training import recipe, tensors
+from chainrule.training import tensors
 from chainrule.training.epoch import Task, own_step
 from chainrule.training.objective import Objective
 from chainrule.training.tensors import Arrays
@@ -82,7 +81,7 @@ def save(model: Any, filepath: Any, overwrite: bool = True, weights_only: bool =
         arrays = {name: a for name, a in arrays.items() if name.startswith("weights/")}
         facts = {k: facts[k] for k in ("format", "version", "weights")}
     else:
-        facts["model"] = config.serialize(model)
+        facts["model"] = configuration.serialize(model)
         facts["input_shape"] = getattr(model, "input_shape", None)
         facts["compile"] = _recipe(model)
     tensors.write(path, arrays, facts)
@@ -91,7 +90,7 @@ def save(model: Any, filepath: Any, overwrite: bool = True, weights_only: bool =
 def _recipe(model: Any) -> Any:
     """How the model was compiled; None if it was not, or with what cannot be written down."""
     try:
-        return recipe.described(model._recipe) if model.optimizer is not None else None
+        return configuration.serialize(model.get_compile_config()) if model.optimizer is not None else None
     except UsageError as error:
         warnings.warn(f"how {model.name} was compiled is not saved, compile it anew after loading: {error}",
                       stacklevel=4)
@@ -104,22 +103,27 @@ def load_weights(model: Any, filepath: Any) -> None:
     put_weights(model, *tensors.read(path), path)
 
 
-def load_model(filepath: Any, compile: bool = True) -> Any:
+def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True) -> Any:
     """The model of a file; see :func:`chainrule.models.load_model`."""
-    path = tensors.named(filepath, "filepath")
+    with configuration.custom_object_scope(custom_objects):
+        return _load_model(tensors.named(filepath, "filepath"), compile)
+
+
+def _load_model(path: Path, compile: bool) -> Any:
     arrays, facts = tensors.read(path)
     if facts.get("format") != FORMAT or "model" not in facts:
         raise FileError.of(f"{path} holds no model" + (", only weights" if "weights" in facts else ""),
                            "a file of model.save()", "model.load_weights(path)   # into a model that is there")
-    model = config.deserialize(facts["model"])
+    model = configuration.deserialize(facts["model"])
     if not hasattr(model, "compile"):
         raise FileError.of(f"{path} holds a {type(model).__name__} where a model should be", "a file of model.save()")
     if not model.weights and model.get_config().get("input_shape") is None and facts.get("input_shape"):
         model.build(tuple(facts["input_shape"]))
     put_weights(model, arrays, facts, path)
     if compile and facts.get("compile"):
-        model.compile(**recipe.made(facts["compile"]))
-        put_state(model, arrays, facts, path)
+        model.compile_from_config(facts["compile"])
+        if model.optimizer is not None:
+            put_state(model, arrays, facts, path)
     return model
 
 
