@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import sys
-import time
 import warnings
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from chainrule import configuration, optimizers, random, tree
 from chainrule.arguments import whole
-from chainrule.errors import ArgumentError, DataError, UsageError
+from chainrule.errors import ArgumentError, UsageError
 from chainrule.layers.base import FLOAT, Layer, Weight
 from chainrule.layers.weights import Version
 from chainrule.lazy import lazy
 from chainrule.metrics import Mean, Metric
-from chainrule.models.steps import Steps
+from chainrule.models.prediction import Predictor
 from chainrule.optimizers.base import Optimizer
 from chainrule.runtime import aligned
 from chainrule.tracebacks import public
 from chainrule.training import checkpoint, run, targets
 from chainrule.training.callbacks import Callback, History
-from chainrule.training.epoch import batch_program, makes_masks, own_step, prediction_program
+from chainrule.training.epoch import batch_program, makes_masks, own_step
 from chainrule.training.feed import Programs
 from chainrule.training.objective import Objective, Plan, separated
-from chainrule.training.progress import duration, verbosity
 from chainrule.training.single import Single
-from chainrule.training.steps import Outline, outlined, tried
+from chainrule.training.steps import Outline, outlined
 from chainrule.training.structure import count, samples
 
 keras_files = lazy("chainrule.training.keras_files")
-_BLOCK = 64  # batches that one native call of predict takes where there are as many
 
 
-class Trainer(Steps):
+class Trainer(Predictor):
     """What trains a model; :class:`~chainrule.models.Model` adds what the model is made of."""
 
     def entrances(self) -> list[Layer] | None:
@@ -230,75 +226,6 @@ class Trainer(Steps):
         values = self.evaluate(x, y, batch_size=sys.maxsize, verbose=0, return_dict=True, sample_weight=sample_weight)
         return _shown(values, return_dict)
 
-    @public
-    def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0, steps: int | None = None,
-                callbacks: Any = None) -> np.ndarray:
-        """The outputs for all samples, as a float32 array.
-
-        Args:
-            x: samples, as in :meth:`fit`; batches may hold targets, which are left out.
-            batch_size: samples computed at a time; but for rounding the outputs do not depend on it.
-            verbose: 1 prints how long it took.
-            steps: batches to compute; None for all.
-            callbacks: called before and after.
-        """
-        if callbacks:
-            run.tell(self, callbacks, "on_predict_begin", {})
-            out = self.predict(x, batch_size, verbose, steps)
-            run.tell(self, callbacks, "on_predict_end", {})
-            return out
-        if self._single is not None and type(x) is np.ndarray and batch_size is None and verbose == 0:
-            quick = self._single(x)
-            if quick is not None:
-                return quick
-        level = 0 if verbose == "auto" else verbosity(verbose)
-        begin = time.perf_counter()
-        parts = None if type(x) is np.ndarray else run.blocks(self, x, batch_size, steps)
-        batch = run.size(batch_size)
-        if parts is None:
-            x = self.asked(x)
-            if batch_size is None and count(x) == 1 and isinstance(x, np.ndarray):
-                return self._predicted_alone(x)
-            out = self._predicted(x, batch)
-            if steps is not None:
-                out = tree.map_leaves(lambda a: a[:steps * batch], out)
-        else:
-            made = [self._predicted(part, batch) for part in parts]
-            if not made:
-                raise DataError.of("the data gave no batch", "at least one", "yield x")
-            out = tree.map_leaves(lambda *each: np.concatenate(each), *made)
-        if level:
-            print(f"{count(out)} samples - {duration(time.perf_counter() - begin)}")
-        return out
-
-    def _predicted_alone(self, x: np.ndarray) -> Any:
-        """The prediction of one row, prepared so that the next one is quick."""
-        bases = [(w.array, w.array.base) for w in self.arranged()[0]]
-        if all(base is None or base.nbytes == a.nbytes for a, base in bases):  # no other model has them in its vector
-            self.adopt()
-        self._single = Single(self, x)
-        if not self._single.usable:
-            self._single = None
-            return self._predicted(x, 1)
-        out = self._single(x)
-        return self._predicted(x, 1) if out is None else out
-
-    def _predicted(self, x: Any, batch: int) -> Any:
-        # Programs for one batch and for a block of batches serve any number of samples
-        leaves, structure = tree.flatten(x)
-        parts, at, n = [], 0, len(leaves[0])
-        while at < n:
-            steps = _BLOCK if n - at >= _BLOCK * batch else 1
-            taken = [_rows(leaf, at, steps, batch) for leaf in leaves]
-            program = self._programs.get(("predict", batch, steps), partial(prediction_program, self, steps))
-            out, after = program(self._current(), tree.unflatten(structure, taken))
-            for weight, value in zip(self.arranged()[1], after, strict=True):
-                if value is not None:
-                    weight.array[...] = value
-            parts.append(tree.map_leaves(lambda a: a.reshape(-1, *a.shape[2:])[:n - at], out))  # noqa: B023
-            at += steps * batch
-        return parts[0] if len(parts) == 1 else tree.map_leaves(lambda *each: np.concatenate(each), *parts)
-
     # -- files
 
     @public
@@ -438,16 +365,6 @@ class Trainer(Steps):
         self.check_values(x, name)
         return x
 
-    def asked(self, x: Any, at: np.ndarray | None = None) -> Any:
-        """Samples as ``predict`` takes them; with a ``predict_step`` of the model's own any structure of them."""
-        if not own_step(self, "predict_step"):
-            return self._samples(x, at=at)
-        x = samples(x, None, "x", at)
-        if self._tried != Version.now:  # builds the layers that the step calls
-            tried(self, x)
-            self._tried = Version.now
-        return x
-
     def _data(self, x: Any, y: Any, plan: Plan, names: tuple[str, str] = ("x", "y"), weights: Any = None,
               classes: Any = None, at: np.ndarray | None = None) -> tuple[Any, Any]:
         """Samples and targets as the programs take them; see ``training/objective.py`` for the form of targets."""
@@ -467,14 +384,6 @@ class Trainer(Steps):
         shapes = [None if t is None else t.shape for t in each]
         return plan.objective([name for name, _ in outputs], shapes, [shape for _, shape in outputs],
                               any(w is not None for w in weights), self._masked)
-
-
-def _rows(a: np.ndarray, at: int, steps: int, batch: int) -> np.ndarray:
-    """Rows from ``at`` on, by batches; a batch that is short is filled up with its last row."""
-    rows = a[at:at + steps * batch]
-    if len(rows) < batch:
-        rows = np.concatenate([rows, np.repeat(rows[-1:], batch - len(rows), axis=0)])
-    return rows.reshape(steps, batch, *a.shape[1:])
 
 
 def _written(array: np.ndarray, value: Any) -> np.ndarray:

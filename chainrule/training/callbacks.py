@@ -82,6 +82,18 @@ class Callback:
     def on_test_end(self, logs: Logs | None = None) -> None:
         """Called after it, with loss and metrics."""
 
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before a batch of an evaluation or a validation."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after a batch of an evaluation or a validation, with loss and metrics of the batches so far."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before a batch of a prediction."""
+
+    def on_predict_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Called after a batch of a prediction, with its ``outputs``."""
+
     def on_predict_begin(self, logs: Logs | None = None) -> None:
         """Called before a prediction."""
 
@@ -228,13 +240,14 @@ class Hooks:
 
     Args:
         callbacks: all of them.
-        what: ``'train_batch'`` or ``'test_batch'``.
+        what: ``'train_batch'``, ``'test_batch'`` or ``'predict_batch'``.
+        every: steps that count as one, ``steps_per_execution`` of the model.
     """
 
-    def __init__(self, callbacks: Sequence[Any], what: str = "train_batch") -> None:
+    def __init__(self, callbacks: Sequence[Any], what: str = "train_batch", every: int = 1) -> None:
         plain = ["batch"] if what == "train_batch" else []
         self._names = f"on_{what}_begin", f"on_{what}_end"
-        self._called = [(c, int(c.batch_interval if hasattr(c, "batch_interval") else 1)) for c in callbacks
+        self._called = [(c, every * int(c.batch_interval if hasattr(c, "batch_interval") else 1)) for c in callbacks
                         if getattr(c, "batch_interval", 1) is not None
                         and overrides(c, *self._names, *(f"on_{p}_{w}" for p in plain for w in ("begin", "end")))]
 
@@ -249,11 +262,11 @@ class Hooks:
         """Call those who are to hear of the batch ``step`` before it."""
         self._call(0, step, step, {})
 
-    def end(self, step: int, logs: Logs) -> None:
+    def end(self, step: int, logs: dict[str, Any]) -> None:
         """Call those who are to hear of it after it."""
         self._call(1, step, step + 1, logs)
 
-    def _call(self, which: int, step: int, count: int, logs: Logs) -> None:
+    def _call(self, which: int, step: int, count: int, logs: dict[str, Any]) -> None:
         for callback, every in self._called:
             if count % every == 0:
                 function = getattr(callback, self._names[which], None)

@@ -13,6 +13,7 @@ import numpy as np
 from chainrule import tree
 from chainrule.errors import ChainruleError, DataError
 from chainrule.runtime import jit
+from chainrule.training.callbacks import Hooks
 from chainrule.training.epoch import (
     State,
     epoch_program,
@@ -317,34 +318,61 @@ def count(pair: Any) -> int:
 
 
 class MemoryEvaluation:
-    """Evaluation of arrays in memory: one native call, and one more for the rows that make no full batch."""
+    """Evaluation of arrays in memory: one native call, and one more for the rows that make no full batch.
 
-    def __init__(self, engine: Engine, task: Any, pair: Pair, batch: int) -> None:
+    Where there are hooks of batches, a call from one to the next.
+    """
+
+    def __init__(self, engine: Engine, task: Any, pair: Pair, batch: int, hooks: Hooks) -> None:
         n = count(pair)
-        batch = min(batch, n)
-        self.task = task
-        self.samples, steps = n, n // batch
+        self._batch = batch = min(batch, n)
+        self.task, self._engine, self._pair, self._hooks = task, engine, pair, hooks
+        self.samples, self._steps = n, n // batch
         self.sums = task.objective.zeros()
         self._stop = engine.interrupt.stop
-        self._main = evaluation(engine, task, self.sums, pair, batch, np.asarray(steps, np.int64))
+        self._last = np.asarray(self._steps, np.int64)
+        self._main = None if hooks else evaluation(engine, task, self.sums, pair, batch, self._last)
         self._rest = None
         if n % batch:
-            self._rest = rest_of(engine, task, self.sums, tree.map_leaves(lambda a: a[steps * batch:], pair))
+            self._rest = rest_of(engine, task, self.sums, self._rows(self._steps, self._steps + 1))
+
+    def _rows(self, first: int, last: int) -> Pair:
+        return tree.map_leaves(lambda a: a[first * self._batch:last * self._batch], self._pair)
 
     def run(self) -> None:
         """Add up loss and metrics."""
         zero(self.sums)
-        self._main()
+        if self._main is None:
+            self._by_hooks()
+            return
+        self._engine.call(self._main)
         if self._rest is not None and not self._stop:
-            self._rest()
+            self._engine.call(self._rest)
+
+    def _by_hooks(self) -> None:
+        at, end = 0, self._steps + (self._rest is not None)
+        while at < end and not self._stop:
+            until = min(self._hooks.stop(at), self._steps) if at < self._steps else end
+            with self._engine.interrupt.python():
+                self._hooks.begin(at)
+            if at < self._steps:
+                self._last[...] = until - at
+                self._engine.call(evaluation(self._engine, self.task, self.sums, self._rows(at, until), self._batch,
+                                             self._last))
+            elif self._rest is not None:
+                self._engine.call(self._rest)
+            logs = self.task.objective.results(self.sums, min(until * self._batch, self.samples))
+            with self._engine.interrupt.python():
+                self._hooks.end(until - 1, logs)
+            at = until
 
 
 class StreamEvaluation:
     """Evaluation of what a thread reads."""
 
-    def __init__(self, engine: Engine, task: Any, source: Source, batch: int, check: Check,
+    def __init__(self, engine: Engine, task: Any, source: Source, batch: int, check: Check, hooks: Hooks,
                  steps: int | None = None) -> None:
-        self.task = task
+        self.task, self._hooks = task, hooks
         self._engine, self._source, self._batch = engine, source, batch
         self._usual: int | None = None if source.own else batch
         self._buffers: list[Leaves] = []
@@ -355,34 +383,49 @@ class StreamEvaluation:
         self.sums = task.objective.zeros()
         self.samples = 0
 
+    def _stops(self) -> Stops | None:
+        limit, hooks = self._steps, self._hooks
+        if limit is None:
+            return hooks.stop if hooks else None
+        return lambda step: min(limit if step < limit else step + 1, hooks.stop(step) if hooks else limit)
+
     def run(self) -> None:
         """Add up loss and metrics."""
-        engine, stop, limit = self._engine, self._engine.interrupt.stop, self._steps
+        stop, limit = self._engine.interrupt.stop, self._steps
         zero(self.sums)
         self.samples = made = 0
-        stops = None if limit is None else (lambda step: limit if step < limit else step + 1)
         known = limit or self._source.steps or (self._source.samples or 0) // self._batch or None
-        reader = Reader(checked(self._source.blocks(self._batch, None), self._form, self._source), self._usual, stops,
-                        0, self._source.own, self._buffers, known)
+        reader = Reader(checked(self._source.blocks(self._batch, None), self._form, self._source), self._usual,
+                        self._stops(), 0, self._source.own, self._buffers, known)
         try:
             while not stop and (limit is None or made < limit):
                 piece = reader.take(lambda: not stop)
                 if piece is None:
                     return
                 self._usual = reader.batch
-                assert self._usual is not None
-                if piece.batches:
-                    self._last[...] = piece.batches
-                    if id(piece.arrays) not in self._bound:
-                        self._bound[id(piece.arrays)] = evaluation(
-                            engine, self.task, self.sums, self._form.pair(piece.arrays), self._usual, self._last)
-                    engine.call(self._bound[id(piece.arrays)])
-                else:
-                    engine.call(rest_of(engine, self.task, self.sums, self._form.pair(piece.arrays)))
+                if self._hooks:
+                    with self._engine.interrupt.python():
+                        self._hooks.begin(made)
+                self._add(piece)
                 made += max(piece.batches, 1)
-                self.samples += piece.batches * self._usual or piece.samples
+                if self._hooks:
+                    with self._engine.interrupt.python():
+                        self._hooks.end(made - 1, self.task.objective.results(self.sums, self.samples))
         finally:
             reader.close()
+
+    def _add(self, piece: Any) -> None:
+        """Add what was read."""
+        engine, pair = self._engine, self._form.pair(piece.arrays)
+        assert self._usual is not None
+        if piece.batches:
+            self._last[...] = piece.batches
+            if id(piece.arrays) not in self._bound:
+                self._bound[id(piece.arrays)] = evaluation(engine, self.task, self.sums, pair, self._usual, self._last)
+            engine.call(self._bound[id(piece.arrays)])
+        else:
+            engine.call(rest_of(engine, self.task, self.sums, pair))
+        self.samples += piece.batches * self._usual or piece.samples
 
 
 def zero(sums: State) -> None:

@@ -105,10 +105,7 @@ class Training:
     def _validate(self, validation: MemoryEvaluation | StreamEvaluation) -> None:
         told = [c for c in self.callbacks if overrides(c, "on_test_begin", "on_test_end")]
         self._tell(told, "on_test_begin", {})
-        if isinstance(validation, MemoryEvaluation):
-            self.engine.call(validation.run)
-        else:
-            validation.run()
+        validation.run()
         if told and not self.interrupt.stop:
             results = validation.task.objective.results(validation.sums, validation.samples)
             self._tell(told, "on_test_end", results)

@@ -82,7 +82,7 @@ def fit(model: Any, x: Any, y: Any, given: Options) -> History:
         raise UsageError.of(f"{type(optimizer).__name__} with batch_size={batch} for {_many(source, pair)} samples",
                             "all samples as one batch", f"model.fit(x, y, batch_size={_many(source, pair)})")
     engine = started(model, task_of(model, "train_step", plan, optimizer, pair, way))
-    hooks = Hooks(calls)
+    hooks = Hooks(calls, every=model.steps_per_execution)
     feed: Memory | Stream
     if source is None:
         feed = Memory(engine, pair, batch, bool(given.shuffle), steps, bool(hooks))
@@ -94,7 +94,7 @@ def fit(model: Any, x: Any, y: Any, given: Options) -> History:
     if held_out is not None:
         judge = validation(model, engine, held_out, size(given.validation_batch_size or given.batch_size),
                            whole_or_none("validation_steps", given.validation_steps), epochs - first,
-                           isinstance(pair[1], dict))
+                           isinstance(pair[1], dict), Hooks(calls, "test_batch", model.steps_per_execution))
     try:
         return loop(model, Training(engine, feed, judge, hooks, often), first, epochs, calls, level)
     finally:
@@ -130,7 +130,7 @@ def task_of(model: Any, method: str, plan: Plan, optimizer: Optimizer, pair: Any
 
 
 def validation(model: Any, engine: Engine, given: Any, batch: int, steps: int | None, passes: int,
-               weighted: bool) -> MemoryEvaluation | StreamEvaluation:
+               weighted: bool, hooks: Hooks) -> MemoryEvaluation | StreamEvaluation:
     """The validation data of ``fit``, tied to their programs; ``weighted`` if the samples trained on have weights."""
     plan, optimizer = model._compiled("validation_data in fit", "test_step")
     usual, plain = checker(model, "test_step", plan, ("x_val", "y_val")), isinstance(engine.task, Task)
@@ -153,13 +153,13 @@ def validation(model: Any, engine: Engine, given: Any, batch: int, steps: int | 
     if source is None:
         pair = check(x, y, weights, None)
         last = None if steps is None else steps * batch
-        return MemoryEvaluation(engine, task(pair), tree.map_leaves(lambda a: a[:last], pair), batch)
+        return MemoryEvaluation(engine, task(pair), tree.map_leaves(lambda a: a[:last], pair), batch, hooks)
     judged = task(check(*source.sample(), None))
     if steps is None and passes > 1:
         sources.once_only(source, f"is needed for {passes} validations", "validation_steps")
     if not source.again and steps is not None:
         source, steps = sources.Endless(source, steps), None
-    return StreamEvaluation(engine, judged, source, batch, check, steps)
+    return StreamEvaluation(engine, judged, source, batch, check, hooks, steps)
 
 
 def evaluate(model: Any, x: Any, y: Any, batch_size: int | None, verbose: int | str, steps: int | None,
@@ -167,6 +167,7 @@ def evaluate(model: Any, x: Any, y: Any, batch_size: int | None, verbose: int | 
     """Loss and metrics by name; see :meth:`chainrule.models.Model.evaluate`."""
     plan, optimizer = model._compiled("evaluate", "test_step")
     level, calls, batch = verbosity(verbose), checked(callbacks), size(batch_size)
+    hooks = Hooks(calls, "test_batch", model.steps_per_execution)
     steps = whole_or_none("steps", steps)
     source, x, y, weights = opened(x, y, sample_weight)
     if source is not None:
@@ -183,16 +184,13 @@ def evaluate(model: Any, x: Any, y: Any, batch_size: int | None, verbose: int | 
         run: MemoryEvaluation | StreamEvaluation
         if source is None:
             last = None if steps is None else steps * batch
-            run = MemoryEvaluation(engine, task, tree.map_leaves(lambda a: a[:last], pair), batch)
+            run = MemoryEvaluation(engine, task, tree.map_leaves(lambda a: a[:last], pair), batch, hooks)
         else:
-            run = StreamEvaluation(engine, task, source, batch, check, steps)
+            run = StreamEvaluation(engine, task, source, batch, check, hooks, steps)
         tell(model, calls, "on_test_begin", {})
         begin = time.perf_counter()
         interrupt.native = True
-        if isinstance(run, MemoryEvaluation):
-            engine.call(run.run)
-        else:
-            run.run()
+        run.run()
         interrupt.native = False
     if interrupt.pending is not None:
         raise interrupt.pending
@@ -206,8 +204,8 @@ def evaluate(model: Any, x: Any, y: Any, batch_size: int | None, verbose: int | 
     return values
 
 
-def blocks(model: Any, x: Any, batch_size: int | None, steps: int | None) -> Iterator[Any] | None:
-    """The samples that ``predict`` computes at a time, checked; None for arrays in memory."""
+def blocks(model: Any, x: Any, batch_size: int | None, steps: int | None) -> Iterator[tuple[Any, int]] | None:
+    """The samples that ``predict`` takes at a time, checked, and the rows of a batch; None for arrays in memory."""
     source, *_ = opened(x)
     if source is None:
         return None
@@ -216,7 +214,7 @@ def blocks(model: Any, x: Any, batch_size: int | None, steps: int | None) -> Ite
     return _blocks(model, source, size(batch_size), whole_or_none("steps", steps))
 
 
-def _blocks(model: Any, source: Source, batch: int, steps: int | None) -> Iterator[Any]:
+def _blocks(model: Any, source: Source, batch: int, steps: int | None) -> Iterator[tuple[Any, int]]:
     form = Form(lambda x, y, weights, rows: (model.asked(x, rows), None))
     stops = None if steps is None else (lambda step: steps if step < steps else step + 1)
     reader = Reader(checked_blocks(source.blocks(batch, None), form, source), None if source.own else batch, stops, 0,
@@ -228,8 +226,9 @@ def _blocks(model: Any, source: Source, batch: int, steps: int | None) -> Iterat
             if piece is None:
                 return
             made += max(piece.batches, 1)
-            rows = piece.batches * (reader.batch or 0) or piece.samples
-            yield tree.map_leaves(lambda a: a[:rows], form.pair(piece.arrays)[0])  # noqa: B023
+            own = reader.batch or batch
+            rows = piece.batches * own or piece.samples
+            yield tree.map_leaves(lambda a: a[:rows], form.pair(piece.arrays)[0]), own  # noqa: B023
     finally:
         reader.close()
 
