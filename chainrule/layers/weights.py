@@ -17,9 +17,15 @@ FLOAT = np.dtype(np.float32)
 
 
 class Version:
-    """Another number whenever the weights of any layer, or which of them are trained, may have changed."""
+    """Numbers that are others whenever something about any layer's weights has changed.
+
+    Attributes:
+        now: the weights there are, or which of them are trained.
+        moved: which array holds a weight.
+    """
 
     now = 0
+    moved = 0
 
 
 class Weight:

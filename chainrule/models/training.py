@@ -54,6 +54,7 @@ class Trainer(Predictor):
         self._recipe: dict[str, Any] = {}  # the arguments of compile
         self._running: Any = None  # the run of fit that is under way
         self.stop_training = False
+        self._adopted = (-1, -1)  # the version at which the weights were views of the vector
         self._params = np.zeros(0, FLOAT)  # what is trained; those weights of the layers are views of it
         self._held: tuple[dict[str, Any], np.ndarray] | None = None  # optimizer state and step count
         self._trained: list[Weight] = []  # the weights that the optimizer state is for
@@ -288,11 +289,13 @@ class Trainer(Predictor):
             outline = outlined(self, method, x, y)
             known = self._outlines[key] = Version.now, outline  # the version after: layers may have been built
         if method == "train_step" and known[1].groups != self._groups:
-            self._groups, self._known = known[1].groups, (-1, [], [])
+            self._groups, self._known, self._adopted = known[1].groups, (-1, [], []), (-1, -1)
         return known[1]
 
     def adopt(self) -> np.ndarray:
         """The flat vector of all that is trained, after making the weights of the layers views of it."""
+        if self._adopted == (Version.now, Version.moved):
+            return self._params
         weights = self.arranged()[0]
         if weights != self._trained:  # others than before: what was recorded and the optimizer's state are not for them
             if self._trained:
@@ -308,6 +311,8 @@ class Trainer(Predictor):
                 n = w.array.size
                 w.array = self._params[at:at + n].reshape(w.shape)
                 at += n
+            Version.moved += 1
+        self._adopted = Version.now, Version.moved
         return self._params
 
     def _owns(self, weights: Sequence[Weight]) -> bool:

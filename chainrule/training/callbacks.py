@@ -245,33 +245,37 @@ class Hooks:
     """
 
     def __init__(self, callbacks: Sequence[Any], what: str = "train_batch", every: int = 1) -> None:
-        plain = ["batch"] if what == "train_batch" else []
-        self._names = f"on_{what}_begin", f"on_{what}_end"
-        self._called = [(c, every * int(c.batch_interval if hasattr(c, "batch_interval") else 1)) for c in callbacks
-                        if getattr(c, "batch_interval", 1) is not None
-                        and overrides(c, *self._names, *(f"on_{p}_{w}" for p in plain for w in ("begin", "end")))]
+        ways = [(f"on_{what}_{when}", *([f"on_batch_{when}"] if what == "train_batch" else []))
+                for when in ("begin", "end")]
+        wanted = [(c, every * int(getattr(c, "batch_interval", 1))) for c in callbacks
+                  if getattr(c, "batch_interval", 1) is not None]
+        self._calls = [[(getattr(c, names[0], None) or getattr(c, names[1]), interval) for c, interval in wanted
+                        if overrides(c, *names)] for names in ways]
+        self._intervals = sorted({interval for calls in self._calls for _, interval in calls})
 
     def __bool__(self) -> bool:
-        return bool(self._called)
+        return bool(self._intervals)
+
+    @property
+    def begins(self) -> bool:
+        """Whether somebody wants to be called before batches."""
+        return bool(self._calls[0])
 
     def stop(self, step: int) -> int:
         """The number of steps after which the loop has to return, from ``step`` on."""
-        return min((step // every + 1) * every for _, every in self._called)
+        return min([(step // every + 1) * every for every in self._intervals])
 
     def begin(self, step: int) -> None:
         """Call those who are to hear of the batch ``step`` before it."""
-        self._call(0, step, step, {})
+        for hook, every in self._calls[0]:
+            if step % every == 0:
+                hook(step, {})
 
     def end(self, step: int, logs: dict[str, Any]) -> None:
         """Call those who are to hear of it after it."""
-        self._call(1, step, step + 1, logs)
-
-    def _call(self, which: int, step: int, count: int, logs: dict[str, Any]) -> None:
-        for callback, every in self._called:
-            if count % every == 0:
-                function = getattr(callback, self._names[which], None)
-                if function is not None:
-                    function(step, dict(logs))
+        for hook, every in self._calls[1]:
+            if (step + 1) % every == 0:
+                hook(step, dict(logs))
 
 
 def each(callbacks: Sequence[Any], hook: str, *args: Any) -> None:

@@ -35,9 +35,14 @@ Check = Callable[[Any, Any, Any, np.ndarray | None], Pair]
 
 
 class Programs:
-    """The programs of one compiled model, each recorded when first asked for and kept."""
+    """The programs of one compiled model, each recorded when first asked for and kept.
+
+    Attributes:
+        pace: about how many seconds they took for a row lately; the first may take long.
+    """
 
     def __init__(self) -> None:
+        self.pace = LONG
         self._known: dict[Any, Any] = {}
 
     def get(self, key: Any, make: Callable[[], Callable[..., Any]], donate: tuple[int, ...] = ()) -> Any:
@@ -68,16 +73,16 @@ class Engine:
     rate: Any
     key: np.ndarray
     interrupt: Interrupt
-    _last: float = LONG  # how long the program before took; the first may take long
 
-    def call(self, program: Callable[[], Any]) -> None:
-        """Run a bound program, so that Ctrl-C is heard if it takes long."""
-        begin = time.perf_counter()
-        if self._last < LONG:
+    def call(self, program: Callable[[], Any], rows: int) -> None:
+        """Run a bound program for so many rows, so that Ctrl-C is heard if it takes long."""
+        begin, programs = time.perf_counter(), self.programs
+        if programs.pace * rows < LONG:
             program()
         else:
             self.interrupt.run(program)
-        self._last = max(time.perf_counter() - begin, self._last / 2)
+        now = (time.perf_counter() - begin) / rows
+        programs.pace = now if programs.pace == LONG else max(now, programs.pace / 2)
 
     def order(self, n: int) -> Any:
         """The program that puts n rows in order."""
@@ -136,6 +141,12 @@ class Memory:
             self.steps = min(steps, self.steps)
         self._moved = False
         self.at = 0
+
+    @property
+    def rows(self) -> int:
+        """How many rows an epoch trains on."""
+        assert self.steps is not None
+        return min(self.steps * self.batch, self._n)
 
     @property
     def samples(self) -> int:
@@ -255,9 +266,10 @@ class Stream:
                     assert self._usual is not None
                     program = self._engine.epoch(self._form.pair(piece.arrays), self._usual, None, self._last)
                     self._bound[id(piece.arrays)] = program
-                self._engine.call(program)
+                self._engine.call(program, piece.batches * self.batch)
             else:
-                self._engine.call(self._engine.tail(self._form.pair(piece.arrays), np.arange(piece.samples)))
+                self._engine.call(self._engine.tail(self._form.pair(piece.arrays), np.arange(piece.samples)),
+                                  piece.samples)
             made = step.item() - before
             self.at += made
             self.samples += made * (self._usual or 0) if piece.batches else piece.samples
@@ -345,9 +357,9 @@ class MemoryEvaluation:
         if self._main is None:
             self._by_hooks()
             return
-        self._engine.call(self._main)
+        self._engine.call(self._main, self._steps * self._batch)
         if self._rest is not None and not self._stop:
-            self._engine.call(self._rest)
+            self._engine.call(self._rest, self._batch)
 
     def _by_hooks(self) -> None:
         at, end = 0, self._steps + (self._rest is not None)
@@ -357,10 +369,10 @@ class MemoryEvaluation:
                 self._hooks.begin(at)
             if at < self._steps:
                 self._last[...] = until - at
-                self._engine.call(evaluation(self._engine, self.task, self.sums, self._rows(at, until), self._batch,
-                                             self._last))
+                program = evaluation(self._engine, self.task, self.sums, self._rows(at, until), self._batch, self._last)
+                self._engine.call(program, (until - at) * self._batch)
             elif self._rest is not None:
-                self._engine.call(self._rest)
+                self._engine.call(self._rest, self._batch)
             logs = self.task.objective.results(self.sums, min(until * self._batch, self.samples))
             with self._engine.interrupt.python():
                 self._hooks.end(until - 1, logs)
@@ -422,9 +434,9 @@ class StreamEvaluation:
             self._last[...] = piece.batches
             if id(piece.arrays) not in self._bound:
                 self._bound[id(piece.arrays)] = evaluation(engine, self.task, self.sums, pair, self._usual, self._last)
-            engine.call(self._bound[id(piece.arrays)])
+            engine.call(self._bound[id(piece.arrays)], piece.batches * self._usual)
         else:
-            engine.call(rest_of(engine, self.task, self.sums, pair))
+            engine.call(rest_of(engine, self.task, self.sums, pair), piece.samples)
         self.samples += piece.batches * self._usual or piece.samples
 
 

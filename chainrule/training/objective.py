@@ -171,14 +171,14 @@ class Objective:
             new[f"{o.prefix}loss"] = {"total": own}
         return weighted if loss is None else ew.add(loss, weighted)
 
-    def readers(self, sums: Sums, samples: int) -> list[tuple[str, Callable[[], Any]]]:
-        """Each name with a function that reads its value from concrete sums over ``samples`` samples."""
+    def readers(self, sums: Sums) -> list[tuple[str, Callable[[int], Any]]]:
+        """Each name with a function that reads its value from concrete sums, given over how many samples they are."""
         known = {m.name: m.metric for o in self.outputs for m in o.metrics}
-        return [(name, reader(known.get(name), sums[name], samples)) for name in self.names]
+        return [(name, reader(known.get(name), sums[name])) for name in self.names]
 
     def results(self, sums: Sums, samples: int) -> dict[str, Any]:
         """The values by name."""
-        return {name: read() for name, read in self.readers(sums, samples)}
+        return {name: read(samples) for name, read in self.readers(sums)}
 
 
 def separated(y: Any, outputs: int) -> tuple[list[Any], list[Any]]:
@@ -191,13 +191,13 @@ def separated(y: Any, outputs: int) -> tuple[list[Any], list[Any]]:
     return targets, each
 
 
-def reader(metric: Metric | None, sums: dict[str, Any], samples: int) -> Callable[[], Any]:
+def reader(metric: Metric | None, sums: dict[str, Any]) -> Callable[[int], Any]:
     """The function that reads the value of a metric, or without one a mean, from concrete sums over samples."""
     if metric is None or (set(sums) == {"total"} and type(metric).outcome is metrics.MeanMetric.outcome):
         total = sums["total"].item
-        return lambda: total() / samples
+        return lambda samples: total() / samples
 
-    def read() -> Any:
+    def read(samples: int) -> Any:
         value = np.asarray(metric.outcome(sums, samples))
         return value.item() if value.ndim == 0 else value
     return read

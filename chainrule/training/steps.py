@@ -76,20 +76,21 @@ class Outline:
                                    **{name: np.zeros(shape, DOUBLE) for name, shape in shapes.items()}}
         return sums
 
-    def readers(self, sums: State, samples: int) -> list[tuple[str, Callable[[], Any]]]:
-        """Each name with a function that reads its value from concrete sums over ``samples`` samples."""
-        return [(name, reader(None, sums[name], samples) if of is None
+    def readers(self, sums: State) -> list[tuple[str, Callable[[int], Any]]]:
+        """Each name with a function that reads its value from concrete sums, given over how many samples they are."""
+        return [(name, reader(None, sums[name]) if of is None
                  else _metric_reader(self.metrics[of][0], sums[f"metric {of}"]))
                 for name, of in self.reported.items()]
 
     def results(self, sums: State, samples: int) -> dict[str, Any]:
         """The values by name."""
-        return {name: read() for name, read in self.readers(sums, samples)}
+        return {name: read(samples) for name, read in self.readers(sums)}
 
 
-def _metric_reader(metric: Metric, sums: dict[str, Any]) -> Callable[[], Any]:
-    own = {name: value for name, value in sums.items() if name != _COUNT}
-    return lambda: reader(metric, own, int(sums[_COUNT]))()
+def _metric_reader(metric: Metric, sums: dict[str, Any]) -> Callable[[int], Any]:
+    own, count = {name: value for name, value in sums.items() if name != _COUNT}, sums[_COUNT]
+    read = reader(metric, own)
+    return lambda samples: read(int(count))
 
 
 class Trial:
