@@ -37,7 +37,7 @@ def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, c
         >>> load_model("model.safetensors").predict(x)   # doctest: +SKIP
     """
     if not safe_mode:
-        raise ArgumentError.of("safe_mode=False", "files as data: code in them is never run",
+        raise ArgumentError.of("got safe_mode=False", "files as data: code in them is never run",
                                "load_model(path, custom_objects={'mine': mine})")
     if keras_files.is_keras(filepath):
         with custom_object_scope(custom_objects):

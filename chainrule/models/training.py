@@ -99,7 +99,7 @@ class Trainer(Predictor):
         """
         # everything is checked before anything is changed
         if run_eagerly:
-            raise ArgumentError.of("run_eagerly=True", "run_eagerly=False: look at numbers with cr.debug_nans(), with "
+            raise ArgumentError.of("got run_eagerly=True", "run_eagerly=False: look at numbers with cr.debug_nans(), with "
                                    "model.graph(x, y), or by calling model(x), which computes at once",
                                    "model.compile(optimizer, loss)")
         chosen = optimizers.get(optimizer), Plan.of(loss, loss_weights, metrics, weighted_metrics)

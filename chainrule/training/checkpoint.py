@@ -83,8 +83,24 @@ def save(model: Any, filepath: Any, overwrite: bool = True, weights_only: bool =
     else:
         facts["model"] = configuration.serialize(model)
         facts["input_shape"] = getattr(model, "input_shape", None)
+        facts["inner_shapes"] = _inner_shapes(model)
         facts["compile"] = _recipe(model)
     tensors.write(path, arrays, facts)
+
+
+def _inner_shapes(layer: Any) -> list[Any]:
+    """For each layer inside the shapes it was built for, or None, and the same of what is inside of it."""
+    return [[list(inner.argument_shapes) if inner.built and inner.argument_shapes else None, _inner_shapes(inner)]
+            for inner in layer.sublayers]
+
+
+def _build_inner(layer: Any, shapes: list[Any]) -> None:
+    """Build the layers inside that are not, such as those that only a ``train_step`` calls."""
+    for inner, (own, further) in zip(layer.sublayers, shapes, strict=False):
+        if not inner.built and own is not None:
+            inner.ensure_built(*(tuple(s) if isinstance(s, list) and all(isinstance(n, int | None) for n in s) else s
+                                 for s in own))
+        _build_inner(inner, further)
 
 
 def _recipe(model: Any) -> Any:
@@ -119,6 +135,8 @@ def _load_model(path: Path, compile: bool) -> Any:
         raise FileError.of(f"{path} holds a {type(model).__name__} where a model should be", "a file of model.save()")
     if not model.weights and model.get_config().get("input_shape") is None and facts.get("input_shape"):
         model.build(tuple(facts["input_shape"]))
+    if len(model.weights) != len(facts.get("weights", ())):
+        _build_inner(model, facts.get("inner_shapes") or [])
     put_weights(model, arrays, facts, path)
     if compile and facts.get("compile"):
         model.compile_from_config(facts["compile"])

@@ -60,7 +60,7 @@ def fit(model: Any, x: Any, y: Any, given: Options) -> History:
     plan, optimizer = model._compiled("fit", "train_step")
     way = checked_way(given.gradient)
     if way != "backprop" and own_step(model, "train_step"):
-        raise ArgumentError.of(f"gradient={way!r} for a model with a train_step of its own", "gradients as the step "
+        raise ArgumentError.of(f"got gradient={way!r} for a model with a train_step of its own", "gradients as the step "
                                "computes them", "model.fit(x, y)")
     batch, epochs = size(given.batch_size), whole("epochs", given.epochs)
     first = whole("initial_epoch", given.initial_epoch, least=0)

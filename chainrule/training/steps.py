@@ -209,7 +209,7 @@ class Recording:
             vector = vector / as_dtype(scale, vector)
         with scope(f"optimizer {type(optimizer).__name__}"):
             new, state = optimizer.update(flat, vector, held["state"], self.rates[i], held["step"], place)
-            new = constrained(new, weights, place)
+            new = ew.stop_gradient(constrained(new, weights, place))  # new weights are no functions of the old ones
         self.opt[i] = {"state": state, "step": held["step"] + 1}
         self._flat[group], self._values[group] = new, place.split(new)
         for weight, value, g in zip(weights, self._values[group], grads, strict=True):
