@@ -31,6 +31,9 @@ class Step(Protocol):
     def reset(self, metric: Any) -> None:
         """Begin the sums of a metric anew."""
 
+    def updated(self, metric: Any) -> bool:
+        """Whether the step has updated a metric."""
+
 
 STEP: ContextVar[Step | None] = ContextVar("step", default=None)  # None: no step is being recorded
 

@@ -141,7 +141,8 @@ def test_terminate_on_nan(capsys):
         model = Sequential([Dense(1, input_dim=2)])
         model.compile(SGD(1e18), "mse")
         with pytest.warns(RuntimeWarning, match="the loss is"):
-            history = model.fit(x, x[:, 0], batch_size=8, epochs=5, verbose=0, callbacks=TerminateOnNaN(interval))
+            history = model.fit(x, x[:, 0], batch_size=8, epochs=5, verbose=0,
+                                callbacks=TerminateOnNaN(batch_interval=interval))
         assert len(history.epoch) <= epochs + 1 < 5
         assert "training ends" in capsys.readouterr().out
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -19,12 +18,14 @@ from chainrule.layers.parts import (
     Shape,
     Symbolic,
     as_input,
+    building,
     given_shape,
     layer_name,
     masks_of,
     penalties,
     shapes_of,
     signature_of,
+    unique_names,
 )
 from chainrule.layers.weights import FLOAT, Version, Weight, assign
 
@@ -70,7 +71,7 @@ class Layer:
         super().__init_subclass__(**options)
         config.offer(cls)
         if "build" in vars(cls):  # called by a user, it leaves the layer built too
-            cls.build = _building(cls.build)  # type: ignore[method-assign]
+            cls.build = building(cls.build)  # type: ignore[method-assign]
 
     def __new__(cls, *args: Any, **options: Any) -> Any:
         """Prepared here, so that a subclass may set attributes before it calls ``super().__init__()``."""
@@ -80,6 +81,9 @@ class Layer:
             named=False, name=layer_name(cls.__name__), built=False, input_shape=None, output_shape=None,
             argument_shapes=None, given_shape=None, activity_regularizer=None)
         return layer
+
+    def __getstate__(self) -> dict[str, Any]:  # for copies: they were applied to nothing yet
+        return {**vars(self), "_inbound": []}
 
     _given: tuple[tuple[Any, ...], dict[str, Any]]
     _own: list[Weight]
@@ -116,6 +120,15 @@ class Layer:
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """The mask of the output: that of the input where the layer ``supports_masking``, else none."""
         return previous_mask if self.supports_masking else None
+
+    def compute_output_shape(self, *input_shapes: Any) -> Any:
+        """The shape of the output for batches of these shapes; None stands for extents that vary.
+
+        Example:
+            >>> Dense(4).compute_output_shape((None, 3))
+            (None, 4)
+        """
+        return Symbolic.output_shape(self, input_shapes)
 
     # -- weights
 
@@ -464,14 +477,6 @@ class Layer:
         return ""
 
 
-def _building(build: Callable[..., None]) -> Callable[..., None]:
-    @wraps(build)
-    def run(self: Layer, *shapes: Any) -> None:
-        build(self, *shapes)
-        self.mark_built(*shapes)
-    return run
-
-
 def layers_in(value: Any) -> Iterator[Layer]:
     """The layers in an attribute: itself, or those in a list, tuple or dict."""
     if isinstance(value, Layer):
@@ -482,18 +487,6 @@ def layers_in(value: Any) -> Iterator[Layer]:
     elif isinstance(value, dict):
         for each in value.values():
             yield from layers_in(each)
-
-
-def unique_names(layers: Sequence[Layer]) -> None:
-    """Give layers without a name of their own one that no other has: ``dense``, ``dense_1`` and so on."""
-    taken = {layer.name for layer in layers if layer.named}
-    for layer in layers:
-        if not layer.named:
-            k = 0
-            while layer.name in taken:
-                k += 1
-                layer.name = f"{layer.base_name}_{k}"
-            taken.add(layer.name)
 
 
 __all__ = ["FLOAT", "Layer", "Shape", "Weight", "as_input", "assign", "layer_name", "unique_names"]

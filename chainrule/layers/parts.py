@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from itertools import takewhile
 from typing import Any, NamedTuple
 
@@ -28,6 +29,20 @@ class Symbolic:
     def through(self, layer: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """What ``layer`` makes of it."""
         raise NotImplementedError
+
+    @staticmethod
+    def output_shape(layer: Any, shapes: Sequence[Any]) -> Any:
+        """The shape of what ``layer`` makes of batches of these shapes."""
+        raise NotImplementedError
+
+
+def building(build: Callable[..., None]) -> Callable[..., None]:
+    """``build`` of a layer, which leaves it built also when a user calls it."""
+    @wraps(build)
+    def run(self: Any, *shapes: Any) -> None:
+        build(self, *shapes)
+        self.mark_built(*shapes)
+    return run
 
 
 class Signature(NamedTuple):
@@ -117,3 +132,15 @@ def given_shape(input_shape: Any, input_dim: Any) -> Shape | None:
         raise ArgumentError.of(f"got input_shape={input_shape!r}", "the extents of one sample, whole numbers above 0, "
                                "without the batch", "input_shape=(28, 28)")
     return tuple(None if n is None else int(n) for n in extents)
+
+
+def unique_names(layers: Sequence[Any]) -> None:
+    """Give layers without a name of their own one that no other has: ``dense``, ``dense_1`` and so on."""
+    taken = {layer.name for layer in layers if layer.named}
+    for layer in layers:
+        if not layer.named:
+            k = 0
+            while layer.name in taken:
+                k += 1
+                layer.name = f"{layer.base_name}_{k}"
+            taken.add(layer.name)

@@ -161,6 +161,27 @@ def _applied(layer: Layer, args: tuple[Any, ...], options: dict[str, Any], input
     return tree.unflatten(structure, leaves)
 
 
+def _output_shape(layer: Layer, shapes: Sequence[Any]) -> Any:
+    """The shape of what a layer, or a copy of one that is not built, makes of batches of these shapes."""
+    made = layer if layer.built else type(layer).from_config(layer.get_config())
+    symbols = [_symbols_of(shape, layer.input_dtype or FLOAT) for shape in shapes]
+    inputs = tree.flatten(symbols)[0]
+    outputs = _applied(made, tuple(symbols), {}, inputs)
+    first: Any = shapes[0]
+    while isinstance(first, dict) or not isinstance(first[0], int | None):
+        first = next(iter(first.values())) if isinstance(first, dict) else first[0]
+    batch = first[0]
+    return tree.map_leaves(lambda s: (batch, *s.shape[1:]) if s.shape[:1] == (None,) else s.shape, outputs)
+
+
+def _symbols_of(shape: Any, dtype: np.dtype) -> Any:
+    if isinstance(shape, dict):
+        return {name: _symbols_of(each, dtype) for name, each in shape.items()}
+    if any(isinstance(each, list | tuple | dict) for each in shape):
+        return [_symbols_of(each, dtype) for each in shape]
+    return Symbol((None, *shape[1:]), dtype)
+
+
 def _filled(shape: Shape, batch: int, extent: int) -> tuple[int, ...]:
     return tuple((extent if i else batch) if n is None else n for i, n in enumerate(shape))
 
@@ -323,6 +344,9 @@ def _symbols(container: Any, what: str) -> list[Symbol]:
     if not leaves:
         raise ArgumentError.of(f"{what} of a model are empty", "at least one", example)
     return leaves
+
+
+Symbolic.output_shape = staticmethod(_output_shape)  # type: ignore[method-assign]
 
 
 __all__ = ["Input", "InputLayer", "Network", "Operation", "Symbol"]

@@ -68,6 +68,12 @@ class Predictor(Steps):
                 return quick
         return self._predict(x, batch_size, verbose, steps)
 
+    @public
+    def predict_on_batch(self, x: Any) -> Any:
+        """The outputs for all the samples, computed at once."""
+        x = self.asked(x)
+        return self._predicted(x, count(x))
+
     def _predict(self, x: Any, batch_size: int | None, verbose: int | str, steps: int | None,
                  hooks: Hooks | None = None) -> Any:
         level = 0 if verbose == "auto" else verbosity(verbose)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from chainrule.configuration import custom_object_scope
+from chainrule.configuration import custom_object_scope, deserialize
 from chainrule.errors import ArgumentError
 from chainrule.lazy import lazy
 from chainrule.tracebacks import public
@@ -43,3 +44,34 @@ def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, c
         with custom_object_scope(custom_objects):
             return keras_files.load_model(filepath)
     return checkpoint.load_model(filepath, custom_objects, compile)
+
+
+@public
+def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The model of what ``model.to_json()`` gave, with new weights.
+
+    Args:
+        json_string: the text.
+        custom_objects: classes and functions of the program by the names that the text has for them.
+
+    Raises:
+        ArgumentError: for text that is no such model, and for classes that are not known.
+
+    Example:
+        >>> from chainrule.layers import Dense
+        >>> from chainrule.models import Sequential
+        >>> model_from_json(Sequential([Dense(2, input_dim=3)]).to_json())
+        Sequential([Dense(2)])
+    """
+    try:
+        data = json.loads(json_string)
+    except ValueError as error:
+        raise ArgumentError.of(f"the text is no JSON: {error}", "what model.to_json() gave", "") from None
+    made = deserialize(data, custom_objects)
+    if not hasattr(made, "compile"):
+        raise ArgumentError.of(f"the text holds a {type(made).__name__} where a model should be",
+                               "what model.to_json() gave", "")
+    return made
+
+
+__all__ = ["load_model", "model_from_json"]

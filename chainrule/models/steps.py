@@ -6,8 +6,10 @@ What they call is recorded: a step is Python that runs once, and native code tha
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any, TypeVar
 
+from chainrule import tree
 from chainrule.errors import UsageError
 from chainrule.layers.base import Layer
 from chainrule.layers.context import CALL
@@ -63,7 +65,7 @@ class Steps(Layer):
         """
         x, y, weights = unpacked(data)
         predicted = self(x, training=True)
-        loss = self.compute_loss(x, y, predicted, weights)
+        loss = self._loss(x, y, predicted, weights, True)
         optimizer, trained = self.optimizer, self.trainable_weights
         assert optimizer is not None
         optimizer.apply(self.gradients(optimizer.scale_loss(loss), trained), trained)
@@ -74,7 +76,7 @@ class Steps(Layer):
         """Judge a batch; see :meth:`train_step`."""
         x, y, weights = unpacked(data)
         predicted = self(x, training=False)
-        loss = self.compute_loss(x, y, predicted, weights, training=False)
+        loss = self._loss(x, y, predicted, weights, False)
         return {"loss": loss, **self.compute_metrics(x, y, predicted, weights)}
 
     @_default
@@ -101,18 +103,29 @@ class Steps(Layer):
         for each in self.losses:
             total = each if total is None else total + each
         if total is None:
-            raise UsageError.of(f"compute_loss of {self.name!r}, compiled without a loss", "a loss, or a compute_loss "
-                                "of the model's own", "model.compile(loss='mse', optimizer='adam')")
+            raise UsageError.of(f"model {self.name!r} was compiled without a loss, and its layers add none",
+                                "a loss that says what to make small, or a compute_loss of the model's own",
+                                "model.compile(loss='binary_crossentropy', optimizer='adam')")
         return total
+
+    def _loss(self, x: Any, y: Any, y_pred: Any, weights: Any, training: bool) -> Any:
+        """:meth:`compute_loss`, also where a subclass has one without ``training``."""
+        told = {"training": training} if "training" in signature(self.compute_loss).parameters else {}
+        return self.compute_loss(x, y, y_pred, weights, **told)
 
     @_default
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
-        """Update the metrics of ``compile``; their results by name, which a step returns as they are."""
-        if self._plan is None:
-            return {}
+        """Update the metrics of ``compile``; their results by name, which a step returns as they are.
+
+        Beside them those of metrics stored as attributes that this step has updated.
+        """
+        step, found = STEP.get(), {}
+        own = {m.name: m.result() for m in self._own_metrics() if step is not None and step.updated(m)}
+        if self._plan is None or not (self._plan.metrics or self._plan.weighted_metrics or len(_leaves(y_pred)) > 1):
+            return own
         objective, given, mask = self._judge(y, y_pred, sample_weight)
         sums = objective.measured(objective.zeros(), given, y_pred, (), mask)[1]
-        rows, step, found = samples_of(y_pred), STEP.get(), {}
+        rows = samples_of(y_pred)
         for output in objective.outputs:
             if len(objective.outputs) > 1 and output.loss is not None:
                 name = f"{output.prefix}loss"
@@ -123,7 +136,7 @@ class Steps(Layer):
                 else:
                     step.add(each.metric, sums[each.name], rows)
                     found[each.name] = Reported(each.metric)
-        return found
+        return {**found, **own}
 
     def gradients(self, loss: Any, by: Any = None) -> Any:
         """The derivatives of a loss that was computed in this step.
@@ -150,11 +163,14 @@ class Steps(Layer):
     @property
     def metrics(self) -> list[Any]:
         """The metrics: of the loss, those of ``compile`` as one, and those stored as attributes."""
-        own = [m for name, value in vars(self).items() if not name.startswith("_") for m in _metrics_in(value)]
+        own = self._own_metrics()
         if self._plan is None:
             return own
         compiled = [CompiledMetrics(self)] if self._plan.metrics or self._plan.weighted_metrics else []
         return [self._loss_tracker, *compiled, *own]
+
+    def _own_metrics(self) -> list[Metric]:
+        return [m for name, value in vars(self).items() if not name.startswith("_") for m in _metrics_in(value)]
 
     @property
     def metrics_names(self) -> list[str]:
@@ -203,6 +219,12 @@ class CompiledMetrics:
     def __init__(self, model: Steps) -> None:
         self._model = model
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CompiledMetrics) and other._model is self._model
+
+    def __hash__(self) -> int:
+        return id(self._model)
+
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Update them all."""
         self._model._compiled_results = self._model.compute_metrics(None, y_true, y_pred, sample_weight)
@@ -213,6 +235,10 @@ class CompiledMetrics:
 
     def reset_state(self) -> None:
         """Nothing: outside of a step they keep nothing."""
+
+
+def _leaves(x: Any) -> list[Any]:
+    return tree.flatten(x)[0]
 
 
 def _metrics_in(value: Any) -> list[Metric]:

@@ -22,7 +22,7 @@ from chainrule.runtime import aligned
 from chainrule.tracebacks import public
 from chainrule.training import checkpoint, run, targets
 from chainrule.training.callbacks import Callback, History
-from chainrule.training.epoch import batch_program, makes_masks, own_step
+from chainrule.training.epoch import batch_program, makes_masks
 from chainrule.training.feed import Programs
 from chainrule.training.objective import Objective, Plan, separated
 from chainrule.training.single import Single
@@ -99,13 +99,13 @@ class Trainer(Predictor):
         """
         # everything is checked before anything is changed
         if run_eagerly:
-            raise ArgumentError.of("got run_eagerly=True", "run_eagerly=False: look at numbers with cr.debug_nans(), with "
-                                   "model.graph(x, y), or by calling model(x), which computes at once",
+            raise ArgumentError.of("got run_eagerly=True", "False: to look at numbers there are cr.debug_nans(), "
+                                   "model.graph(x, y), and model(x), which computes at once",
                                    "model.compile(optimizer, loss)")
         chosen = optimizers.get(optimizer), Plan.of(loss, loss_weights, metrics, weighted_metrics)
         self.steps_per_execution = whole("steps_per_execution", steps_per_execution)
         self.optimizer, self._plan = chosen
-        self.loss = self._plan.loss
+        self.loss, self.run_eagerly, self.jit_compile = self._plan.loss, False, True
         self._recipe = {"optimizer": self.optimizer, "loss": loss, "loss_weights": loss_weights, "metrics": metrics,
                         "weighted_metrics": weighted_metrics, "steps_per_execution": self.steps_per_execution}
         self._forget()
@@ -210,7 +210,7 @@ class Trainer(Predictor):
             The loss and metrics of these samples, before the step: ``[loss, metric, …]``, only the loss if there are no
             metrics, or a dict with ``return_dict``. Unlike Keras's they do not add up from call to call.
         """
-        plan, optimizer = self._compiled("train_on_batch", "train_step")
+        plan, optimizer = self._compiled("train_on_batch")
         x, y = run.checker(self, "train_step", plan, classes=class_weight)(x, y, sample_weight, None)
         task = run.task_of(self, "train_step", plan, optimizer, (x, y))
         params, others = self.adopt(), [w.array for w in self.arranged()[1]]
@@ -226,6 +226,11 @@ class Trainer(Predictor):
         """Loss and metrics of the samples, computed at once; see :meth:`train_on_batch` for what it returns."""
         values = self.evaluate(x, y, batch_size=sys.maxsize, verbose=0, return_dict=True, sample_weight=sample_weight)
         return _shown(values, return_dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For ``copy`` and ``pickle``: all but what was compiled, and what is under way."""
+        return {**super().__getstate__(), "_programs": Programs(), "_single": None, "_running": None, "_task": None,
+                "_adopted": (-1, -1), "_known": (-1, [], []), "_outlines": {}, "_params": np.zeros(0, FLOAT)}
 
     # -- files
 
@@ -340,16 +345,13 @@ class Trainer(Predictor):
         self._held = self._task = self._single = self._saved_state = None
         self._judging, self._outlines = {}, {}
 
-    def _compiled(self, what: str, step: str = "") -> tuple[Plan, Optimizer]:
-        """The plan and the optimizer of ``compile``; an error without, or without a loss that ``step`` needs."""
+    def _compiled(self, what: str) -> tuple[Plan, Optimizer]:
+        """The plan and the optimizer of ``compile``; an error without."""
         if self.optimizer is None or self._plan is None:
             fix = "super().compile()   # in a compile of one's own"
             if type(self).compile is Trainer.compile:
                 fix = "model.compile(loss='binary_crossentropy', optimizer='adam')"
             raise UsageError.of(f"{what} before compile", "compile first", fix)
-        if self.loss is None and not (step and own_step(self, step)):
-            raise UsageError.of(f"{what} of a model compiled without a loss", "a loss that says what to make small",
-                                "model.compile(loss='binary_crossentropy', optimizer='adam')")
         return self._plan, self.optimizer
 
     def _started(self, task: Any, params: np.ndarray) -> tuple[Any, np.ndarray]:

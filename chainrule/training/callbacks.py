@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from chainrule.arguments import whole
-from chainrule.errors import ArgumentError
+from chainrule.errors import ArgumentError, DataError
 
 Logs = dict[str, float]
 _HOOKS = tuple(f"on_{what}_{when}" for what in ("train", "epoch", "train_batch", "batch", "test", "test_batch",
@@ -159,7 +159,7 @@ class LambdaCallback(Callback):
         on_epoch_begin: of ``(epoch, logs)``, as ``on_epoch_end``.
         batch_interval: see :class:`Callback`.
         hooks: more functions: ``on_train_begin`` and ``on_train_end`` of ``(logs)``, ``on_train_batch_end`` of
-            ``(batch, logs)``, …
+            ``(batch, logs)``, …; what is not named ``on_…`` becomes an attribute.
 
     Example:
         >>> seen = []
@@ -175,7 +175,7 @@ class LambdaCallback(Callback):
         given = {"on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end, "on_train_begin": on_train_begin,
                  "on_train_end": on_train_end, **hooks}
         for name, function in given.items():
-            if name not in _HOOKS:
+            if name not in _HOOKS and name.startswith("on_"):
                 raise ArgumentError.of(f"LambdaCallback got {name}", f"one of {', '.join(_HOOKS)}",
                                        "LambdaCallback(on_epoch_end=lambda epoch, logs: print(logs))")
             if function is not None:
@@ -186,14 +186,20 @@ class TerminateOnNaN(Callback):
     """Ends the training when the loss is not finite.
 
     Args:
+        raise_error: whether the training ends with an error, without the end of other callbacks, which so keep what
+            they need to go on later.
         batch_interval: look after every so-manieth batch; None for after each epoch, which costs nothing.
+
+    Raises:
+        DataError: with ``raise_error``.
 
     Example:
         >>> TerminateOnNaN().batch_interval is None
         True
     """
 
-    def __init__(self, batch_interval: int | None = None) -> None:
+    def __init__(self, raise_error: bool = False, batch_interval: int | None = None) -> None:
+        self.raise_error = bool(raise_error)
         self.batch_interval = None if batch_interval is None else whole("batch_interval", batch_interval)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
@@ -206,6 +212,9 @@ class TerminateOnNaN(Callback):
 
     def _look(self, where: str, logs: Logs | None) -> None:
         loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss) and self.raise_error:
+            raise DataError.of(f"the loss is {loss} in {where}", "a smaller learning rate, or data scaled to about 1",
+                               "model.compile(optimizer=Adam(1e-4), loss='mse')")
         if not math.isfinite(loss) and not self.model.stop_training:
             print(f"The loss is {loss} in {where}: training ends.")
             self.model.stop_training = True
@@ -251,6 +260,7 @@ class Hooks:
                   if getattr(c, "batch_interval", 1) is not None]
         self._calls = [[(getattr(c, names[0], None) or getattr(c, names[1]), interval) for c, interval in wanted
                         if overrides(c, *names)] for names in ways]
+        self._every = every
         self._intervals = sorted({interval for calls in self._calls for _, interval in calls})
 
     def __bool__(self) -> bool:
@@ -271,10 +281,10 @@ class Hooks:
             if step % every == 0:
                 hook(step, {})
 
-    def end(self, step: int, logs: dict[str, Any]) -> None:
-        """Call those who are to hear of it after it."""
+    def end(self, step: int, logs: dict[str, Any], last: bool = False) -> None:
+        """Call those who are to hear of it after it; after the last one also where it ends a shorter execution."""
         for hook, every in self._calls[1]:
-            if (step + 1) % every == 0:
+            if (step + 1) % every == 0 or (last and every == self._every):
                 hook(step, dict(logs))
 
 

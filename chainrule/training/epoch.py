@@ -127,7 +127,9 @@ class Task:
 
 
 def own_step(model: Any, method: str) -> bool:
-    """Whether a model has a step of its own, or a part of it."""
+    """Whether a model has a step of its own, or a part of it, or no loss but what its layers add."""
+    if method != "predict_step" and model.loss is None:
+        return True
     parts = (method,) if method == "predict_step" else (method, "compute_loss", "compute_metrics")
     return not all(getattr(getattr(model, part), "default", False) for part in parts)
 

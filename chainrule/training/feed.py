@@ -375,7 +375,7 @@ class MemoryEvaluation:
                 self._engine.call(self._rest, self._batch)
             logs = self.task.objective.results(self.sums, min(until * self._batch, self.samples))
             with self._engine.interrupt.python():
-                self._hooks.end(until - 1, logs)
+                self._hooks.end(until - 1, logs, until == end)
             at = until
 
 

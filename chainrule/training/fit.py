@@ -135,7 +135,7 @@ class Training:
             if feed.at == at:
                 return
             interrupt.native = False
-            hooks.end(feed.at - 1, self.logs())
+            hooks.end(feed.at - 1, self.logs(), feed.at == feed.steps)
             interrupt.native = True
         model.adopt()
 

@@ -72,9 +72,10 @@ class Plan:
             if y_shape is None and (plain[i] or extra[i]):
                 raise ArgumentError.of(f"metrics of the output {names[i]!r}, which has no targets", "a loss for it too",
                                        f"loss={{{names[i]!r}: 'mse'}}")
+            taken = [m.name for m, counts in fitting if not counts]
             prefix = f"{names[i]}_" if n > 1 else ""
             outputs.append(Output(prefix, loss, factors[i], tuple(
-                Measured(prefix + m.name, m, counts and weighted,
+                Measured(prefix + ("weighted_" if counts and m.name in taken else "") + m.name, m, counts and weighted,
                          m.sums(y_shape or (), shapes[i], masked or (counts and weighted))) for m, counts in fitting)))
         return Objective(tuple(outputs))
 
@@ -82,7 +83,13 @@ class Plan:
         """The loss of each output."""
         if isinstance(self.loss, Loss):
             return [self.loss] * len(names)
-        return _each("loss", self.loss, names)
+        found = _each("loss", self.loss, names)
+        found = [each[0] if isinstance(each, list | tuple) and len(each) == 1 else each for each in found]
+        for each, name in zip(found, names, strict=True):
+            if isinstance(each, list | tuple | dict):
+                raise ArgumentError.of(f"several losses for the output {name!r}", "one loss, or None, for each output",
+                                       f"loss={{{name!r}: 'mse'}}")
+        return found
 
 
 class Measured:

@@ -57,11 +57,11 @@ class Options(NamedTuple):
 
 def fit(model: Any, x: Any, y: Any, given: Options) -> History:
     """Train a compiled model; see :meth:`chainrule.models.Model.fit`."""
-    plan, optimizer = model._compiled("fit", "train_step")
+    plan, optimizer = model._compiled("fit")
     way = checked_way(given.gradient)
     if way != "backprop" and own_step(model, "train_step"):
-        raise ArgumentError.of(f"got gradient={way!r} for a model with a train_step of its own", "gradients as the step "
-                               "computes them", "model.fit(x, y)")
+        raise ArgumentError.of(f"got gradient={way!r} for a model with a train_step of its own",
+                               "gradients as the step computes them", "model.fit(x, y)")
     batch, epochs = size(given.batch_size), whole("epochs", given.epochs)
     first = whole("initial_epoch", given.initial_epoch, least=0)
     calls, level, often = checked(given.callbacks), verbosity(given.verbose), validated(given.validation_freq)
@@ -132,7 +132,7 @@ def task_of(model: Any, method: str, plan: Plan, optimizer: Optimizer, pair: Any
 def validation(model: Any, engine: Engine, given: Any, batch: int, steps: int | None, passes: int,
                weighted: bool, hooks: Hooks) -> MemoryEvaluation | StreamEvaluation:
     """The validation data of ``fit``, tied to their programs; ``weighted`` if the samples trained on have weights."""
-    plan, optimizer = model._compiled("validation_data in fit", "test_step")
+    plan, optimizer = model._compiled("fit")
     usual, plain = checker(model, "test_step", plan, ("x_val", "y_val")), isinstance(engine.task, Task)
 
     def check(x: Any, y: Any, weights: Any, rows: Any) -> Any:
@@ -165,7 +165,7 @@ def validation(model: Any, engine: Engine, given: Any, batch: int, steps: int | 
 def evaluate(model: Any, x: Any, y: Any, batch_size: int | None, verbose: int | str, steps: int | None,
              callbacks: Any, sample_weight: Any) -> dict[str, Any]:
     """Loss and metrics by name; see :meth:`chainrule.models.Model.evaluate`."""
-    plan, optimizer = model._compiled("evaluate", "test_step")
+    plan, optimizer = model._compiled("evaluate")
     level, calls, batch = verbosity(verbose), checked(callbacks), size(batch_size)
     hooks = Hooks(calls, "test_batch", model.steps_per_execution)
     steps = whole_or_none("steps", steps)

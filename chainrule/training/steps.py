@@ -143,6 +143,10 @@ class Trial:
     def reset(self, metric: Metric) -> None:
         """Nothing."""
 
+    def updated(self, metric: Metric) -> bool:
+        """Whether the metric has been updated."""
+        return any(known is metric for known, _ in self.outline.metrics)
+
     def report(self, logs: Any, what: str) -> None:
         """Note what the step returned."""
         for name, value in flat_logs(logs, what).items():
@@ -242,6 +246,10 @@ class Recording:
         """Begin the sums anew."""
         key = f"metric {_number_of(metric, self.outline)}"
         self.sums[key] = {name: np.zeros(np.shape(value), DOUBLE) for name, value in self.sums[key].items()}
+
+    def updated(self, metric: Metric) -> bool:
+        """Whether the step updates the metric."""
+        return any(known is metric for known, _ in self.outline.metrics)
 
     def report(self, logs: Any, what: str, samples: int) -> None:
         """Add up the numbers that the step returned."""

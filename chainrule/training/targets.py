@@ -26,7 +26,8 @@ def outputs(shapes: Any, names: Sequence[str] | None) -> Outputs:
     """
     if isinstance(shapes, dict):
         return [(str(key), shapes[key]) for key in sorted(shapes)]
-    each = shapes if isinstance(shapes, list) else [shapes]
+    several = isinstance(shapes, list) or (isinstance(shapes, tuple) and any(isinstance(s, tuple) for s in shapes))
+    each = list(shapes) if several else [shapes]
     chosen = list(names) if names is not None and len(names) == len(each) else [f"output_{i}" for i in range(len(each))]
     return list(zip(chosen, each, strict=True))
 
@@ -160,6 +161,8 @@ def _for_each(y: Any, known: list[str], losses: list[Any], name: str) -> list[An
                                f"{name} = {{{missing[0]!r}: array, …}}")
         return [y.get(k) for k in known]
     wanted = [loss for loss in losses if loss is not None]
+    if len(wanted) == 1 and not (isinstance(y, list | tuple) and len(y) in (1, len(known))):
+        return [None if loss is None else y for loss in losses]
     if isinstance(y, list | tuple) and len(y) == len(known):
         return list(y)
     if isinstance(y, list | tuple) and len(y) == len(wanted):
