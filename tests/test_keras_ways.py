@@ -162,6 +162,26 @@ def test_shapes_without_a_call():
     assert deferred.compute_output_shape((1, 2)) == (1, 8) and not deferred.weights
 
 
+def test_a_table_of_a_model_with_a_model_inside():
+    model, lines = Sequential([Dense(2, input_dim=3), Sequential([Dense(4, name="inner"), Dense(1)])]), []
+    model.layers[0].trainable = False
+    model.summary(print_fn=lines.append, expand_nested=True, show_trainable=True, line_length=100)
+    assert "  inner (Dense)" in lines[0] and "Trained" in lines[0] and "Operations for one sample: 43" in lines[0]
+    model.summary(print_fn=lines.append, layer_range=["seq", "seq"], line_length=100)
+    assert "inner" not in lines[1] and "dense (Dense)" not in lines[1] and "Sequential" in lines[1]
+    with pytest.raises(ArgumentError, match="fits no layer"):
+        model.summary(layer_range=["other", "seq"])
+
+
+def test_states_of_a_model():
+    model = Sequential([Input(batch_shape=(2, 3, 1)), Sequential([layers.LSTM(2, stateful=True)]), Dense(1)])
+    x = np.ones((2, 3, 1), np.float32)
+    first = model.predict(x, batch_size=2)
+    assert not np.array_equal(model.predict(x, batch_size=2), first)
+    model.reset_states()
+    np.testing.assert_array_equal(model.predict(x, batch_size=2), first)
+
+
 def test_copies():
     model = compiled(Sequential([Dense(4, input_dim=3), Dropout(0.2), Sequential([Dense(1)])]), Adam(0.1))
     model.fit(X, Y, verbose=0)

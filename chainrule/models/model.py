@@ -179,6 +179,13 @@ class Model(LookedInto, Trainer):
         """Replace all weights by arrays of the same shapes, in the order of :meth:`get_weights`."""
         assign(self.name, self.weights, weights)
 
+    def reset_states(self) -> None:
+        """Set the states of stateful recurrent layers to 0, also of those in models inside."""
+        for layer in self.sublayers:
+            reset = getattr(layer, "reset_states", None) or getattr(layer, "reset_state", None)
+            if reset is not None:
+                reset()
+
     # -- configuration
 
     def get_config(self) -> dict[str, Any]:
@@ -213,9 +220,20 @@ class Model(LookedInto, Trainer):
 
     # -- display
 
-    def summary(self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Print the layers with output shapes, numbers of parameters, and operations for one sample."""
-        table(self, line_length, print_fn)
+    def summary(self, line_length: int | None = None, positions: Any = None,
+                print_fn: Callable[[str], Any] | None = None, expand_nested: bool = False,
+                show_trainable: bool = False, layer_range: Sequence[str] | None = None) -> None:
+        """Print the layers with output shapes, numbers of parameters, and operations for one sample.
+
+        Args:
+            line_length: of the table in characters; by default that of the terminal.
+            positions: of no meaning here: columns are as wide as they need to be.
+            print_fn: gets the whole text in place of the standard output.
+            expand_nested: whether the layers of models inside have rows too.
+            show_trainable: whether a column says which layers are trained.
+            layer_range: regular expressions for the names of the first and the last layer shown.
+        """
+        table(self, line_length, print_fn, expand_nested, show_trainable, layer_range)
 
     def describe(self) -> str:
         """The name."""

@@ -182,8 +182,8 @@ class Trainer(Predictor):
 
     @public
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: int | str = "auto",
-                 return_dict: bool = False, sample_weight: Any = None, steps: int | None = None,
-                 callbacks: Any = None) -> Any:
+                 sample_weight: Any = None, steps: int | None = None, callbacks: Any = None,
+                 return_dict: bool = False) -> Any:
         """Loss and metrics on the samples.
 
         Args:
@@ -191,10 +191,10 @@ class Trainer(Predictor):
             y: as in :meth:`fit`.
             batch_size: samples computed at a time.
             verbose: 1 prints the results.
-            return_dict: whether they come by name.
             sample_weight: how much each sample counts.
             steps: batches to evaluate; None for all.
-            callbacks: called before and after.
+            callbacks: called before and after, and between batches if they have hooks for these.
+            return_dict: whether the results come by name.
 
         Returns:
             ``[loss, metric, …]``, only the loss if there are no metrics, or a dict with ``return_dict``.
