@@ -282,10 +282,15 @@ class Hooks:
                 hook(step, {})
 
     def end(self, step: int, logs: dict[str, Any], last: bool = False) -> None:
-        """Call those who are to hear of it after it; after the last one also where it ends a shorter execution."""
+        """Call those who are to hear of it after it; after the last one also where it ends a shorter execution.
+
+        Of such a one they hear the number that its last batch would have, as in Keras.
+        """
         for hook, every in self._calls[1]:
-            if (step + 1) % every == 0 or (last and every == self._every):
+            if (step + 1) % every == 0:
                 hook(step, dict(logs))
+            elif last and every == self._every:
+                hook(step // every * every + every - 1, dict(logs))
 
 
 def each(callbacks: Sequence[Any], hook: str, *args: Any) -> None:
