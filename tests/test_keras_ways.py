@@ -126,6 +126,8 @@ def test_metrics_and_losses_inside_of_a_model():
         silent = Sequential([Dense(1, input_dim=3)])
         silent.compile("sgd")
         silent.fit(X, Y, verbose=0)
+    with pytest.raises(UsageError, match="Graph of a model compiled without a loss"):
+        silent.graph(X, Y)
 
 
 def test_names_of_outputs_and_of_weighted_metrics():
