@@ -265,6 +265,10 @@ def _widths(pad_width: Any, ndim: int) -> list[tuple[int, int]]:
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Differences of neighbours along an axis, ``n`` times."""
     a = array(a)
+    if n < 0:
+        raise ArgumentError.of(f"np.diff with n={n}", "how often differences are taken: 0 or more", "np.diff(x, n=1)")
+    if n == 0:
+        return a  # without the ends, as NumPy has it
     axis = axis_of(axis, len(a.shape))
     ends = []
     for end in (prepend, append):

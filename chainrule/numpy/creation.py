@@ -13,7 +13,13 @@ from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import Traced, common_dtype, convert, expand
 
 
-def _like(a: Any, value: Any, dtype: Any, shape: Any) -> Any:
+def _on_cpu(device: Any) -> None:
+    if device not in (None, "cpu"):
+        raise ArgumentError.of(f"device={device!r}", "the one device there is", "device='cpu'")
+
+
+def _like(a: Any, value: Any, dtype: Any, shape: Any, device: Any) -> Any:
+    _on_cpu(device)
     a = array(a)
     shape = a.shape if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
     dtype = a.dtype if dtype is None else np.dtype(dtype)
@@ -27,35 +33,35 @@ def _like(a: Any, value: Any, dtype: Any, shape: Any) -> Any:
 def zeros_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *,
                device: str | None = None) -> Any:
     """Zeros of the shape and dtype of an array."""
-    return _like(a, 0, dtype, shape)
+    return _like(a, 0, dtype, shape, device)
 
 
 @records(np.ones_like)
 def ones_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *,
               device: str | None = None) -> Any:
     """Ones of the shape and dtype of an array."""
-    return _like(a, 1, dtype, shape)
+    return _like(a, 1, dtype, shape, device)
 
 
 @records(np.empty_like)
 def empty_like(prototype: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *,
                device: str | None = None) -> Any:
     """Zeros: a recorded array cannot be filled in later."""
-    return _like(prototype, 0, dtype, shape)
+    return _like(prototype, 0, dtype, shape, device)
 
 
 @records(np.full_like)
 def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True,
               shape: Any = None, *, device: str | None = None) -> Any:
     """One value in the shape and dtype of an array."""
-    return _like(a, fill_value, dtype, shape)
+    return _like(a, fill_value, dtype, shape, device)
 
 
 def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: str | None = None) -> Any:
     """An array of ``shape`` of one value, which may be traced."""
     if not isinstance(fill_value, Traced):
         return np.full(shape, fill_value, dtype, device=device)  # type: ignore[arg-type]
-    return _like(fill_value, fill_value, dtype, shape)
+    return _like(fill_value, fill_value, dtype, shape, device)
 
 
 def asarray(a: Any, /, dtype: Any = None, *, device: str | None = None, copy: bool | None = None) -> Any:
@@ -69,6 +75,7 @@ def asarray(a: Any, /, dtype: Any = None, *, device: str | None = None, copy: bo
     """
     a = _gathered(a)
     if isinstance(a, Traced):
+        _on_cpu(device)
         return a if dtype is None else convert(a, np.dtype(dtype))
     return np.asarray(a, dtype, device=device, copy=copy)  # type: ignore[arg-type]
 
@@ -90,6 +97,7 @@ def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
 @records(np.astype)
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
     """The elements converted to another dtype."""
+    _on_cpu(device)
     return convert(x, np.dtype(dtype))
 
 

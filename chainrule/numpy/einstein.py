@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,17 @@ def _tokens(text: str) -> list[Any]:
 @records(np.linalg.multi_dot)
 def multi_dot(arrays: Sequence[Any]) -> Any:
     """The product of several matrices, multiplied in the cheapest order."""
-    return einsum(*_chain([array(a) for a in arrays]))
+    factors = [array(a) for a in arrays]
+    ranks = [len(a.shape) for a in factors]
+    if len(factors) < 2 or ranks[0] not in (1, 2) or ranks[-1] not in (1, 2) or set(ranks[1:-1]) - {2}:
+        raise ShapeError.of(f"a chain of arrays of shapes {[a.shape for a in factors]}",
+                            "two or more matrices; the first and the last may be vectors",
+                            "np.linalg.multi_dot([a, b])")
+    for a, b in pairwise(factors):
+        if a.shape[-1] != b.shape[0]:
+            raise ShapeError.of(f"cannot multiply arrays of shapes {a.shape} and {b.shape}",
+                                "the last axis of the first as long as the first of the second", "")
+    return einsum(*_chain(factors))
 
 
 def _chain(arrays: list[Any]) -> list[Any]:

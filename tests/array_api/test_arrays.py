@@ -263,7 +263,7 @@ def dispatched():
 NEITHER = set(
     "apply_along_axis apply_over_axes array2string array_repr array_str busday_count busday_offset common_type "
     "datetime_as_string einsum_path is_busday isnat ix_ may_share_memory min_scalar_type piecewise polydiv save "
-    "savetxt savez savez_compressed shares_memory eig eigvals".split())
+    "savetxt savez savez_compressed shares_memory".split())
 
 
 def test_every_numpy_function_is_recorded_or_refused_on_purpose():
