@@ -304,9 +304,10 @@ def _any_complex(args: Any) -> bool:
 
 
 def _left_to_numpy(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    def rule(*args: Any, **options: Any) -> Any:
-        return on_host(function, name, args, options)
-    return rule
+    if isinstance(function, np.ufunc):  # a mask would leave elements undefined
+        return lambda *args, **options: on_host(function, name, args, options)
+    return lambda *args, where=True, **options: on_host(
+        function, name, args, options if where is True else {**options, "where": where})
 
 
 def call(function: Any, *args: Any) -> Any:
@@ -319,11 +320,11 @@ def apply(rule: Callable[..., Any], name: str, args: Sequence[Any], options: dic
     """Call what records NumPy's function ``name``; clear errors for options that cannot be recorded."""
     if options:
         no_out(name, options.pop("out", None))
-        if options.get("where", True) is not True:
+        if options.get("where", True) is not True and "where" not in inspect.signature(rule).parameters:
             raise ChainruleTypeError.of(f"the function {name} with where= cannot be recorded{_where()}",
                                         "np.where on the argument",
                                         f"{name}(np.where(mask, x, 0))")
-        options = {k: v for k, v in options.items() if k != "where" and v is not np._NoValue}
+        options = {k: v for k, v in options.items() if v is not np._NoValue and (k != "where" or v is not True)}
     try:
         return rule(*args, **options)
     except TypeError as error:

@@ -514,5 +514,5 @@ def test_the_extension_of_the_standard_is_there():
                 "matrix_transpose outer pinv qr slogdet solve svd svdvals tensordot trace vecdot vector_norm").split()
     assert set(standard) <= set(linalg.__all__)
     for name in linalg.__all__:
-        assert getattr(linalg, name) is getattr(np.linalg, name)
+        assert name in ("eig", "eigvals") or getattr(linalg, name) is getattr(np.linalg, name)
         assert inspect.isclass(getattr(linalg, name)) or callable(getattr(linalg, name))
