@@ -139,9 +139,10 @@ class Tracer(Traced):
         if not _takes(rule, ufunc, inputs):
             rule = _left_to_numpy(ufunc if method == "__call__" else getattr(ufunc, method), name)
         if method == "__call__":
-            dtype = options.pop("dtype", None)
-            options = {k: v for k, v in options.items() if k not in ("casting", "order", "subok")}
+            dtype, casting = options.pop("dtype", None), options.pop("casting", "same_kind")
+            options = {k: v for k, v in options.items() if k not in ("order", "subok")}
             if dtype is not None:
+                _check_casts(name, inputs, np.dtype(dtype), casting)
                 inputs = tuple(ew.cast(a, dtype=np.dtype(dtype)) if isinstance(a, Traced) else a for a in inputs)
         return apply(rule, name, inputs, options)
 
@@ -341,6 +342,14 @@ def _fits(rule: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]
     except TypeError:
         return False
     return True
+
+
+def _check_casts(name: str, inputs: Sequence[Any], dtype: np.dtype, casting: Any) -> None:
+    for a in inputs:
+        if isinstance(a, Traced) and not any(map(dtypes.is_bfloat16, (a.dtype, dtype))) and not np.can_cast(
+                a.dtype, dtype, casting):
+            raise ChainruleTypeError.of(f"the function {name} with dtype={dtype} for an array of {a.dtype}",
+                                        "a dtype to which it can be cast", f"{name}(x.astype(np.{dtype}))")
 
 
 def no_out(name: str, out: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ArgumentError, ShapeError
-from chainrule.numpy.common import array, axes_of, axis_of, filled, records, reshaped, sliced
+from chainrule.numpy.common import array, axes_of, axis_of, records, reshaped, sliced
 from chainrule.numpy.shapes import at_least, expand_dims, ravel, swapaxes
 from chainrule.ops import elementwise as ew
 from chainrule.ops import structure
@@ -227,40 +227,6 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     return a
 
 
-@records(np.pad)
-def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
-    """Elements added at both ends of the axes: constants, or copies of others (edge, reflect, symmetric, wrap)."""
-    a = array
-    widths = _widths(pad_width, len(a.shape))
-    if mode == "constant":
-        values = np.broadcast_to(np.asarray(constant_values), (len(a.shape), 2))
-        if not values.any():
-            shape = tuple(n + before + after for n, (before, after) in zip(a.shape, widths, strict=True))
-            return structure.pad(a, shape=shape, start=tuple(w[0] for w in widths), step=(1,) * len(shape))
-    elif mode not in ("edge", "reflect", "symmetric", "wrap"):
-        raise ArgumentError.of(f"np.pad with mode={mode!r}", "constant, edge, reflect, symmetric or wrap",
-                               "np.pad(x, 1)")
-    for axis, (before, after) in enumerate(widths):
-        if before == after == 0:
-            continue
-        if mode == "constant":
-            ends = [filled(a, (*a.shape[:axis], n, *a.shape[axis + 1:]), v, a.dtype)
-                    for n, v in zip((before, after), values[axis], strict=True)]
-            a = structure.concatenate(ends[0], a, ends[1], axis=axis)
-        else:
-            copied: Any = np.pad(np.arange(a.shape[axis]), (before, after), mode)  # type: ignore[call-overload]
-            a = take(a, copied, axis=axis)
-    return a
-
-
-def _widths(pad_width: Any, ndim: int) -> list[tuple[int, int]]:
-    if isinstance(pad_width, dict):
-        given = {axis_of(k, ndim): v for k, v in pad_width.items()}
-        pad_width = [given.get(i, (0, 0)) for i in range(ndim)]
-        pad_width = [(w, w) if isinstance(w, int) else w for w in pad_width]
-    return [(int(b), int(a)) for b, a in np.broadcast_to(np.asarray(pad_width), (ndim, 2))]
-
-
 @records(np.diff)
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Differences of neighbours along an axis, ``n`` times."""
@@ -307,3 +273,15 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
         raise ArgumentError.of("the shape of np.delete would depend on traced positions", "plain integers",
                                "np.delete(x, 0)")
     return take(a, np.delete(np.arange(a.shape[axis]), obj), axis=axis)
+
+
+@records(np.insert)
+def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
+    """The array with values put in before plain (not traced) positions of an axis, or of all elements as one row."""
+    if isinstance(obj, Traced):
+        raise ArgumentError.of("np.insert at traced positions", "plain integers", "np.insert(x, 0, v)")
+    a, added = array(arr), array(values)
+    n = math.prod(a.shape)
+    numbers = np.arange(n).reshape(a.shape), n + np.arange(math.prod(added.shape)).reshape(added.shape)
+    places = np.insert(numbers[0], obj, numbers[1], axis)
+    return take(joined([ravel(a), convert(ravel(added), a.dtype)], 0), places, axis=0)

@@ -17,7 +17,7 @@ LEFT_TO_NUMPY = (
     "unpackbits").split()
 
 # The shape or the dtype of the result depends on values: what to write instead.
-DATA_DEPENDENT = {"insert": "np.concatenate([x[:i], v, x[i:]])", "roots": "np.linalg.eigvalsh(x)",
+DATA_DEPENDENT = {"roots": "np.linalg.eigvalsh(x)",
                   "real_if_close": "x.real"}
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from chainrule.errors import ArgumentError
 from chainrule.numpy.assembly import stack
-from chainrule.numpy.common import array, filled, positions, records, reshaped
+from chainrule.numpy.common import array, axis_of, filled, positions, records, reshaped, transposed
 from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import Traced, common_dtype, convert, expand
 
@@ -115,34 +116,35 @@ def can_cast(from_: Any, to: Any, casting: Any = "safe") -> bool:
 
 @records(np.linspace)
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
-             axis: int = 0) -> Any:
+             axis: int = 0, *, device: str | None = None) -> Any:
     """Evenly spaced numbers from ``start`` to ``stop``."""
+    _on_cpu(device)
     kind = common_dtype((array(start), array(stop), 1.0))
     start, stop = convert(array(start), kind), convert(array(stop), kind)
-    if axis not in (0, -1) or (axis == -1 and (start.shape or stop.shape)):
-        raise ArgumentError.of(f"np.linspace with axis={axis}", "axis=0", "np.moveaxis(np.linspace(a, b, n), 0, axis)")
     gap = ew.sub(stop, start)
     parts = num - 1 if endpoint else num
     step = ew.div(gap, float(parts)) if parts else ew.mul(gap, np.nan)
-    share = ew.div(positions(gap, (num,), 0, kind), float(max(parts, 1)))
-    share = reshaped(share, (num, *(1,) * len(gap.shape)))
-    # from the nearer end, so that both ends are exact
-    ahead = ew.add(ew.mul(share, gap), start)
-    behind = ew.sub(stop, ew.mul(ew.sub(1.0, share), gap))
-    out = ew.select(ew.lt(share, 0.5), ahead, behind)
-    out = out if dtype is None else convert(out, np.dtype(dtype))
+    number = reshaped(positions(gap, (num,), 0, kind), (num, *(1,) * len(gap.shape)))
+    out = ew.add(ew.mul(number, step if parts else gap), start)
+    if endpoint and num > 1:  # rounding must not move the last one
+        out = ew.select(ew.eq(number, float(parts)), stop, out)
+    if dtype is not None:
+        out = convert(ew.floor(out) if np.dtype(dtype).kind in "iu" else out, np.dtype(dtype))
+    order = list(range(1, len(out.shape)))
+    order.insert(axis_of(axis, len(out.shape)), 0)
+    out = transposed(out, order)
     return (out, step) if retstep else out
 
 
 @records(np.meshgrid)
 def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple[Any, ...]:
     """Coordinate matrices of coordinate vectors."""
-    vectors = [array(x) for x in xi]
+    vectors = [reshaped(x, (math.prod(x.shape),)) for x in map(array, xi)]
     n = len(vectors)
     place = list(range(n))
     if indexing == "xy" and n > 1:
         place[0], place[1] = 1, 0
-    extents = {place[k]: (v.shape[0] if v.shape else 1) for k, v in enumerate(vectors)}
+    extents = {place[k]: v.shape[0] for k, v in enumerate(vectors)}
     shape = tuple(extents[i] for i in range(n))
     grids = [reshaped(v, [shape[i] if i == place[k] else 1 for i in range(n)]) for k, v in enumerate(vectors)]
     return tuple(grids if sparse else [expand(g, shape) for g in grids])

@@ -13,14 +13,17 @@ from chainrule.errors import ArgumentError, ShapeError
 from chainrule.numpy.common import array, records, transposed
 from chainrule.numpy.products import Labels, labelled, summed_alone
 from chainrule.numpy.selection import diagonal
+from chainrule.ops.declare import convert
 from chainrule.trace import no_out
 
 
 @records(np.einsum)
-def einsum(*operands: Any, out: Any = None, optimize: Any = True, **_: Any) -> Any:
-    """Einstein's summation: ``np.einsum("bik,bkj->bij", a, b)``."""
+def einsum(*operands: Any, out: Any = None, dtype: Any = None, optimize: Any = True, **_: Any) -> Any:
+    """Einstein's summation: ``np.einsum("bik,bkj->bij", a, b)``, computed in ``dtype`` if one is given."""
     no_out("np.einsum", out)
     arrays, labels, result = _parsed(operands)
+    if dtype is not None:
+        arrays = [convert(x, np.dtype(dtype)) for x in arrays]
     extent: dict[int, int] = {}
     for x, axes in zip(arrays, labels, strict=True):
         for label, n in zip(axes, x.shape, strict=True):

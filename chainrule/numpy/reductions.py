@@ -158,6 +158,7 @@ def _many(a: Any, axis: Any, keepdims: bool, where: Any) -> Any:
 
 
 def floats(a: Any, dtype: Any) -> Any:
+    """An array in the dtype in which its average is, which may be given."""
     own = a.dtype if dtypes.is_inexact(a.dtype) else dtypes.FLOAT64
     return convert(a, own if dtype is None else np.dtype(dtype))
 

@@ -268,7 +268,7 @@ def put_along_axis(x: Any, indices: Any, values: Any, axis: int = -1) -> Any:
         raise ShapeError.of(f"positions of shape {indices.shape} along axis {axis} of an array of shape {x.shape}",
                             f"a shape that broadcasts to {shape}", "put_along_axis(x, np.argsort(x, axis), v, axis)")
     values = last(expand(convert(values, x.dtype), shape), axis)
-    indices = last(expand(checked_indices(indices, extent, axis), shape), axis)
+    indices = last(expand(convert(checked_indices(indices, extent, axis), dtypes.INT64), shape), axis)
     many = int(np.prod(rows))
     flat = ew.add(reshaped(indices, (many, indices.shape[-1])), np.arange(many, dtype=np.int64)[:, None] * extent)
     out = at(reshaped(moved, (many * extent,)), flat).set(reshaped(values, flat.shape))
