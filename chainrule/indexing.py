@@ -263,7 +263,7 @@ def checked_indices(indices: Any, extent: int, axis: int, total: int = 0) -> Any
 
 
 def holding(indices: Any, largest: int) -> Any:
-    """Traced whole numbers in a dtype in which arithmetic with numbers up to ``largest`` does not overflow."""
+    """Whole numbers in a dtype in which arithmetic with numbers up to ``largest`` does not overflow."""
     if largest <= np.iinfo(indices.dtype).max:
         return indices
     return convert(indices, _INT32 if largest <= np.iinfo(_INT32).max else dtypes.INT64)

@@ -5,7 +5,7 @@ import pytest
 from support import assert_same, reference
 
 import chainrule.numpy as cnp
-from chainrule import runtime
+from chainrule import losses, nn, runtime
 from chainrule.autodiff import grad
 from chainrule.check import check_grads
 from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError, TracedValueError
@@ -589,6 +589,16 @@ def test_narrow_positions_reach_all_elements(dtype):
         assert_same(result, wanted)
     for function in signed:
         assert_same(runtime.jit(function)(x, i), function(x, i))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_narrow_labels_of_many_classes(dtype):
+    labels, scores = np.array([0, 5, 44, 100]), rng.normal(size=(4, 300)).astype(np.float32)
+    for run in (lambda f: f, runtime.jit):
+        same = run(lambda labels: nn.one_hot(labels, 300))(labels.astype(dtype))
+        np.testing.assert_array_equal(same, np.eye(300)[labels])
+        crossed = run(losses.SparseCategoricalCrossentropy(from_logits=True))
+        assert_same(crossed(labels.astype(dtype), scores), crossed(labels, scores))
 
 
 @pytest.mark.parametrize("method", ["lower", "nearest", "inverted_cdf", "midpoint", "linear"])
