@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ArgumentError, ShapeError
-from chainrule.numpy.common import array, axes_of, axis_of, records, reshaped, sliced
+from chainrule.numpy.common import array, axes_of, axis_of, filled, records, reshaped, sliced
 from chainrule.numpy.shapes import at_least, expand_dims, ravel, swapaxes
 from chainrule.ops import elementwise as ew
 from chainrule.ops import structure
@@ -82,6 +82,35 @@ def column_stack(tup: Any) -> Any:
 def append(arr: Any, values: Any, axis: int | None = None) -> Any:
     """The values after the array."""
     return concatenate([arr, values], axis)
+
+
+@records(np.block)
+def block(arrays: Any) -> Any:
+    """Arrays in nested lists: those of the innermost along the last axis, the next outward along the one before."""
+    depth = _depth(arrays)
+    ndim = max([depth, *(len(a.shape) for a in _leaves(arrays))])
+    return _assembled(arrays, ndim - depth, ndim)
+
+
+def _depth(arrays: Any) -> int:
+    if not isinstance(arrays, list):
+        return 0
+    depths = {_depth(a) for a in arrays}
+    if len(depths) != 1:
+        raise ArgumentError.of("np.block of lists of different depths, or an empty one", "one depth everywhere",
+                               "np.block([[a, b], [c, d]])")
+    return 1 + depths.pop()
+
+
+def _leaves(arrays: Any) -> list[Any]:
+    return [leaf for a in arrays for leaf in _leaves(a)] if isinstance(arrays, list) else [array(arrays)]
+
+
+def _assembled(arrays: Any, axis: int, ndim: int) -> Any:
+    if not isinstance(arrays, list):
+        a = array(arrays)
+        return reshaped(a, (1,) * (ndim - len(a.shape)) + tuple(a.shape))
+    return joined([_assembled(a, axis + 1, ndim) for a in arrays], axis)
 
 
 # ---------------------------------------------------------------- split
@@ -174,6 +203,20 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     wide = (*a.shape[:axis + 1], k, *a.shape[axis + 1:])
     spread = structure.broadcast(a, shape=wide, dims=tuple(i for i in range(len(wide)) if i != axis + 1))
     return reshaped(spread, (*a.shape[:axis], n * k, *a.shape[axis + 1:]))
+
+
+@records(np.resize)
+def resize(a: Any, new_shape: Any) -> Any:
+    """The elements again and again until a shape is filled."""
+    a = array(a)
+    shape = (int(new_shape),) if isinstance(new_shape, int | np.integer) else tuple(int(n) for n in new_shape)
+    if any(n < 0 for n in shape):
+        raise ArgumentError.of(f"np.resize to shape {shape}", "extents of 0 or more", "np.reshape(x, (-1, 2))")
+    n, many = math.prod(a.shape), math.prod(shape)
+    if not n:
+        return filled(a, shape, 0, a.dtype)
+    rounds = tile(ravel(a), -(-many // n))
+    return reshaped(sliced(rounds, 0, 0, many), shape)
 
 
 @records(np.flip)

@@ -10,8 +10,9 @@ import numpy as np
 from chainrule.errors import ArgumentError
 from chainrule.numpy.assembly import stack
 from chainrule.numpy.common import array, axis_of, filled, positions, records, reshaped, transposed
+from chainrule.numpy.shapes import expand_dims
 from chainrule.ops import elementwise as ew
-from chainrule.ops.declare import Traced, common_dtype, convert, expand
+from chainrule.ops.declare import Traced, broadcast_shapes, common_dtype, convert, expand
 
 
 def _on_cpu(device: Any) -> None:
@@ -134,6 +135,40 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retste
     order.insert(axis_of(axis, len(out.shape)), 0)
     out = transposed(out, order)
     return (out, step) if retstep else out
+
+
+@records(np.logspace)
+def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None,
+             axis: int = 0) -> Any:
+    """Powers of ``base`` whose exponents are evenly spaced."""
+    base = array(base)
+    if base.shape:
+        start, stop, base = (expand(array(x), broadcast_shapes(*(array(y).shape for y in (start, stop, base))))
+                             for x in (start, stop, base))
+        base = expand_dims(base, axis)
+    exponents = linspace(start, stop, num, endpoint, axis=axis)
+    out = ew.pow_(convert(base, exponents.dtype), exponents)
+    return out if dtype is None else convert(out, np.dtype(dtype))
+
+
+@records(np.geomspace)
+def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
+    """Numbers from ``start`` to ``stop`` of one sign whose ratios are equal: signs and logarithms are interpolated."""
+    start, stop = array(start), array(stop)
+    kind = common_dtype((start, stop, 1.0))
+    start, stop = (convert(x, kind) for x in (start, stop))
+    first, last = (ew.log10(ew.abs_(x)) for x in (start, stop))
+    size = ew.pow_(convert(np.asarray(10.0), kind), linspace(first, last, num, endpoint))
+    out = ew.mul(ew.sign(start), size)
+    number = reshaped(positions(out, (num,), 0, kind), (num, *(1,) * (len(out.shape) - 1)))
+    if num:  # rounding must not move the ends
+        out = ew.select(ew.eq(number, 0.0), start, out)
+    if endpoint and num > 1:
+        out = ew.select(ew.eq(number, float(num - 1)), stop, out)
+    order = list(range(1, len(out.shape)))
+    order.insert(axis_of(axis, len(out.shape)), 0)
+    out = transposed(out, order)
+    return out if dtype is None else convert(out, np.dtype(dtype))
 
 
 @records(np.meshgrid)
