@@ -326,6 +326,7 @@ from chainrule.numpy import (
     matrices,
     norms,
     padding,
+    polynomials,
     products,
     quantiles,
     selection,
@@ -370,8 +371,8 @@ from chainrule.numpy.updates import at, put_along_axis
 
 array = asarray
 RULES = (  # imported to register themselves
-    assembly, eigen, einstein, elementwise, matrices, norms, padding, products, quantiles, selection, sequences,
-    sets, shapes, sorting, special, statistics, updates, without_nan, complexes, fourier, by_numpy)
+    assembly, eigen, einstein, elementwise, matrices, norms, padding, polynomials, products, quantiles, selection,
+    sequences, sets, shapes, sorting, special, statistics, updates, without_nan, complexes, fourier, by_numpy)
 
 __all__ = [
     "__array_api_version__", "__array_namespace_info__", "abs", "absolute", "acos", "acosh", "add", "all",

@@ -13,8 +13,7 @@ from chainrule.trace import FUNCTIONS, refused
 # The shape of the result follows from the shapes of the arguments: NumPy computes them when the graph is evaluated.
 LEFT_TO_NUMPY = (
     "array_equiv bitwise_count frexp gcd histogram2d histogramdd i0 lcm nextafter packbits "
-    "poly polyadd polyder polyfit polyint polymul polysub ravel_multi_index sort_complex spacing "
-    "unpackbits").split()
+    "poly ravel_multi_index sort_complex spacing unpackbits").split()
 
 # The shape or the dtype of the result depends on values: what to write instead.
 DATA_DEPENDENT = {"roots": "np.linalg.eigvalsh(x)",

@@ -75,7 +75,7 @@ def _pairs(values: Any, ndim: int) -> list[tuple[Any, Any]]:
         return [(None, None)] * ndim
     if isinstance(values, Traced):
         whole = expand(values, (ndim, 2))
-        return [(whole[i, 0], whole[i, 1]) for i in range(ndim)]  # type: ignore[index]
+        return [(whole[i, 0], whole[i, 1]) for i in range(ndim)]
     return [tuple(pair) for pair in np.broadcast_to(np.asarray(values), (ndim, 2))]
 
 

@@ -150,7 +150,17 @@ def vdot(a: Any, b: Any) -> Any:
     return dot(reshaped(a, (math.prod(a.shape),)), reshaped(b, (math.prod(b.shape),)))
 
 
-@records(np.outer, np.linalg.outer)
+@records(np.linalg.outer)
+def outer_of_vectors(x1: Any, x2: Any, /) -> Any:
+    """All products of an element of one vector and an element of another."""
+    for x in (x1, x2):
+        if len(np.shape(x)) != 1:
+            raise ShapeError.of(f"np.linalg.outer of an array of shape {np.shape(x)}", "vectors",
+                                "np.outer(a, b)   # of all elements")
+    return outer(x1, x2)
+
+
+@records(np.outer)
 def outer(a: Any, b: Any, out: Any = None) -> Any:
     """All products of an element of one and an element of the other."""
     no_out("np.outer", out)
