@@ -245,8 +245,8 @@ def test_several_results_keep_their_container():
 
 
 def test_numpys_own_functions_have_no_derivative_and_say_so():
-    with pytest.raises(ChainruleTypeError, match="derivative of np.logspace is not known"):
-        cr.grad(lambda x: np.sum(np.logspace(x, 1.0, 3)))(np.arange(3.0))
+    with pytest.raises(ChainruleTypeError, match="derivative of np.i0 is not known"):
+        cr.grad(lambda x: np.sum(np.i0(x)))(np.arange(3.0))
     assert cr.grad(lambda x: np.sum(x * np.gcd(4, 6)))(np.ones(2)).tolist() == [2.0, 2.0]
 
 
