@@ -236,7 +236,7 @@ def test_python_numbers_update_arrays_of_any_width(dtype):
         np.testing.assert_array_equal(out, getattr(cr.at(x)[1:3], name)(2))
 
 
-def test_updates_refuse_complex_numbers():
-    for x, value in ((np.ones(3, complex), 1.0), (np.ones(3), 1j)):
-        with pytest.raises(ChainruleTypeError, match="complex128, which cannot be computed with"):
-            cr.at(x)[0].set(value)
+def test_updates_of_real_arrays_refuse_complex_numbers():
+    for x in (np.ones(3), np.ones(3, np.float16)):
+        with pytest.raises(ChainruleTypeError, match="complex128 into an array of"):
+            cr.at(x)[0].set(1j)

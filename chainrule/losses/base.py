@@ -11,6 +11,7 @@ import chainrule.numpy  # noqa: F401  from here on NumPy functions record themse
 from chainrule import dtypes
 from chainrule.configuration import Configured
 from chainrule.errors import ArgumentError, ShapeError, unknown_name
+from chainrule.indexing import holding
 from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import Traced, make
 from chainrule.ops.index import iota
@@ -175,6 +176,7 @@ def is_label(y_true: Any, y_pred: Any) -> Any:
         y_true = reshape(y_true, shape=shape[:-1])
     if y_true.dtype.kind not in "iu":
         y_true = ew.cast(y_true, dtype=np.dtype(np.int32))
+    y_true = holding(y_true, shape[-1])
     return ew.eq(positions(y_pred, y_true.dtype), spread(y_true, last(y_pred), shape))
 
 
