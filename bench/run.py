@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 QUICK = ("startup.py", "inference.py", "convolution.py", "steps.py", "transformer.py")
-SCRIPTS = (*QUICK, "hessian.py", "compile_time.py")
+SCRIPTS = (*QUICK, "hessian.py", "half.py", "compile_time.py")
 
 if __name__ == "__main__":
     options, scripts = sys.argv[1:], QUICK

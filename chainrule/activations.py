@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule import dtypes
+from chainrule.configuration import offer_functions
 from chainrule.errors import ArgumentError, unknown_name
 from chainrule.graph import Node
 from chainrule.ops import elementwise as ew
@@ -330,6 +331,9 @@ _BY_NAME: dict[str, Callable[..., Any]] = {
     "hard_swish": hard_silu, "selu": selu, "celu": celu, "mish": mish, "squareplus": squareplus, "glu": glu,
     "hard_shrink": hard_shrink, "soft_shrink": soft_shrink, "tanh_shrink": tanh_shrink, "sparse_plus": sparse_plus,
     "sparse_sigmoid": sparse_sigmoid, "sparsemax": sparsemax, "threshold": threshold}
+
+
+offer_functions({function.__name__: function for function in _BY_NAME.values()})
 
 
 def get(identifier: str | Activation | None) -> Activation:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from chainrule import configuration
 from chainrule.arguments import not_negative, share
+from chainrule.configuration import Configured, serialize
 from chainrule.errors import ArgumentError, unknown_name
 
 EPSILON = 1e-7
 Axes = int | Sequence[int]
 
 
-class Constraint:
+class Constraint(Configured):
     """A projection of a weight: ``constraint(value) -> value``. A subclass defines ``__call__``."""
+
+    kind = "constraint"
 
     def __call__(self, w: Any) -> Any:
         """The weight's new value."""
@@ -125,6 +129,16 @@ _BY_NAME = {**_CLASSES, **{c.__name__: c for c in _CLASSES.values()}}
 max_norm, non_neg, unit_norm, min_max_norm = MaxNorm, NonNeg, UnitNorm, MinMaxNorm
 
 
+def deserialize(config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The constraint that ``serialize`` wrote down.
+
+    Args:
+        config: what it gave.
+        custom_objects: classes and functions of the program by their names.
+    """
+    return configuration.deserialize(config, custom_objects, "constraint")
+
+
 def get(identifier: str | Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
     """The constraint of a name, or the function of a weight itself; None is none.
 
@@ -134,6 +148,8 @@ def get(identifier: str | Callable[[Any], Any] | None) -> Callable[[Any], Any] |
     """
     if identifier is None:
         return None
+    if isinstance(identifier, dict):
+        return deserialize(identifier)
     if isinstance(identifier, str):
         if identifier in _BY_NAME:
             return _BY_NAME[identifier]()
@@ -146,4 +162,4 @@ def get(identifier: str | Callable[[Any], Any] | None) -> Callable[[Any], Any] |
                            "kernel_constraint='non_neg'")
 
 
-__all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get"]
+__all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "deserialize", "get", "serialize"]

@@ -16,9 +16,11 @@ from chainrule import dtypes
 from chainrule.errors import ChainruleTypeError, ShapeError
 from chainrule.graph import user_source
 from chainrule.ops import elementwise as ew
-from chainrule.ops.declare import Traced, broadcast_shapes, expand
+from chainrule.ops.declare import Traced, broadcast_shapes, convert, expand
 from chainrule.ops.index import take
 from chainrule.ops.structure import flip, pad, reshape, slice_, transpose
+
+_INT32 = np.dtype(np.int32)
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,8 @@ class _Picking:
     @staticmethod
     def of(region: Any, keys: list[Any], together: bool) -> _Picking:
         places = [i for i, k in enumerate(keys) if isinstance(k, _Array)]
-        indices = [checked_indices(keys[i].indices, region.shape[i], i) for i in places]
+        total = math.prod(region.shape[i] for i in places)
+        indices = [checked_indices(keys[i].indices, region.shape[i], i, total) for i in places]
         picked = broadcast_shapes(*(i.shape for i in indices))
         rest = [i for i in range(len(keys)) if i not in places]
         at = places[0] if together else 0  # NumPy puts axes picked apart from each other first
@@ -161,7 +164,7 @@ class _Picking:
         flat = expand(indices[0], picked)
         for position, extent in zip(indices[1:], extents[1:], strict=True):
             flat = ew.add(ew.mul(flat, extent), position)
-        return _Picking(order, moved, (*moved[:at], math.prod(extents), *moved[at + len(places):]), at, flat)
+        return _Picking(order, moved, (*moved[:at], total, *moved[at + len(places):]), at, flat)
 
     def merge(self, region: Any) -> Any:
         return _reshaped(_transposed(region, self.order), self.merged)
@@ -244,12 +247,23 @@ def _put(x: Any, keys: Sequence[Any], new: Any) -> Any:
     return ew.select(here, spread, x)
 
 
-def checked_indices(indices: Any, extent: int, axis: int) -> Any:
-    """Integer positions counted from the front. Known ones must be in range; traced ones are not checked."""
+def checked_indices(indices: Any, extent: int, axis: int, total: int = 0) -> Any:
+    """Integer positions counted from the front. Known ones must be in range; traced ones are not checked.
+
+    Their dtype holds ``extent``, and ``total`` where positions along several axes become one.
+    """
     if isinstance(indices, Traced):
+        indices = holding(indices, max(extent, total))
         return ew.select(ew.lt(indices, 0), ew.add(indices, extent), indices) if indices.dtype.kind == "i" else indices
     wrong = (indices < -extent) | (indices >= extent)
     if wrong.any():
         first = indices[wrong][0] if indices.ndim else indices
         raise IndexError(f"index {first} is out of range for axis {axis} of extent {extent}")
     return np.where(indices < 0, indices + extent, indices).astype(np.int64)
+
+
+def holding(indices: Any, largest: int) -> Any:
+    """Whole numbers in a dtype in which arithmetic with numbers up to ``largest`` does not overflow."""
+    if largest <= np.iinfo(indices.dtype).max:
+        return indices
+    return convert(indices, _INT32 if largest <= np.iinfo(_INT32).max else dtypes.INT64)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from chainrule import random
+from chainrule import configuration, random
 from chainrule.arguments import not_negative, positive
+from chainrule.configuration import Configured, serialize
 from chainrule.errors import ArgumentError, unknown_name
 
 Shape = Sequence[int]
 
 
-class Initializer:
+class Initializer(Configured):
     """Makes the initial value of a weight: ``initializer(shape, dtype) -> array``.
 
     A subclass defines ``draw(shape, generator)``. With a ``seed`` it gives the same numbers at every call;
     without, it continues the process-wide generator that ``cr.set_seed`` seeds.
     """
+
+    kind = "initializer"
 
     def __init__(self, seed: int | None = None) -> None:
         self.seed = seed
@@ -307,6 +310,16 @@ he_uniform, he_normal, lecun_uniform, lecun_normal = HeUniform, HeNormal, LecunU
 IdentityInitializer, OrthogonalInitializer = Identity, Orthogonal
 
 
+def deserialize(config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The initializer that ``serialize`` wrote down.
+
+    Args:
+        config: what it gave.
+        custom_objects: classes and functions of the program by their names.
+    """
+    return configuration.deserialize(config, custom_objects, "initializer")
+
+
 def get(identifier: str | Callable[..., Any]) -> Callable[..., Any]:
     """The initializer of a name, or the callable ``(shape, dtype) -> array`` itself.
 
@@ -314,6 +327,8 @@ def get(identifier: str | Callable[..., Any]) -> Callable[..., Any]:
         >>> get("zeros")
         Zeros(value=0.0)
     """
+    if isinstance(identifier, dict):
+        return deserialize(identifier)
     if isinstance(identifier, str):
         if identifier in _BY_NAME:
             return _BY_NAME[identifier]()
@@ -324,3 +339,9 @@ def get(identifier: str | Callable[..., Any]) -> Callable[..., Any]:
         return identifier
     raise ArgumentError.of(f"initializer {identifier!r}", "a name, an Initializer, or a function (shape, dtype)",
                            "kernel_initializer='glorot_uniform'")
+
+
+__all__ = [
+    "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity", "Initializer", "LecunNormal",
+    "LecunUniform", "Ones", "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling",
+    "Zeros", "deserialize", "get", "serialize"]

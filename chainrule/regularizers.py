@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from chainrule import configuration
 from chainrule.arguments import not_negative
+from chainrule.configuration import Configured, serialize
 from chainrule.errors import ArgumentError, ShapeError, unknown_name
 
 
-class Regularizer:
+class Regularizer(Configured):
     """A penalty: ``regularizer(x) -> number``. A subclass defines ``__call__``."""
+
+    kind = "regularizer"
 
     def __call__(self, x: Any) -> Any:
         """The penalty of an array."""
@@ -96,10 +100,22 @@ _BY_NAME = {**_CLASSES, **{c.__name__: c for c in _CLASSES.values()}, "l1l2": L1
 l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer
 
 
+def deserialize(config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The regularizer that ``serialize`` wrote down.
+
+    Args:
+        config: what it gave.
+        custom_objects: classes and functions of the program by their names.
+    """
+    return configuration.deserialize(config, custom_objects, "regularizer")
+
+
 def get(identifier: str | Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
     """The regularizer of a name, or the function of an array itself; None is none."""
     if identifier is None:
         return None
+    if isinstance(identifier, dict):
+        return deserialize(identifier)
     if isinstance(identifier, str):
         if identifier in _BY_NAME:
             return _BY_NAME[identifier]()
@@ -112,4 +128,4 @@ def get(identifier: str | Callable[[Any], Any] | None) -> Callable[[Any], Any] |
                            "kernel_regularizer='l2'")
 
 
-__all__ = ["L1", "L2", "L1L2", "OrthogonalRegularizer", "Regularizer", "get"]
+__all__ = ["L1", "L2", "L1L2", "OrthogonalRegularizer", "Regularizer", "deserialize", "get", "serialize"]

@@ -139,9 +139,10 @@ class Tracer(Traced):
         if not _takes(rule, ufunc, inputs):
             rule = _left_to_numpy(ufunc if method == "__call__" else getattr(ufunc, method), name)
         if method == "__call__":
-            dtype = options.pop("dtype", None)
-            options = {k: v for k, v in options.items() if k not in ("casting", "order", "subok")}
+            dtype, casting = options.pop("dtype", None), options.pop("casting", "same_kind")
+            options = {k: v for k, v in options.items() if k not in ("order", "subok")}
             if dtype is not None:
+                _check_casts(name, inputs, np.dtype(dtype), casting)
                 inputs = tuple(ew.cast(a, dtype=np.dtype(dtype)) if isinstance(a, Traced) else a for a in inputs)
         return apply(rule, name, inputs, options)
 
@@ -304,9 +305,10 @@ def _any_complex(args: Any) -> bool:
 
 
 def _left_to_numpy(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    def rule(*args: Any, **options: Any) -> Any:
-        return on_host(function, name, args, options)
-    return rule
+    if isinstance(function, np.ufunc):  # a mask would leave elements undefined
+        return lambda *args, **options: on_host(function, name, args, options)
+    return lambda *args, where=True, **options: on_host(
+        function, name, args, options if where is True else {**options, "where": where})
 
 
 def call(function: Any, *args: Any) -> Any:
@@ -319,11 +321,11 @@ def apply(rule: Callable[..., Any], name: str, args: Sequence[Any], options: dic
     """Call what records NumPy's function ``name``; clear errors for options that cannot be recorded."""
     if options:
         no_out(name, options.pop("out", None))
-        if options.get("where", True) is not True:
+        if options.get("where", True) is not True and "where" not in inspect.signature(rule).parameters:
             raise ChainruleTypeError.of(f"the function {name} with where= cannot be recorded{_where()}",
                                         "np.where on the argument",
                                         f"{name}(np.where(mask, x, 0))")
-        options = {k: v for k, v in options.items() if k != "where" and v is not np._NoValue}
+        options = {k: v for k, v in options.items() if v is not np._NoValue and (k != "where" or v is not True)}
     try:
         return rule(*args, **options)
     except TypeError as error:
@@ -340,6 +342,14 @@ def _fits(rule: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]
     except TypeError:
         return False
     return True
+
+
+def _check_casts(name: str, inputs: Sequence[Any], dtype: np.dtype, casting: Any) -> None:
+    for a in inputs:
+        if isinstance(a, Traced) and not any(map(dtypes.is_bfloat16, (a.dtype, dtype))) and not np.can_cast(
+                a.dtype, dtype, casting):
+            raise ChainruleTypeError.of(f"the function {name} with dtype={dtype} for an array of {a.dtype}",
+                                        "a dtype to which it can be cast", f"{name}(x.astype(np.{dtype}))")
 
 
 def no_out(name: str, out: Any) -> None:

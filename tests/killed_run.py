@@ -39,7 +39,7 @@ def train(folder, name, save_freq=2):
     y = (x[:, 0] * x[:, 1] > 0).astype(int)
     random.set_seed(7)
     model = Sequential([Dense(12, activation="tanh", input_dim=5), Dropout(0.3), Dense(1, activation="sigmoid")])
-    model.compile("adam", "binary_crossentropy", ["accuracy"])
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
     calls = [Trend()] if save_freq is None else [BackupAndRestore(folder / name, save_freq), Trend()]
     history = model.fit(x, y, batch_size=8, epochs=EPOCHS, verbose=0, validation_split=0.2, callbacks=calls)
     beside = folder / f".{name}.npz"

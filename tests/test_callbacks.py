@@ -44,7 +44,7 @@ def made(rate=0.5):
     model = Sequential([Input((6,)), Dense(8, activation="relu", name="first"),
                         Dense(1, activation="sigmoid", name="second")])
     model.set_weights([wave(6, 8, phase=2.0) * 0.5, np.zeros(8), wave(8, 1, phase=3.0) * 0.5, np.zeros(1)])
-    model.compile(SGD(rate), "binary_crossentropy", ["accuracy"])
+    model.compile(SGD(rate), "binary_crossentropy", metrics=["accuracy"])
     return model
 
 
@@ -141,7 +141,8 @@ def test_terminate_on_nan(capsys):
         model = Sequential([Dense(1, input_dim=2)])
         model.compile(SGD(1e18), "mse")
         with pytest.warns(RuntimeWarning, match="the loss is"):
-            history = model.fit(x, x[:, 0], batch_size=8, epochs=5, verbose=0, callbacks=TerminateOnNaN(interval))
+            history = model.fit(x, x[:, 0], batch_size=8, epochs=5, verbose=0,
+                                callbacks=TerminateOnNaN(batch_interval=interval))
         assert len(history.epoch) <= epochs + 1 < 5
         assert "training ends" in capsys.readouterr().out
 

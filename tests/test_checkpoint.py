@@ -25,7 +25,7 @@ Y = (X[:, 0] > X[:, 1]).astype(int)
 def compiled(optimizer="adam", units=8):
     model = Sequential([Dense(units, activation="tanh", input_dim=4, name="first"), Dropout(0.3),
                         Dense(1, activation="sigmoid", name="second")])
-    model.compile(optimizer, "binary_crossentropy", ["accuracy"])
+    model.compile(optimizer, "binary_crossentropy", metrics=["accuracy"])
     return model
 
 

@@ -8,17 +8,22 @@ import mmap
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
+from typing import Any
 
 import numpy as np
 import pytest
+from samples import HALF as HALVES
 
+from chainrule import dtypes
 from chainrule.compiler.contraction import ContractAxis, Contraction, Plan, plan
 from chainrule.llvm import ir, jit
 from chainrule.llvm.builder import Builder
 from chainrule.llvm.contraction import emit_contraction
 from chainrule.llvm.emitter import I64, INT64, PTR, Emitter, Val
 from chainrule.llvm.frame import Part
+from chainrule.llvm.half import HALF
+from chainrule.llvm.math import MATH
 
 PAGE = mmap.PAGESIZE
 WIDTHS = {16: 16, 32: 16, 64: 32}  # vector bytes: registers
@@ -26,8 +31,8 @@ SMALL_CACHES = {"l1_bytes": 4096, "l2_bytes": 16384}  # so that little matrices 
 F4 = np.dtype("f4")
 
 
-def machine(vector_bytes: int, **caches: int) -> jit.Target:
-    return replace(jit.host(), vector_bytes=vector_bytes, vector_registers=WIDTHS[vector_bytes], **caches)
+def machine(vector_bytes: int, **others: Any) -> jit.Target:
+    return replace(jit.host(), vector_bytes=vector_bytes, vector_registers=WIDTHS[vector_bytes], **others)
 
 
 def compiled(c: Contraction, target: jit.Target, axis: int | None) -> tuple[Callable[..., None], Plan, object]:
@@ -38,7 +43,7 @@ def compiled(c: Contraction, target: jit.Target, axis: int | None) -> tuple[Call
     p = plan(c, target)
     module = ir.Module()
     function = ir.Function(module, ir.FunctionType(ir.VOID, [PTR] * 5 + [I64] * 2), "kernel")
-    e = Emitter(Builder(function.append_basic_block()))
+    e = Emitter(Builder(function.append_basic_block()), MATH | HALF, target.native_half)
     a, b, out, bias, scratch, begin, end = function.args
     strides = tuple(x.out for x in c.axes)
 
@@ -106,7 +111,7 @@ def span(c: Contraction, strides: list[int]) -> int:
 
 
 def view(c: Contraction, array: np.ndarray, strides: list[int]) -> np.ndarray:
-    wide = array.astype(np.float64 if c.dtype.kind == "f" else c.dtype, copy=False)
+    wide = array.astype(np.float64 if dtypes.is_float(array.dtype) else c.dtype, copy=False)
     return np.lib.stride_tricks.as_strided(wide, [x.extent for x in c.axes], [s * wide.itemsize for s in strides])
 
 
@@ -114,16 +119,16 @@ def tiles(p: Plan, axis: int) -> int:
     return sum((piece.stop - piece.start) // piece.size for piece in p.pieces(axis))
 
 
-def check(c: Contraction, vector_bytes: int, at_end: bool = True, axis: int | None = None, **caches: int) -> Plan:
+def check(c: Contraction, vector_bytes: int, at_end: bool = True, axis: int | None = None, **others: Any) -> Plan:
     """Run a contraction between guard pages; ``out`` starts from 1, so what is stored twice or never shows.
 
     With an axis of the plan, run it in parts along the axis, the last one first.
     """
     rng = np.random.default_rng(7)
-    call, p, _keep = compiled(c, machine(vector_bytes, **caches), axis)
+    call, p, _keep = compiled(c, machine(vector_bytes, **others), axis)
     strides = [[x.a for x in c.axes], [x.b for x in c.axes], [x.out for x in c.axes]]
     strides.append(list(c.accesses[0]) if c.accesses else [0] * len(c.axes))
-    memory = [Guarded(span(c, s), c.dtype, at_end) for s in strides]
+    memory = [Guarded(span(c, s), c.memory(k) if k < 2 else c.dtype, at_end) for k, s in enumerate(strides)]
     memory.append(Guarded(-(-p.scratch // 16) * 16, c.dtype, True))
     for x in memory:
         x.array[:] = rng.integers(-9, 9, x.array.size) if c.dtype.kind == "i" else rng.standard_normal(x.array.size)
@@ -180,6 +185,22 @@ def test_dtypes(dtype: str, vector_bytes: int) -> None:
 
 
 @pytest.mark.parametrize("vector_bytes", WIDTHS)
+@pytest.mark.parametrize("dtype", HALVES)
+def test_half_operands(dtype: str, vector_bytes: int) -> None:
+    """Read as they lie, packed, transposed and cut into blocks; with instructions for float16 and without."""
+    half = np.dtype(dtype)
+    for n, kind in enumerate(PRODUCTS):
+        for k, (stored, shape) in enumerate(product([(half, half), (half, F4), (F4, half)], SIZES)):
+            if k % 8 == 2 * n + (half == np.float16):
+                check(replace(product_of(kind, *shape), stored=stored), vector_bytes, native_half=k % 3 > 0)
+        for shape in [(61, 150, 700), (150, 77, 333)]:
+            check(replace(product_of(kind, *shape), stored=(half, half)), vector_bytes, **SMALL_CACHES)
+    for kind in ("forward", "filters"):
+        for caches in ({}, SMALL_CACHES):
+            check(replace(convolution(kind, 2, 7, 20, 17, 33, 3), stored=(half, half)), vector_bytes, **caches)
+
+
+@pytest.mark.parametrize("vector_bytes", WIDTHS)
 def test_blocks(vector_bytes: int) -> None:
     """Every axis cut into blocks, with odd tiles and odd last blocks."""
     cut = set()
@@ -196,7 +217,9 @@ def test_parts(kind: str, vector_bytes: int) -> None:
     """Tiles along one axis, as threads take them: with blocks and without."""
     cases = [(product_of(kind, 61, 100, 300), 8192), (product_of(kind, 100, 10, 64), 65536)]
     if kind == "NN":
-        cases += [(einsum("amk,ank->amn", a=5, m=17, n=33, k=20), 65536), (product_of(kind, 90, 77, 400), 32768)]
+        batch, halves = einsum("amk,ank->amn", a=5, m=17, n=33, k=20), (np.dtype("f2"),) * 2
+        cases += [(batch, 65536), (product_of(kind, 90, 77, 400), 32768), (replace(batch, stored=halves), 65536),
+                  (replace(convolution("forward", 3, 9, 12, 16, 24, 3), stored=halves), 65536)]
     for c, l2_bytes in cases:
         caches = {"l1_bytes": 4096, "l2_bytes": l2_bytes}
         p = plan(c, machine(vector_bytes, **caches))
@@ -263,7 +286,10 @@ def random_contraction(rng: random.Random) -> Contraction:
     bias = [i for i in orders[2] if rng.random() < 0.5]
     out = "".join(i for i in chosen if "o" in kinds[i])
     dtype = rng.choice(["f4", "f4", "f4", "f8", "i4"])
-    return einsum(f"{orders[0]},{orders[1]}->{out}", dtype, memory=tuple(orders), bias="".join(bias), **sizes)
+    c = einsum(f"{orders[0]},{orders[1]}->{out}", dtype, memory=tuple(orders), bias="".join(bias), **sizes)
+    if dtype != "f4" or rng.random() < 0.5:
+        return c
+    return replace(c, stored=tuple(np.dtype(rng.choice([*HALVES, "f4"])) for _ in "ab"))
 
 
 @pytest.mark.parametrize("vector_bytes", WIDTHS)

@@ -34,7 +34,7 @@ def fitted(*data, seed=3, model=None, **options):
     random.set_seed(seed)
     model = model or Sequential([Dense(8, activation="tanh", input_dim=4), Dropout(0.2),
                                  Dense(1, activation="sigmoid")])
-    model.compile("adam", "binary_crossentropy", ["accuracy"])
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
     history = model.fit(*data, epochs=3, verbose=0, **{"batch_size": BATCH, **options})
     return history.history, model
 

@@ -12,7 +12,7 @@ from chainrule.errors import ArgumentError, ChainruleError, DataError, ShapeErro
 from chainrule.models import Model, Sequential
 from chainrule.optimizers import SGD
 from chainrule.runtime import jit
-from chainrule.training.epoch import _LAYERS
+from chainrule.training.epoch import LAYERS
 
 RNG = np.random.default_rng(0)
 RATE = np.float32(0.05)
@@ -71,7 +71,7 @@ def test_a_compiled_epoch_is_the_reference(make):
     random.set_seed(8)
     history = model.fit(x, y, batch_size=4, epochs=1, shuffle=False, verbose=0).history["loss"]
     random.set_seed(8)
-    key, total = random.fold_in(random.key(), _LAYERS), 0.0
+    key, total = random.fold_in(random.key(), LAYERS), 0.0
     for step in range(2):
         xb, yb = x[4 * step:4 * step + 4], y[4 * step:4 * step + 4]
 

@@ -23,7 +23,7 @@ def resident():
 
 def compiled():
     model = Sequential([Dense(8, activation="relu", input_dim=5), Dropout(0.1), Dense(1, activation="sigmoid")])
-    model.compile("adam", "binary_crossentropy", ["accuracy"])
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
     return model
 
 

@@ -5,7 +5,7 @@ import pytest
 from support import assert_same, reference
 
 import chainrule.numpy as cnp
-from chainrule import runtime
+from chainrule import losses, nn, runtime
 from chainrule.autodiff import grad
 from chainrule.check import check_grads
 from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError, TracedValueError
@@ -93,6 +93,19 @@ REDUCTIONS = [
     case(lambda x: np.nanmax(x), NAN, grads=FLAT),
     case(lambda x: np.nanmin(x), NAN, grads=FLAT),
     case(lambda x: np.nanprod(x), NAN, grads=FLAT),
+    case(lambda x: np.sum(x, axis=1, where=[True, False, True, True], initial=2.0), M),
+    case(lambda x: np.prod(x, axis=0, where=x > 0), M),
+    case(lambda x: np.max(x, axis=1, where=x < 1, initial=-0.5), M),
+    case(lambda x: np.min(x, where=x > 2, initial=0, keepdims=True), K, grads=FLAT),
+    case(lambda x: np.mean(x, axis=1, where=x > -0.5), M),
+    case(lambda x: np.var(x, axis=1, where=x > -0.5, ddof=1), M),
+    case(lambda x: np.std(x, axis=0, where=np.array([[True], [False], [True]])), M),
+    case(lambda x, w: np.all(x > 0, axis=1, where=w), M, M > 0, grads=FLAT),
+    case(lambda x, w: np.any(x > 0, axis=1, where=w), M, M < 0, grads=FLAT),
+    case(lambda x, w: np.nansum(x, where=w, initial=1.0), NAN, B, grads=FLAT),
+    case(lambda x, w: np.nanmean(x, where=w), NAN, B, grads=FLAT),
+    case(lambda x, w: np.nanvar(x, where=w), NAN, B, grads=FLAT),
+    case(lambda x, w: np.nanmax(x, where=w, initial=-7.0), NAN, B, grads=FLAT),
     case(lambda x: np.trapezoid(x, axis=0), M),
     case(lambda y, x: np.trapezoid(y, x), V, np.sort(W)),
 ]
@@ -172,6 +185,27 @@ ASSEMBLY = [
     case(lambda x: np.pad(x, 2, mode="reflect"), M),
     case(lambda x: np.pad(x, 2, mode="wrap"), V),
     case(lambda x: np.pad(x, 2, mode="symmetric"), V),
+    case(lambda x: np.pad(x, 1, constant_values=x[0, 0]), M),
+    case(lambda x: np.pad(x, ((1, 2), (0, 3)), "linear_ramp", end_values=((1, 2), (3, 4))), M),
+    case(lambda x: np.pad(x, 2, "linear_ramp"), K, grads=FLAT),
+    case(lambda x: np.pad(x, (2, 1), "mean", stat_length=(2, 3)), M),
+    case(lambda x: np.pad(x, 1, "mean"), K, grads=FLAT),
+    case(lambda x: np.pad(x, ((0, 0), (1, 2)), "median"), M),
+    case(lambda x: np.pad(x, 2, "maximum"), M),
+    case(lambda x: np.pad(x, 2, "minimum", stat_length=2), M),
+    case(lambda x: np.pad(x, (6, 2), "reflect", reflect_type="odd"), M),
+    case(lambda x: np.pad(x, 5, "symmetric", reflect_type="odd"), M),
+    case(lambda x: np.pad(x[:1], 2, "reflect", reflect_type="odd"), M),
+    case(lambda x, v: np.insert(x, 1, v, axis=1), M, V[:3]),
+    case(lambda x, v: np.insert(x, [0, 2, 2], v), V, W[:3]),
+    case(lambda x: np.insert(x, slice(0, 4, 2), 9, axis=1), K, grads=FLAT),
+    case(lambda x: np.extract(K > 0, x), M),
+    case(lambda x: np.array_equal(x, x, equal_nan=True), NAN, grads=FLAT),
+    case(lambda x: np.array_equal(x, x), NAN, grads=FLAT),
+    case(lambda x: np.einsum("ij->i", x, dtype=np.float64), K, grads=FLAT),
+    case(lambda x: np.round(x, -1), K * 5, grads=FLAT),
+    case(lambda x: np.square(x), B, grads=FLAT),
+    case(lambda x: np.power(x, 2), B, grads=FLAT),
     case(lambda x: np.diff(x), V),
     case(lambda x: np.diff(x, n=2, axis=0), S),
     case(lambda x: np.diff(x, prepend=0.0), M),
@@ -388,6 +422,34 @@ CREATION = [
     case(lambda x: np.linspace(0, x, 4, endpoint=False), V),
     case(lambda x: np.linspace(x[0], 2.0, 3, retstep=True)[1], V),
     case(lambda x: np.linspace(x[0], x[1], 1), V),
+    case(lambda x: np.linspace(x, 2.0, 3, axis=-1), V),
+    case(lambda x: np.linspace(x[0], 5, 4, dtype=int, device="cpu"), V - 3, grads=FLAT),
+    case(lambda x, y: np.meshgrid(x, y)[0], M, V),
+    case(lambda x: np.polyadd(x, x[:2]), V),
+    case(lambda x, y: np.polysub(x[:2], y), V, W),
+    case(lambda x, y: np.polymul(x, y), V, W[:3]),
+    case(lambda x: np.polymul(x, x), I, grads=FLAT),
+    case(lambda x: np.polyder(x, 2), V),
+    case(lambda x: np.polyder(x, 9), V, grads=FLAT),
+    case(lambda x: np.polyint(x, 2, k=[1.0, 2.0]), V),
+    case(lambda x, k: np.polyint(x, 2, k), V, W[0]),
+    case(lambda x, y: np.polyfit(x, y, 2), np.arange(7.0), V),
+    case(lambda y: np.polyfit(np.arange(3), y, 1, w=[1.0, 2.0, 1.0]), M),
+    case(lambda x: np.polyfit(x, 2 * x, 1)[:1], np.arange(4), grads=FLAT),
+    case(lambda x: np.linalg.matrix_power(x / 0, 0), S, grads=FLAT),
+    case(lambda x: np.linalg.lstsq(x, x[:, 0])[2], S, grads=FLAT),
+    case(lambda x: np.logspace(x[0], 1.0, 4), P),
+    case(lambda x: np.logspace(x, 1.0, 4, endpoint=False, base=2.0, axis=-1), P),
+    case(lambda x: np.logspace(0.0, 1.5, 4, base=x), P),
+    case(lambda x: np.logspace(0.0, 1.5, 4, base=x, axis=1), P),
+    case(lambda x: np.geomspace(x, 3.0, 5), P),
+    case(lambda x: np.geomspace(-x, -3.0, 4, endpoint=False, axis=-1), P),
+    case(lambda x: np.geomspace(x, 1000, 4), B + 1, grads=FLAT),
+    case(lambda x, y: np.block([[x, np.ones((3, 1))], [np.zeros((1, 2)), y[:, :3]]]), M, M[:1]),
+    case(lambda x: np.block([x, x]), V),
+    case(lambda x: np.block([[x[0], 1.0], [2.0, x[1]]]), V),
+    case(lambda x: np.resize(x, (4, 5)), M),
+    case(lambda x: np.resize(x, 5), M),
     case(lambda x, y: np.meshgrid(x, y)[0] * np.meshgrid(x, y)[1], V, M[0]),
     case(lambda x, y: np.meshgrid(x, y, indexing="ij", sparse=True)[1], V, M[0]),
     case(lambda x: np.arange(np.size(x)) * x, V),
@@ -484,15 +546,16 @@ def test_shapes_are_plain_python_under_recording():
 
 @pytest.mark.parametrize(("function", "message"), [
     (lambda x: np.piecewise(x, [x > 0], [1]), "np.piecewise cannot be recorded"),
-    (lambda x: np.linalg.eig(x), "np.linalg.eig cannot be recorded"),
-    (lambda x: np.linalg.eigvals(x), r"nearest name"),
+    (lambda x: np.apply_along_axis(np.sum, 0, x), "np.apply_along_axis cannot be recorded"),
+    (lambda x: np.polydiv(x[0], x[0]), r"nearest name"),
     (lambda x: np.roots(x[0]), r"np.roots cannot be recorded: its result's shape or dtype depends on values"),
     (lambda x: np.union1d(x, x), r"shape of np.union1d depends on"),
     (lambda x: np.unique(x), r"shape of np.unique\(x\) depends on"),
     (lambda x: np.add.at(x, 0, x), r"np.add.at changes an array in place"),
     (lambda x: np.put(x, [0], 1.0), r"cr\.at"),
     (lambda x: np.fill_diagonal(x, 1.0), r"cr\.at\(x, np\.diag_indices_from"),
-    (lambda x: np.sum(x, where=x > 0), "where= cannot be recorded"),
+    (lambda x: np.add(x, 1.0, where=x > 0), "where= cannot be recorded"),
+    (lambda x: np.add(x, 1.0, dtype=np.int64), "dtype=int64 for an array of float64"),
     (lambda x: np.sum(x, out=np.zeros(())), "out="),
     (lambda x: np.add(x, 1.0, out=np.zeros((3, 4))), "out="),
     (lambda x: np.concatenate([x, x], casting="no"), "casting cannot be recorded"),
@@ -535,6 +598,44 @@ def test_changing_an_array_in_place_says_so():
             assert "test_numpy_functions.py" in str(error)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint64"])
+def test_narrow_positions_reach_all_elements(dtype):
+    """The arithmetic that makes one position of several must not overflow in the dtype of the positions."""
+    x = np.arange(30.0 * 40.0).reshape(30, 40) ** 0.5
+    i, j = (np.arange(20) * k % n for k, n in ((7, 30), (11, 40)))
+    i, j = i.astype(dtype), j.astype(dtype)
+    columns = np.stack([j[:5]] * 30)
+
+    def every(x, i, j, columns):
+        return [x[i, j], np.take(x, j), np.take(x, i, axis=0, mode="wrap"), np.take_along_axis(x, columns, 1),
+                cnp.at(x, (i, j)).add(1.0), cnp.put_along_axis(x, columns, 0.0, 1), cnp.at(np.ravel(x), j).set(9.0)]
+    signed = [] if dtype.startswith("u") else [lambda x, i: x[-1 - i], lambda x, i: np.take(np.ravel(x), -1 - i)]
+    for result, wanted in zip(runtime.jit(every)(x, i, j, columns), every(x, i, j, columns), strict=True):
+        assert_same(result, wanted)
+    for function in signed:
+        assert_same(runtime.jit(function)(x, i), function(x, i))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_narrow_labels_of_many_classes(dtype):
+    labels, scores = np.array([0, 5, 44, 100]), rng.normal(size=(4, 300)).astype(np.float32)
+    for run in (lambda f: f, runtime.jit):
+        same = run(lambda labels: nn.one_hot(labels, 300))(labels.astype(dtype))
+        np.testing.assert_array_equal(same, np.eye(300)[labels])
+        crossed = run(losses.SparseCategoricalCrossentropy(from_logits=True))
+        assert_same(crossed(labels.astype(dtype), scores), crossed(labels, scores))
+
+
+@pytest.mark.parametrize("method", ["lower", "nearest", "inverted_cdf", "midpoint", "linear"])
+def test_the_dtype_of_quantiles(method):
+    for dtype in ("int32", "uint8", "float32"):
+        x = np.arange(7, dtype=dtype)
+        for q in (0.3, np.float32(0.4), np.array([0.1, 0.9])):
+            result = reference(lambda x, q=q: np.quantile(x, q, method=method), x)
+            assert result.dtype == np.quantile(x, q, method=method).dtype
+            np.testing.assert_allclose(result, np.quantile(x, q, method=method), rtol=1e-6)
+
+
 @pytest.mark.parametrize(("function", "error", "message"), [
     (lambda x: x.reshape(5, -1), ShapeError, "12 elements"),
     (lambda x: x @ x, ShapeError, r"4 columns against 3 rows"),
@@ -550,6 +651,21 @@ def test_changing_an_array_in_place_says_so():
     (lambda x: np.einsum("ij,jk->ik", x, x), ShapeError, "extents"),
     (lambda x: -(x > 0), ChainruleTypeError, "neg got an array of dtype bool"),
     (lambda x: np.power(x.astype(int), -2), ArgumentError, "whole"),
+    (lambda x: np.insert(x, np.argmax(x), 1.0), ArgumentError, "traced positions"),
+    (lambda x: np.max(x, where=x > 0), ArgumentError, "without initial="),
+    (lambda x: np.pad(x, 1, "nearest"), ArgumentError, "mode='nearest'"),
+    (lambda x: np.block([[x, x], x]), ArgumentError, "depths"),
+    (lambda x: np.linalg.outer(x, x), ShapeError, "vectors"),
+    (lambda x: np.linalg.matrix_power(x @ x.T, 0.5), TypeError, "integer"),
+    (lambda x: np.polyint(x[0], 3, [1, 2]), ShapeError, "2 constants"),
+    (lambda x: np.polyder(x[0], -1), ArgumentError, "order -1"),
+    (lambda x: np.polyfit(x[0], x[0], 1, full=True), ArgumentError, "coefficients alone"),
+    (lambda x: np.polyfit(x[0], x[1, :2], 1), ShapeError, "points of shapes"),
+    (lambda x: np.resize(x, (2, -1)), ArgumentError, "0 or more"),
+    (lambda x: np.pad(x, -1), ArgumentError, "0 or more"),
+    (lambda x: np.pad(x[:0], 1, "edge"), ShapeError, "empty"),
+    (lambda x: np.pad(x, 1, "mean", stat_length=0), ArgumentError, "stat_length=0"),
+    (lambda x: np.pad(x, 1, "reflect", reflect_type="up"), ArgumentError, "'even' or 'odd'"),
 ])
 def test_wrong_arguments_say_so(function, error, message):
     with pytest.raises(error, match=f"(?i){message}"):

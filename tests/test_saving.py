@@ -36,7 +36,7 @@ def branched():
 
 
 def trained(model, optimizer="adam", loss="mse"):
-    model.compile(optimizer, loss, ["mae"])
+    model.compile(optimizer, loss, metrics=["mae"])
     model.fit(X, Y, epochs=2, batch_size=7, verbose=0)
     return model
 
@@ -113,10 +113,15 @@ def test_a_subclass_that_is_registered(tmp_path):
 def test_what_cannot_be_written_down(tmp_path):
     def mine(y_true, y_pred):
         return np.abs(y_true - y_pred)
-    model = trained(sequential(), loss=mine)
+    model = trained(sequential(), loss=lambda y_true, y_pred: np.abs(y_true - y_pred))
     with pytest.warns(UserWarning, match="how mine was compiled is not saved"):
         model.save(tmp_path / "m.safetensors")
     assert load_model(tmp_path / "m.safetensors").optimizer is None
+    trained(sequential(), loss=mine).save(tmp_path / "m.safetensors")
+    with pytest.raises(ArgumentError, match=r"Unknown function 'mine'[\s\S]*custom_objects"):
+        load_model(tmp_path / "m.safetensors")
+    assert load_model(tmp_path / "m.safetensors", compile=False).optimizer is None
+    assert load_model(tmp_path / "m.safetensors", custom_objects={"mine": mine})._recipe["loss"] is mine
     with pytest.raises(UsageError):
         trained(Sequential([Dense(1, activation=lambda x: x * x, input_dim=3)])).save(tmp_path / "n.safetensors")
     assert not (tmp_path / "n.safetensors").exists()

@@ -9,6 +9,7 @@ import emulator
 import llvmlite.binding as llvm
 import numpy as np
 import pytest
+from samples import HALF
 from support import assert_same, reference
 
 import chainrule as cr
@@ -51,9 +52,20 @@ def arguments(dtype):
     return weights, x, rng.integers(0, 17, 3)
 
 
+def products(a, b, image):
+    """Half numbers read where they lie, packed, transposed, and in windows."""
+    return a @ b, a.T @ a, b @ b[0], (b.T @ a.T)[:3], nn.conv(image, b[:12].reshape(2, 2, 3, -1), padding="same")
+
+
+def halves(dtype):
+    rng = np.random.default_rng(4)
+    return tuple(rng.integers(-4, 5, shape).astype(dtype) for shape in ((13, 30), (30, 21), (2, 4, 5, 3)))
+
+
 CASES = {
     "float32": (step, arguments(np.float32)), "float64": (step, arguments(np.float64)),
     "float16": (lambda x: (x * x + x, np.cumsum(x)), (np.arange(19, dtype=np.float16),)),
+    **{f"products of {dtype}": (products, halves(dtype)) for dtype in HALF},
     "random": (lambda: (random.normal(random.key(1), (33,)), random.randint(random.key(2), (9,), 0, 100)), ()),
     "scan": (lambda x: cr.scan(lambda c, row: (np.sin(c + row), c), np.zeros(17), x),
              (np.where(np.arange(17) == 5, 1e30, np.ones((5, 17)) / 3),)),  # 1e30: the C library's sine

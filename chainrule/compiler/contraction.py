@@ -35,22 +35,29 @@ from chainrule.compiler.contraction_plan import (
     Pack,
     Plan,
     Step,
+    Wide,
     chains,
+    in_pairs,
     merge,
     pieces,
+    reach,
 )
 from chainrule.compiler.effort import FAST, Effort
+from chainrule.dtypes import FLOAT16
 
 __all__ = ["ContractAxis", "Contraction", "Machine", "Plan", "plan"]
 
 COPY_PRICE = 0.02  # what another copy of the innermost loop, for tiles of another size, must gain
 PACK_CODE = 60  # instructions that packing an operand takes, if nothing is transposed
+WIDE_CODE = 30  # instructions that making one float32 takes
 THIN = 32  # steps of a block for which the sums are worth loading and storing
 STREAMS = 8  # rows read side by side before they get into each other's way
+ISSUED = 5  # instructions a cycle, about
+SHIFT_RATE = 1  # shifts, shuffles and conversions of vectors in a cycle that is full of multiply-adds
 L2_VECTOR = 1.2  # cycles in which the second-level cache gives a vector
 LINE, L1_WAY, L2_WAY, MEMORY_PAGE = 64, 4096, 65536, 4096  # bytes; a way is a cache's size over its associativity
 
-Packs = tuple[Pack, ...]
+Packs = tuple[Pack | Wide, ...]
 
 
 class Machine(Protocol):
@@ -64,6 +71,8 @@ class Machine(Protocol):
     def l1_bytes(self) -> int: ...
     @property
     def l2_bytes(self) -> int: ...
+    @property
+    def native_half(self) -> bool: ...
 
 
 @lru_cache(maxsize=1024)
@@ -80,13 +89,14 @@ class _Search:
         self.axes = merge(c)
         if not all(x.extent for x in self.axes):  # nothing to add up, or nothing at all
             self.axes = tuple(x for x in self.axes if not x.reduce)
-        self.item = c.dtype.itemsize
+        self.item = c.dtype.itemsize  # of sums and of what is packed
+        self.items = [c.memory(A).itemsize, c.memory(B).itemsize, self.item]
         self.lanes = machine.vector_bytes // self.item
         self.quad = min(4, 16 // self.item)  # elements of the 128 bits that transposing loads take
         self.outer = [i for i, x in enumerate(self.axes) if not x.reduce]
         self.reduced = [i for i, x in enumerate(self.axes) if x.reduce]
         self.steps = prod(self.axes[i].extent for i in self.reduced)
-        self.sizes = [self.item * prod(x.extent for x in self.axes if x.strides[o]) for o in (A, B, OUT)]  # bytes
+        self.sizes = [self.items[o] * prod(x.extent for x in self.axes if x.strides[o]) for o in (A, B, OUT)]  # bytes
 
     def stride(self, operand: int, axis: int | None) -> int:
         return 0 if axis is None else self.axes[axis].strides[operand]
@@ -144,9 +154,9 @@ class _Search:
     # -- the model
 
     def price(self, v: int, tile: dict[int, int]) -> tuple[float, Packs]:
-        """Cycles of the whole contraction, and the operands to pack for them."""
+        """Cycles of the whole contraction, and what is copied of its operands for them."""
         outside = prod(self.axes[i].extent for i in self.outer if i not in tile)
-        cycles, direct = 0.0, [0.0, 0.0]
+        cycles, direct, widening = 0.0, [0.0, 0.0], [0.0, 0.0]
         combinations = list(product(*(self.pieces(i, n, v) for i, n in tile.items())))
         for combination in combinations:
             sizes = {i: p.size for i, p in zip(tile, combination, strict=True)}
@@ -161,15 +171,24 @@ class _Search:
                 sweeps = prod(self.axes[i].extent // counts.get(i, 1) for i in self.outer if not self.stride(o, i))
                 direct[o] += turns * self.steps * self.direct_cycles(o, v, tile, counts, sweeps)
                 direct[o] += self.effort.price * transposing[o]
-        packs = []
-        for o in (A, B):
-            options = [(self.pack_cycles(o, i, tile[i]), i) for i in self.packable(o, v, tile)]
-            cost, axis = min(options, default=(inf, 0))
-            cost /= self.uses[o]
-            cost += self.effort.price * PACK_CODE * (1 if self.stride(o, axis) == 1 else 2)
-            cycles += min(cost, direct[o])
-            packs += [Pack(o, axis)] if cost < direct[o] else []
-        return cycles, tuple(sorted(packs, key=lambda p: p.axis != v))
+                widening[o] += turns * self.steps * self.widening_cycles(o, v, counts)
+        ways = [self.prepared(o, v, tile, direct[o], widening[o]) for o in (A, B)]
+        copies = (copy for _, copy in ways if copy is not None)
+        order = sorted(copies, key=lambda p: 2 if isinstance(p, Wide) else p.axis != v)
+        return cycles + sum(cost for cost, _ in ways), tuple(order)
+
+    def prepared(
+        self, o: int, v: int, tile: dict[int, int], direct: float, widening: float
+    ) -> tuple[float, Pack | Wide | None]:
+        """The cheapest way to have an operand ready, if reading and converting it as it lies take that long."""
+        packed = [(self.pack_cycles(o, i, tile[i]) / self.uses[o] +
+                   self.effort.price * PACK_CODE * (1 if self.stride(o, i) == 1 else 2), Pack(o, i))
+                  for i in self.packable(o, v, tile)]
+        ways: list[tuple[float, Pack | Wide | None]] = [(direct + widening, None), *packed]
+        if widening and self.reduced and not in_pairs(self.c, self.axes[v]):
+            cycles, settled = self.wide_cycles(o, tile)
+            ways.append((direct + cycles, Wide(o, settled)))
+        return min(ways, key=lambda way: way[0])
 
     def pieces(self, i: int, tile: int, v: int | None) -> tuple:
         return pieces(self.axes[i].extent, tile, self.lanes if i == v else 1)
@@ -192,15 +211,15 @@ class _Search:
         each = [prod(n for i, n in counts.items() if self.stride(o, i)) for o in (A, B)]
         loads = sum(each)
         latency = FMA_LATENCY / chains(registers, max(1, min(steps, 8)))
-        step = max(registers / FMA_RATE, loads / LOAD_RATE, latency, (registers + loads) / 5) + 0.03 * loads
+        step = max(registers / FMA_RATE, loads / LOAD_RATE, latency, (registers + loads) / ISSUED) + 0.03 * loads
         if dot:  # without blocks: an operand that is swept for each row of the other comes from where it fits
             step += max(0, loads - STREAMS) + sum(n * self.far(o) for n, o in zip(each, (A, B), strict=True))
             return 14 + registers * (2.5 if registers > 1 else 0) + steps * step
         if self.from_l2(v, tile, counts):
             step = max(step, L2_VECTOR * counts[v]) + 0.05 * counts[v]
         step += 0.02 * sum(n for i, n in counts.items() for o in (A, B)
-                           if abs(self.stride(o, i)) * self.item >= MEMORY_PAGE)
-        apart = sum(log2(max(1.0, abs(self.stride(o, i)) * self.item / LINE))
+                           if abs(self.stride(o, i)) * self.items[o] >= MEMORY_PAGE)
+        apart = sum(log2(max(1.0, abs(self.stride(o, i)) * self.items[o] / LINE))
                     for i in counts if i != v for o in (A, B, OUT))  # rows that lie together are fetched together
         once = 8 + registers * (1 if self.stride(OUT, v) == 1 else 2 * self.lanes)
         return (once + steps * step) * (1 + 0.004 * apart)
@@ -231,11 +250,60 @@ class _Search:
         if any(self.stride(operand, i) == 1 for i in self.reduced):
             return 0.0 if along == 0 else count * (self.lanes / self.quad + 1) * 0.75
         if along in (0, 1):
-            bytes_ = {i: abs(self.stride(operand, i)) * self.item * (self.lanes if i == v else 1) for i in counts}
+            item = self.items[operand]
+            bytes_ = {i: abs(self.stride(operand, i)) * item * (self.lanes if i == v else 1) for i in counts}
             lines = prod(ceil(n * min(bytes_[i] / LINE, 1)) for i, n in counts.items() if bytes_[i])
             busy = L2_VECTOR * counts[v] * self.from_l2(v, tile, counts) - prod(counts.values()) / FMA_RATE
             return self.miss_cycles(operand, lines, self.block_steps(v, tile), busy) * (1 - 1 / max(1, sweeps))
         return count * float(self.lanes)
+
+    def widening(self, operand: int, v: int | None) -> tuple[float, int]:
+        """Instructions that make a vector of half numbers float32, and the constants that they take.
+
+        Of what the tile reads; if ``v`` is None, of what is packed.
+        """
+        if self.items[operand] == self.item:
+            return 0.0, 0
+        plain = self.c.memory(operand) != FLOAT16
+        once, constants = (2.0, 0) if plain or self.machine.native_half else (10.0, 5)
+        if v is not None and in_pairs(self.c, self.axes[v]):
+            return 1.0, 1
+        if v is None or v in self.reduced or self.stride(operand, v):
+            return once, constants
+        follow = any(self.stride(operand, i) == 1 for i in self.reduced)  # then it is loaded with its neighbour
+        return (1.0, 1) if plain and follow else (once + 1, constants)
+
+    def widening_cycles(self, operand: int, v: int, counts: dict[int, int]) -> float:
+        """What one step takes longer for that if the operand is not packed."""
+        if self.items[operand] == self.item:
+            return 0.0
+        once, constants = self.widening(operand, v)
+        each = [prod(n for i, n in counts.items() if self.stride(o, i)) for o in (A, B)]
+        registers, loads, more = prod(counts.values()), sum(each), each[operand] * once
+        free = max(registers / FMA_RATE, loads / LOAD_RATE)
+        cycles = max(0.0, (registers + loads + more) / ISSUED - free, more / SHIFT_RATE - free) + 0.08 * more
+        if constants and registers + min(each) + 1 + constants > self.machine.vector_registers:
+            cycles += 2 * registers  # sums go to memory in every step
+        return cycles / self.lanes if v in self.reduced else cycles  # a step is an element, there
+
+    def wide_cycles(self, operand: int, tile: dict[int, int]) -> tuple[float, tuple[int, ...]]:
+        """What it takes to make the operand float32 as it lies, part by part, and the loops that settle on a part.
+
+        A part fits half of the second-level cache, and as far as that allows none is made twice.
+        """
+        settled: list[int] = []
+        loops = sorted((i for i in self.outer if i not in tile and self.stride(operand, i)),
+                       key=lambda i: -abs(self.stride(operand, i)))
+        most = self.machine.l2_bytes // (2 * self.item)
+        for i in loops:
+            if abs(self.stride(operand, i)) >= reach(self.axes, operand, (*settled, i))[1] or \
+                    reach(self.axes, operand, settled)[1] > most:
+                settled.append(i)
+        count = reach(self.axes, operand, settled)[1]
+        if count > most:
+            return inf, ()
+        each = 20 + count / self.lanes * (1.5 + self.widening(operand, None)[0] / ISSUED)
+        return prod(self.axes[i].extent for i in settled) * each + self.effort.price * WIDE_CODE, tuple(settled)
 
     def from_l2(self, v: int, tile: dict[int, int], counts: dict[int, int]) -> bool:
         """Whether the panels with the lanes come from the second-level cache."""
@@ -246,7 +314,7 @@ class _Search:
 
         ``busy``: cycles of a step for which the second-level cache is busy beyond those of the arithmetic.
         """
-        apart = max((abs(self.stride(operand, i)) for i in self.reduced), default=0) * self.item
+        apart = max((abs(self.stride(operand, i)) for i in self.reduced), default=0) * self.items[operand]
         line = L2_VECTOR * LINE / self.machine.vector_bytes
         for size, way, price in ((self.machine.l1_bytes, L1_WAY, 0.0),
                                  (self.machine.l2_bytes, L2_WAY, max(0.0, line * lines + busy) + 0.3 * lines)):
@@ -257,8 +325,9 @@ class _Search:
 
     def pack_cycles(self, operand: int, axis: int, width: int) -> float:
         width = min(width, self.lanes)
-        vectors = self.sizes[operand] / self.item / width
+        vectors = self.sizes[operand] / self.items[operand] / width
         spread = 1.0 if self.sizes[operand] <= self.machine.l1_bytes // 2 else 3.0
+        spread += self.widening(operand, None)[0] / ISSUED
         if self.stride(operand, axis) == 1:
             return 20 + vectors * spread
         transposable = any(x.strides[operand] == 1 for x in self.axes)
@@ -304,7 +373,9 @@ class _Search:
                 break
         return cuts
 
-    def blocks(self, v: int | None, tile: dict[int, int], packs: Packs, steps: int, packed: int) -> dict[int, int]:
+    def blocks(
+        self, v: int | None, tile: dict[int, int], packs: Sequence[Pack], steps: int, packed: int
+    ) -> dict[int, int]:
         """Blocks of the tile's axes, if the reduction goes by so many steps, and panels have so many."""
         if v not in tile or len(tile) < 2 or not self.reduced:
             return {}
@@ -324,14 +395,15 @@ class _Search:
 
     # -- the loops around the tile
 
-    def complete(self, v: int | None, tile: dict[int, int], packs: Packs, cycles: float) -> Plan:
+    def complete(self, v: int | None, tile: dict[int, int], copied: Packs, cycles: float) -> Plan:
+        packs = [p for p in copied if isinstance(p, Pack)]
         inner = tuple(sorted(self.reduced, key=lambda i: (i == v, -max(abs(self.stride(o, i)) for o in (A, B)))))
         cuts = self.cuts(self.block_steps(v, tile), inner)
         steps = prod(cuts.get(i, self.axes[i].extent) for i in inner)
         outside = bool(cuts) and self.sizes[OUT] <= self.machine.l2_bytes // 2  # all partial sums are kept at a time
         blocks = self.blocks(v, tile, packs, steps, steps if outside else self.steps)
         cut = [Step(i, n, True) for i, n in cuts.items()]
-        nest: list[Step | Pack] = [*cut] if outside else []
+        nest: list[Step | Pack | Wide] = [*cut] if outside else []
         loops = sorted((i for i in self.outer if i not in tile), key=lambda i: -abs(self.stride(OUT, i)))
         for pack in packs:
             needed = [i for i in loops if self.stride(pack.operand, i)]
@@ -339,6 +411,10 @@ class _Search:
             nest += [Step(i, 1) for i in needed]
             nest += [Step(pack.axis, blocks.pop(pack.axis), True)] if pack.axis in blocks else []
             nest.append(pack)
+        for wide in (w for w in copied if isinstance(w, Wide)):
+            nest += [Step(i, 1) for i in loops if i in wide.settled]
+            loops = [i for i in loops if i not in wide.settled]
+            nest.append(wide)
         nest += [Step(i, 1) for i in loops]
         nest += [Step(i, n, True) for i, n in blocks.items()]
         nest += [] if outside else cut
@@ -354,7 +430,8 @@ class _Search:
         return order[::-1] if small else order
 
     def unroll(
-        self, v: int | None, tile: dict[int, int], packs: Packs, inner: Sequence[int], cuts: dict[int, int]
+        self, v: int | None, tile: dict[int, int], packs: Sequence[Pack], inner: Sequence[int],
+        cuts: dict[int, int]
     ) -> int:
         """Steps of the innermost reduced axis that one turn of its loop takes."""
         if not inner:

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, prod
 
 import numpy as np
+
+from chainrule.dtypes import is_bfloat16
 
 A, B, OUT = 0, 1, 2
 FMA_RATE, LOAD_RATE, FMA_LATENCY = 2, 2, 4  # vector instructions a cycle; cycles
@@ -28,11 +31,20 @@ class ContractAxis:
 
 @dataclass(frozen=True)
 class Contraction:
-    """``accesses``: further stride vectors over the axes by which the epilogue will address memory."""
+    """``accesses``: further stride vectors over the axes by which the epilogue will address memory.
+
+    ``dtype`` is that of the sums; ``stored`` those of A and B in memory, where they are narrower: half types, which
+    are converted as they are loaded or packed.
+    """
 
     axes: tuple[ContractAxis, ...]
     dtype: np.dtype
     accesses: tuple[tuple[int, ...], ...] = ()
+    stored: tuple[np.dtype, ...] = ()
+
+    def memory(self, operand: int) -> np.dtype:
+        """The dtype of an operand in memory."""
+        return self.stored[operand] if self.stored else self.dtype
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,17 @@ class Pack:
 
 
 @dataclass(frozen=True)
+class Wide:
+    """Make an operand's half numbers float32 in scratch, in the order of memory.
+
+    All those from the first to the last that is read once the loops around have settled where the ``settled`` axes are.
+    """
+
+    operand: int
+    settled: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     """How one contraction is computed. ``str(plan)`` shows the loop nest."""
 
@@ -91,7 +114,7 @@ class Plan:
     lanes: int  # of a full vector
     vector: int | None  # axis of the lanes; a reduced one in the dot form; None if nothing is left to vectorise
     tile: tuple[int, ...]  # elements of each axis in the register tile (1 for reduced axes)
-    nest: tuple[Step | Pack, ...]  # loops outside of the tile
+    nest: tuple[Step | Pack | Wide, ...]  # loops outside of the tile
     inner: tuple[int, ...]  # reduced axes looped over inside the tile, innermost last
     unroll: int  # steps of the innermost one in a turn of its loop
     cycles: float  # the model's estimate
@@ -158,11 +181,20 @@ class Plan:
     @cached_property
     def scratch(self) -> int:
         """Elements of scratch memory."""
-        return sum(self.pack_size(p) for p in self.packs) + self.partial_size
+        copied = sum(self.pack_size(p) for p in self.packs) + sum(self.reach(w)[1] for w in self.wides)
+        return copied + self.partial_size
 
     @cached_property
     def packs(self) -> tuple[Pack, ...]:
         return tuple(s for s in self.nest if isinstance(s, Pack))
+
+    @cached_property
+    def wides(self) -> tuple[Wide, ...]:
+        return tuple(s for s in self.nest if isinstance(s, Wide))
+
+    def reach(self, wide: Wide) -> tuple[int, int]:
+        """Where what is made float32 begins, counted from the operand's first element there, and how many they are."""
+        return reach(self.axes, wide.operand, wide.settled)
 
     @cached_property
     def packs_before(self) -> tuple[Pack, ...]:
@@ -224,10 +256,14 @@ class Plan:
     def __str__(self) -> str:
         axes = [f"{self.name(i)}:{x.extent}(a{x.strides[A]},b{x.strides[B]},o{x.strides[OUT]})"
                 for i, x in enumerate(self.axes)]
-        lines = [f"{' '.join(axes)} {self.contraction.dtype}"]
+        halves = [o for o in (A, B) if self.contraction.memory(o) != self.contraction.dtype]
+        stored = "".join(f", {'AB'[o]} stored as {self.contraction.memory(o)}" for o in halves)
+        lines = [f"{' '.join(axes)} {self.contraction.dtype}{stored}"]
         for step in self.nest:
             if isinstance(step, Pack):
                 text = f"pack {'AB'[step.operand]} along {self.name(step.axis)}"
+            elif isinstance(step, Wide):
+                text = f"widen {self.reach(step)[1]} of {'AB'[step.operand]}"
             elif step.block:
                 text = f"for {self.name(step.axis)} in blocks of {step.size}"
             else:
@@ -260,6 +296,17 @@ def _mergeable(outer: Axis, inner: Axis) -> bool:
     if outer.reduce != inner.reduce:
         return False
     return all(o == i * inner.extent for o, i in zip(outer.strides, inner.strides, strict=True))
+
+
+def reach(axes: Sequence[Axis], operand: int, settled: Sequence[int]) -> tuple[int, int]:
+    """The first of an operand's elements, and their number to the last one, where the ``settled`` axes stand still."""
+    ends = [(x.extent - 1) * x.strides[operand] for i, x in enumerate(axes) if i not in settled]
+    return sum(min(0, n) for n in ends), 1 + sum(map(abs, ends))
+
+
+def in_pairs(c: Contraction, lanes: Axis) -> bool:
+    """Whether the dot form reads the even and the odd ones of both operands in turn: bfloat16 one after another."""
+    return lanes.reduce and all(is_bfloat16(c.memory(o)) and lanes.strides[o] == 1 for o in (A, B))
 
 
 def pieces(extent: int, tile: int, unit: int = 1) -> tuple[Piece, ...]:

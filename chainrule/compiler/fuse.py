@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from chainrule.compiler.layout import is_dense, layout, reads_through, regroups, row_major
+from chainrule.compiler.layout import as_stored, is_dense, is_widening, layout, reads_through, regroups, row_major
 from chainrule.cost import COSTLY
 from chainrule.graph import Graph, Node
 from chainrule.ops.declare import CONSTANT
@@ -78,7 +78,7 @@ class _Fusion:
             if node.op.kind == "reduce":
                 self._absorb(node.inputs[0], {node})
         for node in self.graph.nodes:
-            if node not in self.inputs:
+            if node not in self.inputs and not self._read_by_contractions(node):
                 self._place(node)
         for group in self.groups:
             self._keep_one(group)
@@ -95,7 +95,7 @@ class _Fusion:
         kind = node.op.kind
         if kind in SEVERAL or kind in ("contract", "custom"):
             for i in node.inputs:
-                self._memory(i, contiguous=kind == "custom")
+                self._memory(as_stored(i) if kind == "contract" else i, contiguous=kind == "custom")
         elif kind == "reshape" and regroups(node):
             self._memory(node.inputs[0], contiguous=True)
         elif kind == "scatter_add":
@@ -115,6 +115,10 @@ class _Fusion:
             self.roots.add(node)
         else:
             self.forced.add(where.base)
+
+    def _read_by_contractions(self, node: Node) -> bool:
+        """Whether half numbers become float32 for contractions alone, which convert what they read."""
+        return is_widening(node) and node not in self.outputs and all(u.op.kind == "contract" for u in self.users[node])
 
     # -- elementwise nodes that only one reduction reads are computed inside of it
 
@@ -265,7 +269,8 @@ class _Fusion:
         if group is None or not self._is_stored(node) or not self._may_move(node, ("elementwise", "reduce")):
             return
         leaves = self._leaves(node, node.size)
-        if leaves is not None and len(leaves) == 1 and node.size > 1:
+        halves = is_widening(node) and node.inputs[0] in self.group  # half numbers are stored as such
+        if halves or leaves is not None and len(leaves) == 1 and node.size > 1:
             group.nodes.remove(node)
             del self.group[node]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 from chainrule.compiler.loops import Access, Affine, Axis, Buffer
+from chainrule.dtypes import FLOAT32, is_half
 from chainrule.graph import Node
 
 
@@ -58,6 +59,16 @@ def reads_through(node: Node) -> bool:
 def regroups(node: Node) -> bool:
     """Whether a reshape does more than add and drop axes of extent 1."""
     return [n for n in node.shape if n != 1] != [n for n in node.inputs[0].shape if n != 1]
+
+
+def is_widening(node: Node) -> bool:
+    """Whether it makes half numbers float32, which is exact."""
+    return node.op.name == "cast" and node.dtype == FLOAT32 and is_half(node.inputs[0].dtype)
+
+
+def as_stored(operand: Node) -> Node:
+    """What of a contraction's operand lies in memory: half numbers become float32 as it reads them."""
+    return operand.inputs[0] if is_widening(operand) else operand
 
 
 def input_index(node: Node, index: Sequence[Affine]) -> list[Affine]:

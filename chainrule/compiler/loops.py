@@ -207,7 +207,7 @@ class Nest:
 
 @dataclass(eq=False, repr=False, match_args=False)
 class Contract:
-    """``acc = Σ over reduce_axes of a·b``, then ``stores``, at every point of ``axes``."""
+    """``acc = Σ over reduce_axes of a·b`` in ``dtype``, which a and b are made as they are read; then ``stores``."""
 
     axes: tuple[Axis, ...]
     reduce_axes: tuple[Axis, ...]
@@ -443,7 +443,7 @@ def _run(s: Statement, memory: dict[Buffer, np.ndarray], point: dict[Axis, Any])
     cache: dict[int, Any] = {}
     reduced = tuple(range(len(s.axes), len(axes)))
     if isinstance(s, Contract):
-        product = _load(s.a, memory, inside, cache) * _load(s.b, memory, inside, cache)
+        product = np.multiply(*(_load(x, memory, inside, cache).astype(s.dtype, copy=False) for x in (s.a, s.b)))
         cache[0] = np.sum(np.broadcast_to(product, shape), axis=reduced, dtype=s.dtype, keepdims=True)
     elif s.combine:
         body = np.broadcast_to(_value(s.body, memory, inside, cache), shape)

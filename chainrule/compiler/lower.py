@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler.fuse import SEVERAL, Group, Plan, plan_fusion
-from chainrule.compiler.layout import View, dense, input_index, is_dense, layout, reads_through, regroups, row_major
+from chainrule.compiler.layout import (
+    View,
+    as_stored,
+    dense,
+    input_index,
+    is_dense,
+    layout,
+    reads_through,
+    regroups,
+    row_major,
+)
 from chainrule.compiler.loops import (
     Access,
     Affine,
@@ -212,8 +222,8 @@ class _Block:
         extents = dict(zip(p["a_axes"] + p["b_axes"], node.inputs[0].shape + node.inputs[1].shape, strict=True))
         labels = {label: self.memory.axis("i" if label in p["out_axes"] else "r", n) for label, n in extents.items()}
         at = {label: Affine(0, ((axis, 1),)) for label, axis in labels.items()}
-        a = self._memory_of(node.inputs[0]).access([at[x] for x in p["a_axes"]])
-        b = self._memory_of(node.inputs[1]).access([at[x] for x in p["b_axes"]])
+        a, b = (self._memory_of(as_stored(i)).access([at[x] for x in p[axes]])
+                for i, axes in zip(node.inputs, ("a_axes", "b_axes"), strict=True))
         self.registers[node] = Reduced(node.dtype)
         stores = self._stores(group, [at[x] for x in p["out_axes"]])
         out_axes = tuple(labels[x] for x in p["out_axes"])

@@ -124,6 +124,7 @@ def cut_contraction(plan: Plan) -> Cut | None:
             continue
         again = sum(_COPY_CYCLES * prod(x.extent for x in plan.axes if x.strides[pack.operand])
                     for pack in plan.packs if plan.dot or not axis.strides[pack.operand])
+        again += sum(_COPY_CYCLES * plan.reach(wide)[1] for wide in plan.wides if i not in wide.settled)
         share = plan.cycles * sum(ceil(units / n) / units for n in _THREADS) / len(_THREADS)
         grain = max(1, min(GRAIN, int(_REPEATED * plan.cycles / again))) if again else GRAIN
         elsewhere = bool(plan.packs) and plan.packs[0].axis != i

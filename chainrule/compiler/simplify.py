@@ -14,6 +14,7 @@ import numpy as np
 
 from chainrule import dtypes
 from chainrule.compiler.after import sums_after_loops
+from chainrule.compiler.layout import is_widening
 from chainrule.compiler.merge import drop_unused_rows, inline_calls, merge_loops
 from chainrule.compiler.pads import joined_pads
 from chainrule.graph import Graph, Node, map_graphs, params_key
@@ -178,7 +179,10 @@ def _select(node: Node) -> Node | None:
 
 
 def _cast(node: Node) -> Node | None:
-    return node.inputs[0] if node.inputs[0].dtype == node.dtype else None
+    x = node.inputs[0]
+    if is_widening(x) and x.inputs[0].dtype == node.dtype:  # exact, and back
+        return x.inputs[0]
+    return x if x.dtype == node.dtype else None
 
 
 def _drop(node: Node) -> Node | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from chainrule.errors import unknown_name
+from chainrule.errors import UsageError, unknown_name
 from chainrule.graph import Graph, Node, user_source
 from chainrule.inspect.explaining import explained, named_element
 from chainrule.inspect.explanation import Explanation
@@ -51,6 +51,9 @@ def loss_graph(model: Any, x: Any, y: Any) -> Graph:
     objective = None
     if y is not None:
         plan, _ = model._compiled("graph")
+        if plan.loss is None:
+            raise UsageError.of("graph of a model compiled without a loss", "a loss, or the graph of the outputs",
+                                "model.graph(x)")
         x, y = model._data(x, y, plan)
         objective = model._objective(plan, y)
     else:

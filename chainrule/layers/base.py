@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from functools import wraps
-from inspect import signature
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,27 +15,22 @@ from chainrule.errors import ArgumentError, ChainruleError, ShapeError
 from chainrule.graph import scope
 from chainrule.layers import config
 from chainrule.layers.context import CALL, Call, calling, carry_mask
-from chainrule.layers.holder import Holder, Version
+from chainrule.layers.holder import Holder
 from chainrule.layers.parts import (
     Shape,
+    Symbolic,
     as_input,
+    building,
     given_shape,
     layer_name,
     masks_of,
     penalties,
     shapes_of,
     signature_of,
+    unique_names,
 )
 from chainrule.layers.shapes import filled_in, leaves_of, output_shapes
-from chainrule.layers.weights import FLOAT, Weight, assign
-
-
-class Symbolic:
-    """What stands for a batch while a model is put together; ``layers/symbolic.py`` has the class."""
-
-    def through(self, layer: Layer, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """What ``layer`` makes of it."""
-        raise NotImplementedError
+from chainrule.layers.weights import FLOAT, Version, Weight, assign
 
 
 class Layer(Holder):
@@ -77,7 +70,7 @@ class Layer(Holder):
         super().__init_subclass__(**options)
         config.offer(cls)
         if "build" in vars(cls):  # called by a user, it leaves the layer built too
-            cls.build = _building(cls.build)  # type: ignore[method-assign]
+            cls.build = building(cls.build)  # type: ignore[method-assign]
 
     def __new__(cls, *args: Any, **options: Any) -> Any:
         """Prepared here, so that a subclass may set attributes before it calls ``super().__init__()``."""
@@ -87,6 +80,9 @@ class Layer(Holder):
             named=False, name=layer_name(cls.__name__), built=False, input_shape=None, output_shape=None,
             argument_shapes=None, given_shape=None, activity_regularizer=None)
         return layer
+
+    def __getstate__(self) -> dict[str, Any]:  # for copies: they were applied to nothing yet
+        return {**vars(self), "_inbound": []}
 
     _given: tuple[tuple[Any, ...], dict[str, Any]]
     _own: list[Weight]
@@ -199,10 +195,17 @@ class Layer(Holder):
                     carry_mask(leaf, mask)
             return result
         before, outer.training = outer.training, outer.training if training is None else bool(training)
+        alone = outer.several and outer.depth == 0
+        losses = outer.losses
+        if alone:
+            outer.losses = []
         try:
             return self._called(outer, args, options)
         finally:
             outer.training = before
+            if alone:
+                self._added, outer.losses = outer.losses, losses
+                outer.called.append(self)
 
     def _called(self, call: Call, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         signature, depth = signature_of(self), call.depth
@@ -323,13 +326,30 @@ class Layer(Holder):
             array([[3., 3.]], dtype=float32)
         """
         call = Call(training, random.key if key is None else lambda: key, step)
-        result = self.run(call, trainable_variables, non_trainable_variables, *args, **options)
+        weights = self.trainable_weights
+        trained = list(trainable_variables)
+        if len(trained) == len(weights) and weights != self.arranged()[0]:
+            given = dict(zip(weights, trained, strict=True))
+            trained = [given[w] for w in self.arranged()[0]]
+        result = self.run(call, trained, non_trainable_variables, *args, **options)
         return result if return_losses else result[:2]
 
     def run(self, call: Call, trained: Sequence[Any], others: Sequence[Any], *args: Any,
             **options: Any) -> tuple[Any, list[Any], list[Any]]:
-        """:meth:`stateless_call` for a ``call`` that the caller keeps, to ask it for masks."""
-        trainable, state = self.trainable_weights, self.non_trainable_weights
+        """:meth:`stateless_call` for a ``call`` that the caller keeps, with arrays in the order of :meth:`arranged`."""
+        trainable, state = self.arranged()
+        with self.standing_in(trained, others), calling(call):
+            result = self(*args, training=call.training, **options)
+            return result, [w.value for w in state], [*call.losses, *penalties(trainable)]
+
+    def arranged(self) -> tuple[list[Weight], list[Weight]]:
+        """The weights that are trained, and the others, in the order in which programs take them."""
+        return self.trainable_weights, self.non_trainable_weights
+
+    @contextmanager
+    def standing_in(self, trained: Sequence[Any], others: Sequence[Any]) -> Iterator[None]:
+        """Inside, arrays in the order of :meth:`arranged` stand for the weights."""
+        trainable, state = self.arranged()
         weights, values = [*trainable, *state], [*trained, *others]
         if len(trained) != len(trainable) or len(others) != len(state):
             raise ArgumentError.of(f"layer {self.name!r} got {len(trained)} and {len(others)} arrays for its "
@@ -339,9 +359,7 @@ class Layer(Holder):
         for weight, value in zip(weights, values, strict=True):
             weight.traced = as_input(value, weight.dtype)
         try:
-            with calling(call):
-                result = self(*args, training=call.training, **options)
-            return result, [w.value for w in state], [*call.losses, *penalties(trainable)]
+            yield
         finally:
             for weight, value in zip(weights, before, strict=True):
                 weight.traced = value
@@ -411,26 +429,6 @@ class Layer(Holder):
     def describe(self) -> str:
         """The arguments that matter, for ``repr``."""
         return ""
-
-
-def _building(build: Callable[..., None]) -> Callable[..., None]:
-    @wraps(build)
-    def run(self: Layer, *shapes: Any, **named: Any) -> None:
-        build(self, *shapes, **named)
-        self.mark_built(*signature(build).bind(self, *shapes, **named).args[1:])
-    return run
-
-
-def unique_names(layers: Sequence[Layer]) -> None:
-    """Give layers without a name of their own one that no other has: ``dense``, ``dense_1`` and so on."""
-    taken = {layer.name for layer in layers if layer.named}
-    for layer in layers:
-        if not layer.named:
-            k = 0
-            while layer.name in taken:
-                k += 1
-                layer.name = f"{layer.base_name}_{k}"
-            taken.add(layer.name)
 
 
 __all__ = ["FLOAT", "Layer", "Shape", "Weight", "as_input", "assign", "layer_name", "unique_names"]

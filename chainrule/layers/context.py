@@ -22,12 +22,16 @@ class Call:
         trial: only shapes are wanted: state stays as it is.
         unknown: with ``trial``, whether numbers stand for extents that are not known.
         batch: with ``trial``, the number of rows, where it is known.
+        several: whether layers are called one after the other, each with losses of its own (``layer.losses``), as in a
+            ``train_step``.
     """
 
     def __init__(self, training: bool = False, key: Callable[[], Any] = random.key, step: Any = None,
-                 trial: bool = False, unknown: bool = False, batch: int | None = None) -> None:
-        self.training, self.step, self.trial, self.unknown, self.batch = training, step, trial, unknown, batch
+                 trial: bool = False, unknown: bool = False, batch: int | None = None, several: bool = False) -> None:
+        self.training, self.step, self.trial, self.several = training, step, trial, several
+        self.unknown, self.batch = unknown, batch
         self.losses: list[Any] = []
+        self.called: list[Any] = []  # the layers that hold losses of this call
         self.depth = 0  # how many layers are being called, one in the other
         self._make_key, self._key, self._drawn = key, None, 0
         self._masks: dict[int, tuple[Any, Any]] = {}

@@ -7,16 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.layers.weights import Weight, assign
+from chainrule.layers.weights import Version, Weight, assign
 
 # Attributes that may hold layers or weights without being parts of the layer
 _OWN = frozenset(("_given", "_own", "_named", "_inbound"))
-
-
-class Version:
-    """Another number whenever the weights of any layer, or which of them are trained, may have changed."""
-
-    now = 0
 
 
 class Holder:
@@ -95,4 +89,4 @@ def layers_in(value: Any) -> Iterator[Any]:
             yield from layers_in(each)
 
 
-__all__ = ["Holder", "Version", "layers_in"]
+__all__ = ["Holder", "layers_in"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from itertools import takewhile
 from typing import Any, NamedTuple
 
@@ -20,6 +21,23 @@ from chainrule.ops.declare import Traced
 
 Shape = tuple[int | None, ...]
 ARRAYS = (Traced, np.ndarray, np.generic)
+
+
+class Symbolic:
+    """What stands for a batch while a model is put together; ``layers/symbolic.py`` has the class."""
+
+    def through(self, layer: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """What ``layer`` makes of it."""
+        raise NotImplementedError
+
+
+def building(build: Callable[..., None]) -> Callable[..., None]:
+    """``build`` of a layer, which leaves it built also when a user calls it."""
+    @wraps(build)
+    def run(self: Any, *shapes: Any, **named: Any) -> None:
+        build(self, *shapes, **named)
+        self.mark_built(*inspect.signature(build).bind(self, *shapes, **named).args[1:])
+    return run
 
 
 class Signature(NamedTuple):
@@ -112,3 +130,15 @@ def given_shape(input_shape: Any, input_dim: Any) -> Shape | None:
         raise ArgumentError.of(f"got input_shape={input_shape!r}", "the extents of one sample, whole numbers above 0, "
                                "without the batch", "input_shape=(28, 28)")
     return tuple(None if n is None else int(n) for n in extents)
+
+
+def unique_names(layers: Sequence[Any]) -> None:
+    """Give layers without a name of their own one that no other has: ``dense``, ``dense_1`` and so on."""
+    taken = {layer.name for layer in layers if layer.named}
+    for layer in layers:
+        if not layer.named:
+            k = 0
+            while layer.name in taken:
+                k += 1
+                layer.name = f"{layer.base_name}_{k}"
+            taken.add(layer.name)

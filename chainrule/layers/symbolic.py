@@ -14,8 +14,8 @@ import numpy as np
 from chainrule import tree
 from chainrule.errors import ArgumentError, UsageError
 from chainrule.layers import config
-from chainrule.layers.base import FLOAT, Layer, Shape, Symbolic
-from chainrule.layers.parts import shapes_of, signature_of
+from chainrule.layers.base import FLOAT, Layer, Shape
+from chainrule.layers.parts import Symbolic, shapes_of, signature_of
 from chainrule.layers.shapes import output_shapes
 from chainrule.ops.declare import Traced
 

@@ -16,6 +16,18 @@ from chainrule.ops.declare import Traced
 FLOAT = np.dtype(np.float32)
 
 
+class Version:
+    """Numbers that are others whenever something about any layer's weights has changed.
+
+    Attributes:
+        now: the weights there are, or which of them are trained.
+        moved: which array holds a weight.
+    """
+
+    now = 0
+    moved = 0
+
+
 class Weight:
     """One array of a layer.
 

@@ -8,19 +8,20 @@ the fused kernel needs. It is called as ``epilogue(e, place, sums)``, once for e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import product
 from typing import Any
 
-import numpy as np
-
-from chainrule.compiler.contraction_plan import Pack, Piece, Plan, Step, pieces
+from chainrule import dtypes
+from chainrule.compiler.contraction_plan import Pack, Plan, Step, Wide, in_pairs
 from chainrule.llvm import ir
 from chainrule.llvm.emitter import Emitter, Loop, Val
 from chainrule.llvm.frame import Part
-from chainrule.llvm.lanes import gather, load_columns, load_first, power_of_two, resize, square, store_first, sum_lanes
+from chainrule.llvm.half import load_every_other, load_repeated
+from chainrule.llvm.lanes import power_of_two, resize, square, sum_lanes
+from chainrule.llvm.operands import Operands, Span, View, over
 from chainrule.llvm.place import Index, Place, Tile, affine, plus, value
 
 Epilogue = Callable[[Emitter, Place, Val], None]
@@ -44,24 +45,7 @@ def emit_contraction(
 
 def emit_pack(e: Emitter, plan: Plan, pack: Pack, operand: ir.Value, target: ir.Value) -> None:
     """Pack an operand (one of ``plan.packs_before``) to ``plan.pack_size(pack)`` elements, for later contractions."""
-    nest = _Nest(e, plan, (operand, operand), None, lambda *_: None, {p.operand: target for p in plan.packs})
-    nest.pack(pack, {})
-
-
-@dataclass(frozen=True)
-class _Span:
-    """The part of an axis that the loops around have settled on: a block, or a tile of ``size`` in a block."""
-
-    start: Index
-    stop: Index
-    size: int = 0
-    block: Index = 0  # where the block starts
-    part: bool = False  # no block of the plan, but what one thread computes
-
-    @property
-    def whole(self) -> bool:
-        """Whether this is a block."""
-        return not self.size
+    Operands(e, plan, (operand, operand), target, {p.operand: target for p in plan.packs if p != pack}).pack(pack, {})
 
 
 @dataclass(frozen=True)
@@ -81,22 +65,6 @@ class _Register:
         return next(iter(self.at.values()), 0)
 
 
-@dataclass(frozen=True)
-class _View:
-    """How one operand is read inside a tile: the address of the tile's first element and the strides."""
-
-    pointer: ir.Value
-    strides: tuple[int, ...]
-    padded: bool = False  # whole registers may be read
-
-    def move(self, e: Emitter, dtype: np.dtype, axis: int, by: Index) -> _View:
-        """The view from ``by`` places further along an axis."""
-        offset = affine(e, [(by, self.strides[axis])])
-        if isinstance(offset, int) and offset == 0:
-            return self
-        return replace(self, pointer=e.at(self.pointer, offset, dtype))
-
-
 Sums = list[list[Val | None]]  # for each register its chains; None is zero
 
 
@@ -105,20 +73,14 @@ class _Nest:
 
     def __init__(self, e: Emitter, plan: Plan, operands: tuple, scratch: ir.Value | None, epilogue: Epilogue,
                  packed: Mapping[int, ir.Value]) -> None:
-        self.e, self.plan, self.operands, self.epilogue, self.done = e, plan, operands, epilogue, packed
+        self.e, self.plan, self.epilogue = e, plan, epilogue
         self.axes, self.dtype = plan.axes, plan.contraction.dtype
-        self.packed: dict[int, tuple[Pack, ir.Value]] = {}
+        self.operands = Operands(e, plan, operands, scratch, packed)
+        self.by_pairs = plan.dot and in_pairs(plan.contraction, plan.axes[plan.along])
         memory: Any = scratch  # there is some if anything needs it
-        used = 0
-        for pack in plan.packs:
-            if pack.operand in packed:
-                self.packed[pack.operand] = pack, packed[pack.operand]
-                continue
-            self.packed[pack.operand] = pack, e.at(memory, used, self.dtype)
-            used += plan.pack_size(pack)
-        self.partial: Any = e.at(memory, used, self.dtype) if plan.partial_size else None
+        self.partial: Any = e.at(memory, self.operands.scratch, self.dtype) if plan.partial_size else None
 
-    def tiles_of(self, part: Part) -> _Span:
+    def tiles_of(self, part: Part) -> Span:
         """The register tiles that are a part's units."""
         e, (full, *odd) = self.e, self.plan.pieces(part.axis)
 
@@ -129,25 +91,27 @@ class _Nest:
             count = full.stop // full.size
             beyond = plus(e, e.mul(e.sub(n, e.index(count)), e.index(odd[0].size)), full.stop)
             return e.select(e.gt(n, e.index(count)), beyond, at)
-        return _Span(position(part.begin), position(part.end), part=True)
+        return Span(position(part.begin), position(part.end), part=True)
 
     # -- the loops outside of the tile
 
-    def descend(self, depth: int, spans: dict[int, _Span]) -> None:
+    def descend(self, depth: int, spans: dict[int, Span]) -> None:
         """Emit the nest from ``depth`` on."""
         if depth == len(self.plan.nest):
             return self.tile(spans)
         step = self.plan.nest[depth]
         if isinstance(step, Pack):
-            if step.operand not in self.done:
-                self.pack(step, spans)
+            self.operands.pack(step, spans)
+            self.descend(depth + 1, spans)
+        elif isinstance(step, Wide):
+            self.operands.widen(step, spans)
             self.descend(depth + 1, spans)
         elif step.block:
             self.block(step, depth, spans)
         else:
             self.tiles(step, depth, spans)
 
-    def block(self, step: Step, depth: int, spans: dict[int, _Span]) -> None:
+    def block(self, step: Step, depth: int, spans: dict[int, Span]) -> None:
         """Blocks of an axis; the last one takes the odd tiles along."""
         e, extent, around = self.e, self.axes[step.axis].extent, spans.get(step.axis)
         full = self.plan.pieces(step.axis)[0].stop if not self.axes[step.axis].reduce else extent
@@ -161,108 +125,19 @@ class _Nest:
         with e.loop(first, limit if around is not None else full, step.size) as loop:
             end = e.add(loop.index, e.index(step.size))
             stop = e.select(e.ge(end, limit), last, end)
-            self.descend(depth + 1, spans | {step.axis: _Span(loop.index, stop)})
+            self.descend(depth + 1, spans | {step.axis: Span(loop.index, stop)})
 
-    def tiles(self, step: Step, depth: int, spans: dict[int, _Span]) -> None:
+    def tiles(self, step: Step, depth: int, spans: dict[int, Span]) -> None:
         for piece in self.plan.pieces(step.axis):
-            with self.over(piece, spans.get(step.axis)) as span:
+            with over(self.e, piece, spans.get(step.axis)) as span:
                 self.descend(depth + 1, spans | {step.axis: span})
-
-    @contextmanager
-    def over(self, piece: Piece, around: _Span | None) -> Iterator[_Span]:
-        """A loop over the tiles of one size that lie in the block ``around``; no loop if there is only one."""
-        e, size = self.e, piece.size
-        if around is None and piece.stop - piece.start == size:
-            yield _Span(piece.start, piece.stop, size)
-            return
-        start: Index = piece.start
-        stop: Index = piece.stop
-        block: Index = 0
-        if around is not None:
-            block, low, high = 0 if around.part else around.start, value(e, around.start), value(e, around.stop)
-            start, stop = e.index(piece.start), e.index(piece.stop)
-            start, stop = e.select(e.gt(low, start), low, start), e.select(e.lt(high, stop), high, stop)
-        with e.loop(start, stop, size) as loop:
-            yield _Span(loop.index, e.add(loop.index, e.index(size)), size, block)
-
-    # -- packing
-
-    def pack(self, pack: Pack, around: dict[int, _Span]) -> None:
-        """Copy the part of an operand that lies in the block to scratch memory, reading it in the order of memory."""
-        if self.plan.dot:  # rows are copied some at a time, whatever the tiles
-            around = {i: s for i, s in around.items() if i != pack.axis}
-        contiguous = self.axes[pack.axis].strides[pack.operand] == 1
-        order = (*self.plan.inner, pack.axis) if contiguous else (pack.axis, *self.plan.inner)
-        self.copy(order, pack, around, {})
-
-    def copy(self, order: Sequence[int], pack: Pack, around: dict[int, _Span], spans: dict[int, _Span]) -> None:
-        """Loop over the axes in ``order``, then copy a block."""
-        if not order:
-            return self.copy_block(pack, around, spans)
-        for piece in self.copied(pack, order[0]):
-            with self.over(piece, around.get(order[0])) as span:
-                self.copy(order[1:], pack, around, spans | {order[0]: span})
-
-    def copied(self, pack: Pack, axis: int) -> Sequence[Piece]:
-        """The pieces of an axis in which it is copied."""
-        plan, extent = self.plan, self.axes[axis].extent
-        if axis == pack.axis:
-            return pieces(extent, square(self.dtype)) if plan.dot else plan.pieces(axis)
-        turn = 1 if axis != plan.inner[-1] else plan.lanes if plan.dot else square(self.dtype)
-        return pieces(extent, turn, turn)
-
-    def copy_block(self, pack: Pack, around: dict[int, _Span], spans: dict[int, _Span]) -> None:
-        """Vectors along one axis, for each place of another one."""
-        plan, operand = self.plan, pack.operand
-        along, across = (plan.along, pack.axis) if plan.dot else (pack.axis, plan.inner[-1])
-        source = _View(self.start(operand, around | spans), tuple(x.strides[operand] for x in self.axes))
-        target = self.packed_view(pack, spans[pack.axis], spans)
-        for first in range(0, spans[along].size, plan.lanes):
-            here, there = (v.move(self.e, self.dtype, along, first) for v in (source, target))
-            used = min(plan.lanes, spans[along].size - first)
-            width = plan.lanes if along == plan.vector else power_of_two(used)
-            kept = plan.lanes if along == plan.vector else used
-            for n, x in enumerate(self.columns(here, along, across, used, spans[across].size, width)):
-                store_first(self.e, x, there.move(self.e, self.dtype, across, n).pointer, kept)
-
-    def columns(self, view: _View, along: int, across: int, lanes: int, count: int, width: int) -> list[Val]:
-        """Registers with lanes along one axis, for ``count`` places of another one."""
-        e, dtype, s, t = self.e, self.dtype, view.strides[along], view.strides[across]
-        if s == 1:
-            return [load_first(e, e.at(view.pointer, n * t, dtype), dtype, lanes, width) for n in range(count)]
-        if t == 1 and count <= square(dtype):
-            return load_columns(e, view.pointer, s, dtype, lanes, count, width)
-        return [gather(e, view.pointer, n * t, s, dtype, lanes, width) for n in range(count)]
-
-    def packed_view(self, pack: Pack, span: _Span, spans: dict[int, _Span]) -> _View:
-        """The panel, or the rows, of a packed operand at ``span`` of the packed axis."""
-        e, plan = self.e, self.plan
-        strides, panel = plan.pack_layout(pack, span.size)
-        around = plan.blocks_around(plan.nest.index(pack))
-        terms = [(span.start, panel), (span.block, -panel)]
-        for i in plan.inner:
-            if i in spans and not (i in around and spans[i].whole):  # only the block that the loops are in is packed
-                terms += [(spans[i].start, strides[i]), (spans[i].block, -strides[i])]
-        return _View(e.at(self.packed[pack.operand][1], affine(e, terms), self.dtype), strides, True)
 
     # -- the register tile
 
-    def start(self, operand: int, spans: dict[int, _Span]) -> ir.Value:
-        """The operand's address at the start of all spans."""
-        strides = [(s.start, self.axes[i].strides[operand]) for i, s in spans.items()]
-        return self.e.at(self.operands[operand], affine(self.e, strides), self.dtype)
-
-    def view(self, operand: int, spans: dict[int, _Span]) -> _View:
-        """How the tile at ``spans`` reads an operand."""
-        if operand in self.packed:
-            pack = self.packed[operand][0]
-            return self.packed_view(pack, spans[pack.axis], spans)
-        return _View(self.start(operand, spans), tuple(x.strides[operand] for x in self.axes))
-
-    def tile(self, spans: dict[int, _Span]) -> None:
+    def tile(self, spans: dict[int, Span]) -> None:
         """One register tile: all its sums, then the epilogue (or memory, if more blocks of the reduction follow)."""
         registers = list(self.registers({i: s.size for i, s in spans.items() if s.size and not self.axes[i].reduce}))
-        views = [replace(v, pointer=_hidden(self.e, v.pointer)) for v in (self.view(o, spans) for o in (0, 1))]
+        views = [replace(v, pointer=_hidden(self.e, v.pointer)) for v in (self.operands.view(o, spans) for o in (0, 1))]
         if not self.plan.steps:
             return self.finish(spans, registers, self.zeros(registers))
         if self.plan.cut_depth is None:
@@ -297,7 +172,7 @@ class _Nest:
     # -- sums
 
     def accumulate(
-        self, depth: int, views: list[_View], registers: list[_Register], sums: Sums, spans: dict[int, _Span]
+        self, depth: int, views: list[View], registers: list[_Register], sums: Sums, spans: dict[int, Span]
     ) -> Sums:
         """Emit the reduced loops inside the tile from ``depth`` on; returns the sums after them."""
         e, plan = self.e, self.plan
@@ -310,11 +185,11 @@ class _Nest:
         if depth == len(plan.inner) - 1:
             return self.innermost(views, registers, sums, count)
         with self.carrying(registers, sums, count, 1) as loop:
-            moved = [v.move(e, self.dtype, axis, loop.index) for v in views]
+            moved = [v.move(e, axis, loop.index) for v in views]
             loop.next(_flat(self.accumulate(depth + 1, moved, registers, _like(sums, loop.carry), spans)))
         return _like(sums, loop.carry)
 
-    def innermost(self, views: list[_View], registers: list[_Register], sums: Sums, count: Index) -> Sums:
+    def innermost(self, views: list[View], registers: list[_Register], sums: Sums, count: Index) -> Sums:
         """The innermost reduced loop, unrolled; what is left of its last turn follows it."""
         e, plan = self.e, self.plan
         axis, turn = plan.inner[-1], plan.unroll * (plan.lanes if plan.dot else 1)
@@ -324,10 +199,10 @@ class _Nest:
                 return self.turn(views, registers, sums, count)
             count, rest = count // turn * turn, count % turn
         with self.carrying(registers, sums, count, turn) as loop:
-            moved = [v.move(e, self.dtype, axis, loop.index) for v in views]
+            moved = [v.move(e, axis, loop.index) for v in views]
             loop.next(_flat(self.turn(moved, registers, _like(sums, loop.carry), turn)))
         sums = _like(sums, loop.carry)
-        return self.turn([v.move(e, self.dtype, axis, count) for v in views], registers, sums, rest) if rest else sums
+        return self.turn([v.move(e, axis, count) for v in views], registers, sums, rest) if rest else sums
 
     def carrying(self, registers: list[_Register], sums: Sums, count: Index, step: int) -> AbstractContextManager[Loop]:
         """A loop that carries the sums."""
@@ -337,7 +212,7 @@ class _Nest:
     def sum_of(self, x: Val | None, r: _Register) -> Val:
         return self.e.const(0, self.dtype, r.width) if x is None else x
 
-    def turn(self, views: list[_View], registers: list[_Register], sums: Sums, count: int) -> Sums:
+    def turn(self, views: list[View], registers: list[_Register], sums: Sums, count: int) -> Sums:
         """``count`` elements of the innermost reduced axis, without a loop."""
         sums = [list(chain) for chain in sums]
         unit = self.plan.lanes if self.plan.dot else 1
@@ -357,10 +232,10 @@ class _Nest:
             return self.e.mul(x, y)
         return self.e.fma(x, y, total) if self.dtype.kind == "f" else self.e.add(self.e.mul(x, y), total)
 
-    def read(self, operand: int, view: _View, r: _Register, first: int, count: int,
+    def read(self, operand: int, view: View, r: _Register, first: int, count: int,
              values: dict[tuple, Val], columns: dict[tuple, list[Val]]) -> Val:
         """What register ``r`` multiplies at element ``first`` of a turn of ``count``; each value is loaded once."""
-        e, plan, dtype = self.e, self.plan, self.dtype
+        e, plan = self.e, self.plan
         inner = plan.inner[-1] if plan.inner else None
         step = 0 if inner is None else view.strides[inner]
         along = 0 if plan.vector is None else view.strides[plan.vector]
@@ -369,17 +244,24 @@ class _Nest:
         if key in values:
             return values[key]
         lanes = r.width if view.padded else min(plan.lanes, count - first) if plan.dot else r.lanes
-        here = replace(view, pointer=e.at(view.pointer, at + first * step, dtype))
-        if along == 0:  # zero beyond the end in the dot form, where lanes are added up
-            x = resize(e, e.splat(e.load(here.pointer, dtype), lanes if plan.dot else r.width), r.width)
+        here = view.beyond(e, at + first * step)
+        if along == 0 and not plan.dot and dtypes.is_half(view.dtype):
+            beside = 0 if step != 1 else 1 if first + 1 < count else -1 if first else 0
+            x = load_repeated(e, here.pointer, view.dtype, beside, r.width)
+        elif self.by_pairs and first - first % (2 * plan.lanes) + 2 * plan.lanes <= count:  # in what order they add up
+            odd = first % (2 * plan.lanes)  # is all the same, if it is for both operands
+            x = load_every_other(e, here.beyond(e, -odd).pointer, view.dtype, bool(odd), r.width)
+        elif along == 0:  # zero beyond the end, as lanes are added up
+            x = resize(e, e.splat(e.cast(e.load(here.pointer, view.dtype), self.dtype), lanes), r.width)
         elif along == 1 or plan.dot or step != 1:
-            x = self.columns(here, plan.along, plan.along, lanes, 1, r.width)[0]
+            x = self.operands.columns(here, plan.along, plan.along, lanes, 1, r.width)[0]
         else:
-            block = (*key, first // square(dtype))
+            turn = square(self.dtype)
+            block = (*key, first // turn)
             if block not in columns:
-                taken = min(square(dtype), count - first)
-                columns[block] = self.columns(here, plan.along, plan.inner[-1], lanes, taken, r.width)
-            x = columns[block][first % square(dtype)]
+                taken = min(turn, count - first)
+                columns[block] = self.operands.columns(here, plan.along, plan.inner[-1], lanes, taken, r.width)
+            x = columns[block][first % turn]
         values[key] = x
         return x
 
@@ -394,7 +276,7 @@ class _Nest:
             return low if low is None or high is None else self.e.add(low, high)
         return [total(chain) for chain in sums]  # type: ignore[misc]  # a chain that began has a sum
 
-    def finish(self, spans: dict[int, _Span], registers: list[_Register], sums: Sums) -> None:
+    def finish(self, spans: dict[int, Span], registers: list[_Register], sums: Sums) -> None:
         tile = Tile(self.e, self.plan, {i: s.start for i, s in spans.items()})
         totals = [self.sum_of(x, r) for r, x in zip(registers, self.totals(sums), strict=True)]
         for r, x in self.across(registers, totals) if self.plan.dot else zip(registers, totals, strict=True):
@@ -416,19 +298,19 @@ class _Nest:
 
     # -- partial sums in memory, where the reduction is cut into blocks
 
-    def partial_view(self, spans: dict[int, _Span]) -> _View:
+    def partial_view(self, spans: dict[int, Span]) -> View:
         e, plan = self.e, self.plan
         terms = [(spans[i].start, stride) for i, stride in plan.partial.items()]
         assert plan.cut_depth is not None
         around = plan.blocks_around(plan.cut_depth)
         terms += [(spans[i].block, -stride) for i, stride in plan.partial.items() if i in around]
         strides = tuple(plan.partial.get(i, 0) for i in range(len(self.axes)))
-        return _View(e.at(self.partial, affine(e, terms), self.dtype), strides)
+        return View(e.at(self.partial, affine(e, terms), self.dtype), strides, self.dtype)
 
-    def address(self, memory: _View, r: _Register) -> ir.Value:
+    def address(self, memory: View, r: _Register) -> ir.Value:
         return self.e.at(memory.pointer, sum(n * memory.strides[i] for i, n in r.at.items()), self.dtype)
 
-    def resume(self, first: Val, memory: _View, registers: list[_Register]) -> Sums:
+    def resume(self, first: Val, memory: View, registers: list[_Register]) -> Sums:
         """Zero in the first block of the reduction, else what the block before left."""
         e, before = self.e, self.e.b.block
         zeros = [self.sum_of(None, r) for r in registers]

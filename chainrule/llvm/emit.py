@@ -447,9 +447,11 @@ class _Epilogue:
 def _described(s: Contract) -> Contraction:
     """What the planner must know of a contraction."""
     axes, first = (*s.axes, *s.reduce_axes), s.stores[0].access
+    both = _dtype(s.a), _dtype(s.b)
+    stored = () if both == (s.dtype, s.dtype) else both
     return Contraction(
         tuple(ContractAxis(a.extent, s.a.at.stride(a), s.b.at.stride(a), first.at.stride(a), a in s.reduce_axes)
-              for a in axes), s.dtype, tuple(_strides(access, axes) for access in _accesses(s)))
+              for a in axes), s.dtype, tuple(_strides(access, axes) for access in _accesses(s)), stored)
 
 
 def _accesses(s: Contract) -> list[Access]:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from chainrule import dtypes
 from chainrule.llvm import ir
 from chainrule.llvm.emitter import Emitter, Val, lane_type
 from chainrule.llvm.math_base import F32, F64
@@ -34,11 +35,14 @@ def _wide(e: Emitter, x: Val) -> Val:
 def float32_of_float16(e: Emitter, x: Val) -> Val:
     """float16 → float32.
 
-    Without instructions for it: 2¹¹² scales the shifted bits to the other exponent bias; exactly, subnormals too.
+    Without instructions for it: 2¹¹² scales the shifted bits to the other exponent bias; exactly, subnormals too. With
+    them, LLVM 22 would draw the lanes' movements through the conversion of 256 bits, and lose lanes; the fence, which
+    is no instruction, keeps it from that.
     """
     if e.native_half:
         half = e.b.bitcast(x.ir, _typed(x.lanes))
-        return Val(e.b.fpext(half, lane_type(F32, x.lanes)), F32)
+        wide = Val(e.b.fpext(half, lane_type(F32, x.lanes)), F32)
+        return wide if x.lanes == 1 else e.intrinsic("arithmetic.fence", wide)
     bits = _wide(e, x)
     size = e.and_(bits, e.like(bits, 0x7FFF))
     shifted = e.shl(size, e.like(bits, 13))
@@ -112,6 +116,28 @@ def narrow(e: Emitter, x: Val, dtype: np.dtype) -> Val:
     if dtype != _HALF:
         return bfloat16_of_float32(e, e.cast(x, F32), dtype)
     return float16_of_float64(e, x) if x.dtype == F64 else float16_of_float32(e, x)
+
+
+def load_repeated(e: Emitter, pointer: ir.Value, dtype: np.dtype, beside: int, lanes: int) -> Val:
+    """The number at ``pointer`` as float32 in every lane.
+
+    ``beside`` is 1 if the next number may be read as well, -1 if the one before may, else 0: a bfloat16 is loaded with
+    its neighbour, as one word that is repeated on the way, and one shift or mask is left of the conversion.
+    """
+    if dtypes.is_half(dtype) and dtype != _HALF and beside and lanes > 1:
+        pair = e.load(e.at(pointer, min(beside, 0), dtype), dtype, 2)
+        word = Val(e.b.bitcast(pair.ir, lane_type(F32, 1)), F32)
+        words = _bits(e, e.intrinsic("arithmetic.fence", e.splat(word, lanes)))  # LLVM would convert, then repeat
+        shifted = e.shl(words, e.like(words, 16)) if beside > 0 else e.and_(words, e.like(words, 0xFFFF0000))
+        return e.bitcast(shifted, F32)
+    return e.cast(e.splat(e.load(pointer, dtype), lanes), F32)
+
+
+def load_every_other(e: Emitter, pointer: ir.Value, dtype: np.dtype, odd: bool, lanes: int) -> Val:
+    """Of 2 · ``lanes`` bfloat16 the even ones, or the odd ones, as float32: a load and a shift, or a mask."""
+    run = e.load(pointer, dtype, 2 * lanes)
+    words = Val(e.b.bitcast(run.ir, lane_type(_U32, lanes)), _U32)
+    return e.bitcast(e.and_(words, e.like(words, 0xFFFF0000)) if odd else e.shl(words, e.like(words, 16)), F32)
 
 
 # By the names under which the emitter calls them.

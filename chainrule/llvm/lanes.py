@@ -36,12 +36,22 @@ def load_first(e: Emitter, pointer: ir.Value, dtype: np.dtype, lanes: int, width
     if lanes == power_of_two(lanes):
         return resize(e, e.load(pointer, dtype, lanes), width)
     if dtype.itemsize < 4:  # vector units mask whole words only
-        return gather(e, pointer, 0, 1, dtype, lanes, width)
+        return _load_pieces(e, pointer, dtype, lanes, width)
     kind = lane_type(dtype, width)
     name = f"llvm.masked.load.v{width}{_suffix(dtype)}.p0"
     function = e.b.module.declared(name, kind, [PTR, I32, ir.vector_type(I1, width), kind])
     zero = e.const(0, dtype, width).ir
     return Val(e.b.call(function, [pointer, I32(dtype.itemsize), _mask(lanes, width), zero]), dtype)
+
+
+def _load_pieces(e: Emitter, pointer: ir.Value, dtype: np.dtype, lanes: int, width: int) -> Val:
+    """The same in pieces of powers of two lanes."""
+    size = 1 << (lanes.bit_length() - 1)
+    first = resize(e, e.load(pointer, dtype, size), width)
+    if size == lanes:
+        return first
+    rest = load_first(e, e.at(pointer, size, dtype), dtype, lanes - size, width)
+    return e.shuffle(first, rest, [i if i < size else width + i - size for i in range(width)])
 
 
 def store_first(e: Emitter, x: Val, pointer: ir.Value, lanes: int) -> None:
@@ -87,15 +97,15 @@ def gather(e: Emitter, pointer: ir.Value, start: int, step: int, dtype: np.dtype
 
 
 def load_columns(
-    e: Emitter, pointer: ir.Value, apart: int, dtype: np.dtype, rows: int, columns: int, width: int
+    e: Emitter, pointer: ir.Value, apart: int, dtype: np.dtype, rows: int, columns: int, width: int, wide: np.dtype
 ) -> list[Val]:
-    """A matrix of ``rows`` rows that lie ``apart`` as one register of ``width`` lanes for each column.
+    """A matrix of ``rows`` rows that lie ``apart`` as one register of ``width`` lanes for each column, made ``wide``.
 
-    Takes at most 128 bits of a row and transposes blocks of 4 × 4 (or 2 × 2) in registers: two shuffles a column.
+    Takes at most four elements of a row and transposes blocks of 4 × 4 (or 2 × 2) in registers: two shuffles a column.
     """
-    quad = square(dtype)
+    quad = square(wide)
     if width < quad or columns > quad:
-        return [gather(e, pointer, c, apart, dtype, rows, width) for c in range(columns)]
+        return [e.cast(gather(e, pointer, c, apart, dtype, rows, width), wide) for c in range(columns)]
 
     def row(i: int) -> Val:
         if i >= rows:
@@ -103,7 +113,8 @@ def load_columns(
         return load_first(e, e.at(pointer, i * apart, dtype), dtype, columns, quad)
 
     # In each register: rows r, quad + r, 2 quad + r, … side by side.
-    return _transpose_blocks(e, [join(e, [row(i) for i in range(r, width, quad)]) for r in range(quad)])[:columns]
+    joined = [e.cast(join(e, [row(i) for i in range(r, width, quad)]), wide) for r in range(quad)]
+    return _transpose_blocks(e, joined)[:columns]
 
 
 def square(dtype: np.dtype) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from chainrule import configuration
+from chainrule.configuration import offer_functions, serialize
 from chainrule.errors import ArgumentError, unknown_name
 from chainrule.losses.base import Loss, average, is_label, matched, positions, snake_case
 from chainrule.losses.crossentropy import (
@@ -85,6 +87,7 @@ _PAIRS: dict[Callable[..., Any], type[Loss]] = {
     kl_divergence: KLDivergence, cosine_similarity: CosineSimilarity, dice: Dice, tversky: Tversky, ctc: CTC,
     circle: Circle, categorical_generalized_cross_entropy: CategoricalGeneralizedCrossEntropy}
 FUNCTIONS: dict[str, Callable[..., Any]] = {function.__name__: function for function in _PAIRS}
+offer_functions(FUNCTIONS)
 SHORT = {"bce": "binary_crossentropy", "mse": "mean_squared_error", "mae": "mean_absolute_error",
          "mape": "mean_absolute_percentage_error", "msle": "mean_squared_logarithmic_error", "kld": "kl_divergence",
          "logcosh": "log_cosh"}
@@ -92,6 +95,16 @@ _BY_NAME: dict[str, type[Loss]] = {
     **{name: _PAIRS[function] for name, function in FUNCTIONS.items()}, **{c.__name__: c for c in _PAIRS.values()},
     **{short: _PAIRS[FUNCTIONS[name]] for short, name in SHORT.items()},
     **{short.upper(): _PAIRS[FUNCTIONS[name]] for short, name in SHORT.items()}}
+
+
+def deserialize(config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The loss that ``serialize`` wrote down.
+
+    Args:
+        config: what it gave.
+        custom_objects: classes and functions of the program by their names.
+    """
+    return configuration.deserialize(config, custom_objects, "loss")
 
 
 def get(identifier: str | Loss | Callable[[Any, Any], Any]) -> Loss:
@@ -103,6 +116,8 @@ def get(identifier: str | Loss | Callable[[Any, Any], Any]) -> Loss:
     """
     if isinstance(identifier, Loss):
         return identifier
+    if isinstance(identifier, dict):
+        return deserialize(identifier)
     if isinstance(identifier, str):
         if identifier in _BY_NAME:
             return _BY_NAME[identifier]()
@@ -123,7 +138,8 @@ __all__ = [
     "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredError", "MeanSquaredLogarithmicError",
     "Poisson", "SparseCategoricalCrossentropy", "SquaredHinge", "Tversky", "average", "binary_crossentropy",
     "binary_focal_crossentropy", "categorical_crossentropy", "categorical_focal_crossentropy",
-    "categorical_generalized_cross_entropy", "categorical_hinge", "circle", "cosine_similarity", "ctc", "dice",
-    "get", "hinge", "huber", "is_label", "kl_divergence", "log_cosh", "matched", "mean_absolute_error",
-    "mean_absolute_percentage_error", "mean_squared_error", "mean_squared_logarithmic_error", "poisson",
-    "positions", "snake_case", "sparse_categorical_crossentropy", "squared_hinge", "tversky"]
+    "categorical_generalized_cross_entropy", "categorical_hinge", "circle", "cosine_similarity", "ctc",
+    "deserialize", "dice", "get", "hinge", "huber", "is_label", "kl_divergence", "log_cosh", "matched",
+    "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_error", "mean_squared_logarithmic_error",
+    "poisson", "positions", "serialize", "snake_case", "sparse_categorical_crossentropy", "squared_hinge",
+    "tversky"]

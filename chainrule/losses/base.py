@@ -9,7 +9,9 @@ import numpy as np
 
 import chainrule.numpy  # noqa: F401  from here on NumPy functions record themselves
 from chainrule import dtypes
+from chainrule.configuration import Configured
 from chainrule.errors import ArgumentError, ShapeError, unknown_name
+from chainrule.indexing import holding
 from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import Traced, make
 from chainrule.ops.index import iota
@@ -20,7 +22,7 @@ EPSILON = 1e-7  # how close to 0 and 1 a probability of unknown origin may come
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none")
 
 
-class Loss:
+class Loss(Configured):
     """A loss with its options. A subclass defines ``call(y_true, y_pred)``, a loss per sample.
 
     Called itself, ``loss(y_true, y_pred, sample_weight=None, mask=None)``, it gives one number for all samples.
@@ -35,6 +37,7 @@ class Loss:
         dtype: what targets and predictions are converted to; None: they stay as they are.
     """
 
+    kind = "loss"
     labels = "numbers"
 
     def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size",
@@ -180,6 +183,7 @@ def is_label(y_true: Any, y_pred: Any) -> Any:
         y_true = reshape(y_true, shape=shape[:-1])
     if y_true.dtype.kind not in "iu":
         y_true = ew.cast(y_true, dtype=np.dtype(np.int32))
+    y_true = holding(y_true, shape[-1])
     return ew.eq(positions(y_pred, y_true.dtype), spread(y_true, last(y_pred), shape))
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from chainrule import losses
+from chainrule import configuration, losses
+from chainrule.configuration import serialize
 from chainrule.errors import ArgumentError, unknown_name
 from chainrule.metrics.accuracy import (
     Accuracy,
@@ -78,6 +79,16 @@ _FITTING: dict[str, tuple[Any, Any, Any]] = {
 _FITTING |= {"acc": _FITTING["accuracy"], "ce": _FITTING["crossentropy"]}
 
 
+def deserialize(config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The metric that ``serialize`` wrote down.
+
+    Args:
+        config: what it gave.
+        custom_objects: classes and functions of the program by their names.
+    """
+    return configuration.deserialize(config, custom_objects, "metric")
+
+
 def get(identifier: str | Metric | Callable[[Any, Any], Any], y_shape: tuple[int | None, ...] = (),
         output_shape: tuple[int | None, ...] = ()) -> Metric:
     """The metric of a name, of a function ``(y_true, y_pred)``, or the metric itself.
@@ -98,6 +109,8 @@ def get(identifier: str | Metric | Callable[[Any, Any], Any], y_shape: tuple[int
         return identifier
     if isinstance(identifier, type) and issubclass(identifier, Metric):
         return identifier()
+    if isinstance(identifier, dict):
+        return deserialize(identifier)
     if isinstance(identifier, str):
         if identifier.lower() in _FITTING:
             metric = _fitting(_FITTING[identifier.lower()], y_shape, output_shape)
@@ -134,5 +147,5 @@ __all__ = [
     "PearsonCorrelation", "Poisson", "Precision", "PrecisionAtRecall", "R2Score", "Recall", "RecallAtPrecision",
     "RootMeanSquaredError", "SensitivityAtSpecificity", "SparseCategoricalAccuracy",
     "SparseCategoricalCrossentropy", "SparseTopKCategoricalAccuracy", "SpecificityAtSensitivity", "SquaredHinge",
-    "Sum", "TopKCategoricalAccuracy", "TrueNegatives", "TruePositives", "argmax", "concordance_correlation", "get",
-    "pearson_correlation"]
+    "Sum", "TopKCategoricalAccuracy", "TrueNegatives", "TruePositives", "argmax", "concordance_correlation",
+    "deserialize", "get", "pearson_correlation", "serialize"]

@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 
 from chainrule import dtypes
+from chainrule.configuration import Configured
 from chainrule.losses.base import array, fitted, snake_case, whole_sum
 from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import Traced
+from chainrule.recorded import STEP, Reported
 
 DOUBLE = np.dtype(np.float64)
 Shape = tuple[int | None, ...]
 Sums = dict[str, Any]
 
 
-class Metric:
+class Metric(Configured):
     """What is reported beside the loss: a function of sums over the samples.
 
     A subclass defines :meth:`sums`, what it adds up; :meth:`measure`, what a batch adds; and :meth:`outcome`, the
@@ -31,6 +33,8 @@ class Metric:
         name: what the value is reported as; by default the class's name in lower case.
         dtype: of the value; None: that of the sums.
     """
+
+    kind = "metric"
 
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
         self.name = name or snake_case(type(self).__name__)
@@ -58,18 +62,27 @@ class Metric:
         return self.result()
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add a batch of concrete arrays to what :meth:`result` is the metric of."""
+        """Add a batch to what :meth:`result` is the metric of; also in a ``train_step``, which is recorded."""
         y_true, y_pred = array(y_true), array(y_pred)
         self._add(self.measure(y_true, y_pred, sample_weight), _samples(y_pred))
 
     def _add(self, sums: Sums, samples: int) -> None:
+        step = STEP.get()
+        if step is not None:
+            step.add(self, sums, samples)
+            return
         if self._kept is not None:
             sums = {k: v + self._kept[0][k] for k, v in sums.items()}
             samples += self._kept[1]
         self._kept = {k: np.asarray(v, DOUBLE) for k, v in sums.items()}, samples
 
     def result(self) -> Any:
-        """The metric of all batches given to :meth:`update_state` since :meth:`reset_state`; 0 if there was none."""
+        """The metric of all batches given to :meth:`update_state` since :meth:`reset_state`; 0 if there was none.
+
+        In a ``train_step`` it stands for the metric of the epoch, and can only be returned.
+        """
+        if STEP.get() is not None:
+            return Reported(self)
         return self._typed(0.0 if self._kept is None else self.outcome(*self._kept))
 
     def _typed(self, value: Any) -> Any:
@@ -77,6 +90,9 @@ class Metric:
 
     def reset_state(self) -> None:
         """Forget the batches."""
+        step = STEP.get()
+        if step is not None:
+            step.reset(self)
         self._kept = None
 
     def __repr__(self) -> str:

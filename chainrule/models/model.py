@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from chainrule import tree
+from chainrule.configuration import custom_object_scope
 from chainrule.errors import ArgumentError, UsageError
 from chainrule.layers import config
 from chainrule.layers.base import FLOAT, Layer, Shape, assign, unique_names
@@ -164,8 +166,8 @@ class Model(LookedInto, Trainer):
         return self._network
 
     def output_names(self) -> list[str] | None:
-        """The names of the layers that make the outputs; None for a subclass."""
-        if self._network is None or not isinstance(self._network.outputs, list | tuple):
+        """The names of the layers that make the outputs; None for a subclass, and where the outputs are a dict."""
+        if self._network is None or isinstance(self._network.outputs, dict):
             return None
         names = [s.step.layer.name if s.step is not None else f"output_{i}" for i, s in enumerate(self.outputs)]
         return [name if names.index(name) == i else f"{name}_{names[:i].count(name)}" for i, name in enumerate(names)]
@@ -176,6 +178,13 @@ class Model(LookedInto, Trainer):
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replace all weights by arrays of the same shapes, in the order of :meth:`get_weights`."""
         assign(self.name, self.weights, weights)
+
+    def reset_states(self) -> None:
+        """Set the states of stateful recurrent layers to 0, also of those in models inside."""
+        for layer in self.sublayers:
+            reset = getattr(layer, "reset_states", None) or getattr(layer, "reset_state", None)
+            if reset is not None:
+                reset()
 
     # -- configuration
 
@@ -193,18 +202,38 @@ class Model(LookedInto, Trainer):
         return {"name": self.name, "trainable": self.trainable, **network_config(self._network)}
 
     @classmethod
-    def from_config(cls, config_: dict[str, Any]) -> Any:
-        """A model from what :meth:`get_config` gave; its weights are new."""
-        if "steps" not in config_:
-            return super().from_config(config_)
-        inputs, outputs = network_from(config_, [config.deserialize(layer) for layer in config_["layers"]])
-        return cls(inputs, outputs, name=config_["name"], trainable=config_["trainable"])
+    def from_config(cls, config_: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+        """A model from what :meth:`get_config` gave, with classes of one's own by their names; its weights are new."""
+        with custom_object_scope(custom_objects):
+            if "steps" not in config_:
+                return super().from_config(config_)
+            inputs, outputs = network_from(config_, [config.deserialize(layer) for layer in config_["layers"]])
+            return cls(inputs, outputs, name=config_["name"], trainable=config_["trainable"])
+
+    def to_json(self, **options: Any) -> str:
+        """The model without its weights as JSON, for :func:`~chainrule.models.model_from_json`.
+
+        Args:
+            options: of ``json.dumps``.
+        """
+        return json.dumps(config.serialize(self), **options)
 
     # -- display
 
-    def summary(self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Print the layers with output shapes, numbers of parameters, and operations for one sample."""
-        table(self, line_length, print_fn)
+    def summary(self, line_length: int | None = None, positions: Any = None,
+                print_fn: Callable[[str], Any] | None = None, expand_nested: bool = False,
+                show_trainable: bool = False, layer_range: Sequence[str] | None = None) -> None:
+        """Print the layers with output shapes, numbers of parameters, and operations for one sample.
+
+        Args:
+            line_length: of the table in characters; by default that of the terminal.
+            positions: of no meaning here: columns are as wide as they need to be.
+            print_fn: gets the whole text in place of the standard output.
+            expand_nested: whether the layers of models inside have rows too.
+            show_trainable: whether a column says which layers are trained.
+            layer_range: regular expressions for the names of the first and the last layer shown.
+        """
+        table(self, line_length, print_fn, expand_nested, show_trainable, layer_range)
 
     def describe(self) -> str:
         """The name."""
@@ -229,12 +258,22 @@ def network_config(network: Network) -> dict[str, Any]:
             "inputs": replaced(network.inputs, places), "outputs": replaced(network.outputs, places)}
 
 
-def network_from(data: dict[str, Any], layers: Sequence[Layer]) -> tuple[Any, Any]:
-    """Inputs and outputs of a network with these layers in place of its own."""
-    made: dict[int, list[Any]] = {-1: [layers[i].output for i in data["entrances"]]}
+def network_from(data: dict[str, Any], layers: Sequence[Layer], inputs: Sequence[Any] | None = None,
+                 call: Callable[..., Any] | None = None) -> tuple[Any, Any]:
+    """Inputs and outputs of a network with these layers in place of its own.
+
+    Args:
+        data: what :func:`network_config` gave.
+        layers: in its order.
+        inputs: symbols in place of those of the layers of the inputs.
+        call: ``call(layer, *args, **options)`` in place of calling the layer.
+    """
+    made: dict[int, list[Any]] = {-1: list(inputs) if inputs is not None else [
+        layers[i].output for i in data["entrances"]]}
     for k, step in enumerate(data["steps"]):
         args, options = _resolved(step["args"], made), _resolved(step["options"], made)
-        made[k] = tree.flatten(layers[step["layer"]](*args, **options))[0]
+        layer = layers[step["layer"]]
+        made[k] = tree.flatten(call(layer, *args, **options) if call else layer(*args, **options))[0]
     return _resolved(data["inputs"], made), _resolved(data["outputs"], made)
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from chainrule import tree
+from chainrule.configuration import custom_object_scope
 from chainrule.errors import ArgumentError, UsageError
 from chainrule.layers import config
-from chainrule.layers.base import FLOAT, Layer, Version, unique_names
+from chainrule.layers.base import FLOAT, Layer, unique_names
 from chainrule.layers.symbolic import Input, InputLayer, Network, Symbol
+from chainrule.layers.weights import Version
 from chainrule.models.model import Model
 from chainrule.tracebacks import public
+from chainrule.training.structure import samples
 
 
 class Sequential(Model):
@@ -33,7 +37,7 @@ class Sequential(Model):
     def __init__(self, layers: Iterable[Any] | None = None, name: str | None = None, **options: Any) -> None:
         super().__init__(name=name, **options)
         self._layers: list[Layer] = []
-        self._entry: Symbol | None = None
+        self._entry: Any = None  # a symbol, or a list or dict of them
         self._last: Any = None  # the symbol after the last layer
         for layer in layers or ():
             self.add(layer)
@@ -118,10 +122,14 @@ class Sequential(Model):
             return
         first = self._layers[0] if self._layers else None
         dtype = first.input_dtype if first is not None and first.input_dtype is not None else FLOAT
-        entry = self._entry
-        if entry is None or entry.shape[1:] != tuple(input_shape[1:]):
-            entry = Input(shape=input_shape[1:], dtype=dtype)
-        self._begin(entry)
+        if isinstance(input_shape, dict) or not isinstance(input_shape[0], int | None):
+            self._entry = self._last = _inputs(input_shape, dtype)
+            self.input_shape = input_shape
+        else:
+            entry = self._entry
+            if entry is None or entry.shape[1:] != tuple(input_shape[1:]):
+                entry = Input(shape=input_shape[1:], dtype=dtype)
+            self._begin(entry)
         self._network, self.built, self.output_shape = None, False, None
         for layer in list(self._layers):
             self._apply(layer)
@@ -134,12 +142,20 @@ class Sequential(Model):
     def build_for(self, x: Any) -> None:
         """Build the layers for data like these, if they are not built."""
         if not self.built:
-            self.build((None, *x.shape[1:]))
+            self.build(tree.map_leaves(lambda a: (None, *a.shape[1:]), x))
+
+    def _samples(self, x: Any, name: str = "x", at: Any = None) -> Any:
+        """Samples as programs take them; of several inputs the names are those of the first data."""
+        if self._entry is None and isinstance(x, dict):
+            self.build_for(samples(x, None, name, at))
+        return super()._samples(x, name, at)
 
     def entrances(self) -> list[Layer] | None:
         """The first layer, which names the input in errors."""
         if not self._layers:
             raise UsageError.of("the model has no layers", "at least one", "model.add(Dense(1))")
+        if isinstance(self._entry, list | dict):
+            return super().entrances()
         first: Any = self._layers[0]
         while isinstance(first, Sequential) and first._layers:
             first = first._layers[0]
@@ -156,22 +172,32 @@ class Sequential(Model):
         """
         if type(self) is not Sequential:
             return super().get_config()
-        entry = None if self._entry is None else config.serialize(self._entry.step.layer)
+        entry = config.serialize(self._entry.step.layer) if isinstance(self._entry, Symbol) else None
         return {"name": self.name, "trainable": self.trainable, "entry": entry,
                 "layers": [config.serialize(layer) for layer in self._layers]}
 
     @classmethod
-    def from_config(cls, config_: dict[str, Any]) -> Any:
-        """A model from what :meth:`get_config` gave; its weights are new."""
+    def from_config(cls, config_: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+        """A model from what :meth:`get_config` gave, with classes of one's own by their names; its weights are new."""
         if "entry" not in config_:
-            return super().from_config(config_)
-        first = [] if config_["entry"] is None else [config.deserialize(config_["entry"])]
-        layers = [config.deserialize(layer) for layer in config_["layers"]]
+            return super().from_config(config_, custom_objects)
+        with custom_object_scope(custom_objects):
+            first = [] if config_["entry"] is None else [config.deserialize(config_["entry"])]
+            layers = [config.deserialize(layer) for layer in config_["layers"]]
         return cls([*first, *layers], name=config_["name"], trainable=config_["trainable"])
 
     def describe(self) -> str:
         """The layers."""
         return "[" + ", ".join(repr(layer) for layer in self._layers) + "]"
+
+
+def _inputs(shapes: Any, dtype: Any) -> Any:
+    """An input for each shape in a list or dict."""
+    if isinstance(shapes, dict):
+        return {key: Input(shape[1:], dtype=dtype, name=key) for key, shape in shapes.items()}
+    if not isinstance(shapes[0], int | None):
+        return [_inputs(shape, dtype) for shape in shapes]
+    return Input(shape=shapes[1:], dtype=dtype)
 
 
 __all__ = ["Sequential"]

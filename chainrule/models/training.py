@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import time
+import sys
+import warnings
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from chainrule import optimizers, random, tree
-from chainrule.errors import DataError, UsageError
-from chainrule.layers.base import FLOAT, Layer, Version, Weight
+from chainrule import configuration, optimizers, random, tree
+from chainrule.arguments import whole
+from chainrule.errors import ArgumentError, UsageError
+from chainrule.layers.base import FLOAT, Layer, Weight
+from chainrule.layers.weights import Version
 from chainrule.lazy import lazy
+from chainrule.metrics import Mean, Metric
+from chainrule.models.prediction import Predictor
 from chainrule.optimizers.base import Optimizer
 from chainrule.runtime import aligned
 from chainrule.tracebacks import public
 from chainrule.training import checkpoint, run, targets
 from chainrule.training.callbacks import Callback, History
-from chainrule.training.epoch import Task, batch_program, layout, makes_masks, prediction_program
+from chainrule.training.epoch import batch_program, makes_masks
 from chainrule.training.feed import Programs
 from chainrule.training.objective import Objective, Plan, separated
-from chainrule.training.progress import duration, verbosity
 from chainrule.training.single import Single
+from chainrule.training.steps import Outline, outlined
 from chainrule.training.structure import count, samples
 
 keras_files = lazy("chainrule.training.keras_files")
-_BLOCK = 64  # batches that one native call of predict takes where there are as many
 
 
-class Trainer(Layer):
+class Trainer(Predictor):
     """What trains a model; :class:`~chainrule.models.Model` adds what the model is made of."""
 
     def entrances(self) -> list[Layer] | None:
@@ -44,46 +47,90 @@ class Trainer(Layer):
         """The attributes of a model that has not been compiled."""
         self.optimizer: Optimizer | None = None
         self.loss: Any = None
-        self.metrics: list[Any] = []
         self._plan: Plan | None = None
         self._masked: bool | None = None  # whether outputs have masks; None: not asked yet
         self.history: History | None = None
+        self.steps_per_execution = 1
         self._recipe: dict[str, Any] = {}  # the arguments of compile
         self._running: Any = None  # the run of fit that is under way
         self.stop_training = False
+        self._adopted = (-1, -1)  # the version at which the weights were views of the vector
         self._params = np.zeros(0, FLOAT)  # what is trained; those weights of the layers are views of it
         self._held: tuple[dict[str, Any], np.ndarray] | None = None  # optimizer state and step count
         self._trained: list[Weight] = []  # the weights that the optimizer state is for
         self._programs = Programs()
         self._single: Single | None = None
+        self._groups: list[list[Weight]] = []  # weights that a train_step of one's own changes together
+        self._outlines: dict[Any, tuple[int, Outline]] = {}
+        self._judging: dict[Any, Objective] = {}
+        self._compiled_results: dict[str, Any] = {}
+        self._loss_tracker: Metric = Mean("loss")
+        self._task: Any = None  # what was trained last
+        self._tried = -1  # the version that predict_step has been tried at
+        self._saved_state: Any = None  # of a file, until it is known what for
         self._known: tuple[int, list[Weight], list[Weight]] = (-1, [], [])
 
     # -- training
 
     @public
-    def compile(self, optimizer: str | Optimizer = "rmsprop", loss: Any = None, metrics: Any = None,
-                loss_weights: Any = None, weighted_metrics: Any = None) -> None:
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, loss_weights: Any = None, metrics: Any = None,
+                weighted_metrics: Any = None, run_eagerly: bool = False, steps_per_execution: int = 1,
+                jit_compile: bool | str = "auto", auto_scale_loss: bool = True) -> None:
         """Say how the model is trained. The optimizer starts anew; the weights stay.
 
         For a model of several outputs each argument may be a list in their order, or a dict by their names.
 
         Args:
-            optimizer: a name or an Optimizer.
+            optimizer: a name, an Optimizer, or the configuration of one.
             loss: a name, a Loss, or a function of ``(y_true, y_pred)``; one alone counts for every output.
-            metrics: names, Metrics or functions; ``'accuracy'`` is the kind that fits the shapes.
             loss_weights: how much the loss of each output counts; 1 by default.
+            metrics: names, Metrics or functions; ``'accuracy'`` is the kind that fits the shapes.
             weighted_metrics: metrics in which samples count by ``sample_weight`` or ``class_weight``.
+            run_eagerly: False: what trains is always compiled.
+            steps_per_execution: hooks of batches are called after every so many of them.
+            jit_compile: of no meaning here: what trains is always compiled.
+            auto_scale_loss: of no meaning here, where layers compute in float32.
+
+        Raises:
+            ArgumentError: for arguments that no model could be trained with; nothing is changed then.
 
         Example:
             >>> model.compile(loss="mse", optimizer=Adam(0.01), metrics=["mae"])   # doctest: +SKIP
         """
         # everything is checked before anything is changed
+        if run_eagerly:
+            raise ArgumentError.of("got run_eagerly=True", "False: to look at numbers there are cr.debug_nans(), "
+                                   "model.graph(x, y), and model(x), which computes at once",
+                                   "model.compile(optimizer, loss)")
         chosen = optimizers.get(optimizer), Plan.of(loss, loss_weights, metrics, weighted_metrics)
+        self.steps_per_execution = whole("steps_per_execution", steps_per_execution)
         self.optimizer, self._plan = chosen
-        self.loss, self.metrics = self._plan.loss, [] if metrics is None else metrics
-        self._recipe = {"optimizer": self.optimizer, "loss": loss, "metrics": metrics, "loss_weights": loss_weights,
-                        "weighted_metrics": weighted_metrics}
+        self.loss, self.run_eagerly, self.jit_compile = self._plan.loss, False, True
+        self._recipe = {"optimizer": self.optimizer, "loss": loss, "loss_weights": loss_weights, "metrics": metrics,
+                        "weighted_metrics": weighted_metrics, "steps_per_execution": self.steps_per_execution}
         self._forget()
+
+    @property
+    def compiled(self) -> bool:
+        """Whether :meth:`compile` was called."""
+        return self._plan is not None
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """The arguments of :meth:`compile` as plain data, None before it; a model with a ``compile`` of its own may
+        have one of its own.
+
+        Raises:
+            UsageError: for what cannot be written down.
+        """
+        return configuration.serialize(self._recipe) if self.compiled else None
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile the model as :meth:`get_compile_config` says."""
+        if type(self).compile is not Trainer.compile:
+            warnings.warn(f"{self.name} has a compile of its own and is left uncompiled: call it, or define "
+                          "get_compile_config and compile_from_config", stacklevel=5)
+            return
+        self.compile(**configuration.deserialize(config))
 
     @public
     def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1,
@@ -135,8 +182,8 @@ class Trainer(Layer):
 
     @public
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: int | str = "auto",
-                 return_dict: bool = False, sample_weight: Any = None, steps: int | None = None,
-                 callbacks: Any = None) -> Any:
+                 sample_weight: Any = None, steps: int | None = None, callbacks: Any = None,
+                 return_dict: bool = False) -> Any:
         """Loss and metrics on the samples.
 
         Args:
@@ -144,10 +191,10 @@ class Trainer(Layer):
             y: as in :meth:`fit`.
             batch_size: samples computed at a time.
             verbose: 1 prints the results.
-            return_dict: whether they come by name.
             sample_weight: how much each sample counts.
             steps: batches to evaluate; None for all.
-            callbacks: called before and after.
+            callbacks: called before and after, and between batches if they have hooks for these.
+            return_dict: whether the results come by name.
 
         Returns:
             ``[loss, metric, …]``, only the loss if there are no metrics, or a dict with ``return_dict``.
@@ -164,91 +211,26 @@ class Trainer(Layer):
             metrics, or a dict with ``return_dict``. Unlike Keras's they do not add up from call to call.
         """
         plan, optimizer = self._compiled("train_on_batch")
-        x, y = self._data(x, y, plan, weights=sample_weight, classes=class_weight)
-        task = Task(self, self._objective(plan, y), optimizer)
-        params, others = self.adopt(), [w.array for w in self._weights()[1]]
-        opt, step = self._started(optimizer, params)
+        x, y = run.checker(self, "train_step", plan, classes=class_weight)(x, y, sample_weight, None)
+        task = run.task_of(self, "train_step", plan, optimizer, (x, y))
+        params, others = self.adopt(), [w.array for w in self.arranged()[1]]
+        opt, step = self._started(task, params)
         program = self._programs.get(("batch", task.kind), lambda: batch_program(task))
-        before = {"params": params, "others": others, "opt": opt, "step": step}
-        after = program(before, x, y, optimizer.rate, random.key())
+        before = {"params": task.parts(params), "others": others, "opt": opt, "step": step}
+        after = program(before, x, y, task.rate, random.key())
         tree.map_leaves(_written, before, {k: after[k] for k in before})
         return _shown(task.objective.results(after["sums"], count(x)), return_dict)
 
     @public
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of the samples, computed at once; see :meth:`train_on_batch` for what it returns."""
-        n = count(self._samples(x))
-        values = self.evaluate(x, y, batch_size=n, verbose=0, return_dict=True, sample_weight=sample_weight)
+        values = self.evaluate(x, y, batch_size=sys.maxsize, verbose=0, return_dict=True, sample_weight=sample_weight)
         return _shown(values, return_dict)
 
-    @public
-    def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0, steps: int | None = None,
-                callbacks: Any = None) -> np.ndarray:
-        """The outputs for all samples, as a float32 array.
-
-        Args:
-            x: samples, as in :meth:`fit`; batches may hold targets, which are left out.
-            batch_size: samples computed at a time; but for rounding the outputs do not depend on it.
-            verbose: 1 prints how long it took.
-            steps: batches to compute; None for all.
-            callbacks: called before and after.
-        """
-        if callbacks:
-            run.tell(self, callbacks, "on_predict_begin", {})
-            out = self.predict(x, batch_size, verbose, steps)
-            run.tell(self, callbacks, "on_predict_end", {})
-            return out
-        if self._single is not None and type(x) is np.ndarray and batch_size is None and verbose == 0:
-            quick = self._single(x)
-            if quick is not None:
-                return quick
-        level = 0 if verbose == "auto" else verbosity(verbose)
-        begin = time.perf_counter()
-        parts = None if type(x) is np.ndarray else run.blocks(self, x, batch_size, steps)
-        batch = run.size(batch_size)
-        if parts is None:
-            x = self._samples(x)
-            if batch_size is None and count(x) == 1 and isinstance(x, np.ndarray):
-                return self._predicted_alone(x)
-            out = self._predicted(x, batch)
-            if steps is not None:
-                out = tree.map_leaves(lambda a: a[:steps * batch], out)
-        else:
-            made = [self._predicted(part, batch) for part in parts]
-            if not made:
-                raise DataError.of("the data gave no batch", "at least one", "yield x")
-            out = tree.map_leaves(lambda *each: np.concatenate(each), *made)
-        if level:
-            print(f"{count(out)} samples - {duration(time.perf_counter() - begin)}")
-        return out
-
-    def _predicted_alone(self, x: np.ndarray) -> Any:
-        """The prediction of one row, prepared so that the next one is quick."""
-        bases = [(w.array, w.array.base) for w in self._weights()[0]]
-        if all(base is None or base.nbytes == a.nbytes for a, base in bases):  # no other model has them in its vector
-            self.adopt()
-        self._single = Single(self, x)
-        if not self._single.usable:
-            self._single = None
-            return self._predicted(x, 1)
-        out = self._single(x)
-        return self._predicted(x, 1) if out is None else out
-
-    def _predicted(self, x: Any, batch: int) -> Any:
-        # Programs for one batch and for a block of batches serve any number of samples
-        leaves, structure = tree.flatten(x)
-        parts, at, n = [], 0, len(leaves[0])
-        while at < n:
-            steps = _BLOCK if n - at >= _BLOCK * batch else 1
-            taken = [_rows(leaf, at, steps, batch) for leaf in leaves]
-            program = self._programs.get(("predict", batch, steps), partial(prediction_program, self, steps))
-            out, after = program(self._current(), tree.unflatten(structure, taken))
-            for weight, value in zip(self._weights()[1], after, strict=True):
-                if value is not None:
-                    weight.array[...] = value
-            parts.append(tree.map_leaves(lambda a: a.reshape(-1, *a.shape[2:])[:n - at], out))  # noqa: B023
-            at += steps * batch
-        return parts[0] if len(parts) == 1 else tree.map_leaves(lambda *each: np.concatenate(each), *parts)
+    def __getstate__(self) -> dict[str, Any]:
+        """For ``copy`` and ``pickle``: all but what was compiled, and what is under way."""
+        return {**super().__getstate__(), "_programs": Programs(), "_single": None, "_running": None, "_task": None,
+                "_adopted": (-1, -1), "_known": (-1, [], []), "_outlines": {}, "_params": np.zeros(0, FLOAT)}
 
     # -- files
 
@@ -290,15 +272,36 @@ class Trainer(Layer):
 
     # -- the weights as the programs take them
 
-    def _weights(self) -> tuple[list[Weight], list[Weight]]:
-        """The weights that are trained, and the others."""
+    def arranged(self) -> tuple[list[Weight], list[Weight]]:
+        """The weights that are trained, and the others, in the order in which programs take them.
+
+        Weights that one optimizer changes lie together, where a ``train_step`` has several.
+        """
         if self._known[0] != Version.now:
-            self._known = Version.now, self.trainable_weights, self.non_trainable_weights
+            trained = self.trainable_weights
+            first = [w for group in self._groups for w in group]
+            if first and set(first) <= set(trained):
+                trained = [*first, *(w for w in trained if w not in set(first))]
+            self._known = Version.now, trained, self.non_trainable_weights
         return self._known[1:]
+
+    def _outline(self, method: str, x: Any, y: Any) -> Outline:
+        """What a step of the model's own does with data like these."""
+        leaves, structure = tree.flatten((x, y))
+        key = method, structure, tuple((a.shape[1:], a.dtype.str) for a in leaves)
+        known = self._outlines.get(key)
+        if known is None or known[0] != Version.now:
+            outline = outlined(self, method, x, y)
+            known = self._outlines[key] = Version.now, outline  # the version after: layers may have been built
+        if method == "train_step" and known[1].groups != self._groups:
+            self._groups, self._known, self._adopted = known[1].groups, (-1, [], []), (-1, -1)
+        return known[1]
 
     def adopt(self) -> np.ndarray:
         """The flat vector of all that is trained, after making the weights of the layers views of it."""
-        weights = self._weights()[0]
+        if self._adopted == (Version.now, Version.moved):
+            return self._params
+        weights = self.arranged()[0]
         if weights != self._trained:  # others than before: what was recorded and the optimizer's state are not for them
             if self._trained:
                 self._forget()
@@ -313,6 +316,8 @@ class Trainer(Layer):
                 n = w.array.size
                 w.array = self._params[at:at + n].reshape(w.shape)
                 at += n
+            Version.moved += 1
+        self._adopted = Version.now, Version.moved
         return self._params
 
     def _owns(self, weights: Sequence[Weight]) -> bool:
@@ -325,7 +330,7 @@ class Trainer(Layer):
 
     def _current(self) -> tuple[np.ndarray, list[np.ndarray]]:
         """What is trained and the other weights, to read only: models that share layers leave them where they are."""
-        weights, others = self._weights()
+        weights, others = self.arranged()
         if self._trained and weights != self._trained:
             self._forget()
             self._trained = weights
@@ -337,24 +342,27 @@ class Trainer(Layer):
     def _forget(self) -> None:
         """Drop what was recorded of the model as it was, and the optimizer's state."""
         self._programs = Programs()
-        self._held = None
-        self._single = None
+        self._held = self._task = self._single = self._saved_state = None
+        self._judging, self._outlines = {}, {}
 
     def _compiled(self, what: str) -> tuple[Plan, Optimizer]:
+        """The plan and the optimizer of ``compile``; an error without."""
         if self.optimizer is None or self._plan is None:
-            raise UsageError.of(f"{what} before compile", "compile first",
-                                "model.compile(loss='binary_crossentropy', optimizer='adam')")
-        if self.loss is None:
-            raise UsageError.of(f"{what} of a model compiled without a loss", "a loss that says what to make small",
-                                "model.compile(loss='binary_crossentropy', optimizer='adam')")
+            fix = "super().compile()   # in a compile of one's own"
+            if type(self).compile is Trainer.compile:
+                fix = "model.compile(loss='binary_crossentropy', optimizer='adam')"
+            raise UsageError.of(f"{what} before compile", "compile first", fix)
         return self._plan, self.optimizer
 
-    def _started(self, optimizer: Optimizer, params: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
-        """The optimizer's state and the count of steps, made if there is none yet."""
+    def _started(self, task: Any, params: np.ndarray) -> tuple[Any, np.ndarray]:
+        """The optimizers' state and the count of steps, made if there is none yet."""
         if self._held is None:
-            opt = optimizer.init(params, layout(self))
-            self._held = tree.map_leaves(aligned, opt), np.zeros((), np.int64)
-        optimizer.iterations = self._held[1]
+            self._held = tree.map_leaves(aligned, task.start(params)), np.zeros((), np.int64)
+        self._task = task
+        task.lend(*self._held)
+        if self._saved_state is not None:
+            saved, self._saved_state = self._saved_state, None
+            checkpoint.put_state(self, *saved)
         return self._held
 
     def _samples(self, x: Any, name: str = "x", at: np.ndarray | None = None) -> Any:
@@ -374,10 +382,6 @@ class Trainer(Layer):
         """The names and shapes of the outputs."""
         return targets.outputs(self.output_shape, self.output_names())
 
-    def output_names(self) -> list[str] | None:
-        """The names of the outputs; None if nothing has named them."""
-        return None
-
     def _objective(self, plan: Plan, y: Any) -> Objective:
         """What is made small and reported, for these targets."""
         outputs = self._outputs()
@@ -387,14 +391,6 @@ class Trainer(Layer):
         shapes = [None if t is None else t.shape for t in each]
         return plan.objective([name for name, _ in outputs], shapes, [shape for _, shape in outputs],
                               any(w is not None for w in weights), self._masked)
-
-
-def _rows(a: np.ndarray, at: int, steps: int, batch: int) -> np.ndarray:
-    """Rows from ``at`` on, by batches; a batch that is short is filled up with its last row."""
-    rows = a[at:at + steps * batch]
-    if len(rows) < batch:
-        rows = np.concatenate([rows, np.repeat(rows[-1:], batch - len(rows), axis=0)])
-    return rows.reshape(steps, batch, *a.shape[1:])
 
 
 def _written(array: np.ndarray, value: Any) -> np.ndarray:

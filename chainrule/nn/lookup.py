@@ -8,7 +8,7 @@ import numpy as np
 
 from chainrule.arguments import whole
 from chainrule.errors import ChainruleTypeError, ShapeError
-from chainrule.indexing import checked_indices
+from chainrule.indexing import checked_indices, holding
 from chainrule.numpy.common import axis_of, positions
 from chainrule.ops import elementwise as ew
 from chainrule.ops.declare import Traced, dtype_of, shape_of
@@ -34,6 +34,7 @@ def one_hot(labels: Any, classes: int, axis: int = -1, dtype: Any = np.float32) 
     shape = list(labels.shape)
     at = axis_of(axis, len(shape) + 1)
     shape.insert(at, whole("classes", classes, 0))
+    labels = holding(labels, shape[at])
     same = ew.eq(positions(labels, shape, at, labels.dtype), spread(labels, (at,), tuple(shape)))
     return ew.cast(same, dtype=np.dtype(dtype))
 

@@ -317,6 +317,7 @@ from chainrule.numpy import (
     assembly,
     by_numpy,
     complexes,
+    eigen,
     einstein,
     elementwise,
     fft,
@@ -324,6 +325,8 @@ from chainrule.numpy import (
     linalg,
     matrices,
     norms,
+    padding,
+    polynomials,
     products,
     quantiles,
     selection,
@@ -334,6 +337,7 @@ from chainrule.numpy import (
     special,
     statistics,
     updates,
+    without_nan,
 )
 from chainrule.numpy.creation import asarray, full
 from chainrule.numpy.reductions import logsumexp
@@ -367,8 +371,8 @@ from chainrule.numpy.updates import at, put_along_axis
 
 array = asarray
 RULES = (  # imported to register themselves
-    assembly, einstein, elementwise, matrices, norms, products, quantiles, selection, sequences, sets, shapes,
-    sorting, special, statistics, updates, complexes, fourier, by_numpy)
+    assembly, eigen, einstein, elementwise, matrices, norms, padding, polynomials, products, quantiles, selection,
+    sequences, sets, shapes, sorting, special, statistics, updates, without_nan, complexes, fourier, by_numpy)
 
 __all__ = [
     "__array_api_version__", "__array_namespace_info__", "abs", "absolute", "acos", "acosh", "add", "all",

@@ -84,6 +84,35 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
     return concatenate([arr, values], axis)
 
 
+@records(np.block)
+def block(arrays: Any) -> Any:
+    """Arrays in nested lists: those of the innermost along the last axis, the next outward along the one before."""
+    depth = _depth(arrays)
+    ndim = max([depth, *(len(a.shape) for a in _leaves(arrays))])
+    return _assembled(arrays, ndim - depth, ndim)
+
+
+def _depth(arrays: Any) -> int:
+    if not isinstance(arrays, list):
+        return 0
+    depths = {_depth(a) for a in arrays}
+    if len(depths) != 1:
+        raise ArgumentError.of("np.block of lists of different depths, or an empty one", "one depth everywhere",
+                               "np.block([[a, b], [c, d]])")
+    return 1 + depths.pop()
+
+
+def _leaves(arrays: Any) -> list[Any]:
+    return [leaf for a in arrays for leaf in _leaves(a)] if isinstance(arrays, list) else [array(arrays)]
+
+
+def _assembled(arrays: Any, axis: int, ndim: int) -> Any:
+    if not isinstance(arrays, list):
+        a = array(arrays)
+        return reshaped(a, (1,) * (ndim - len(a.shape)) + tuple(a.shape))
+    return joined([_assembled(a, axis + 1, ndim) for a in arrays], axis)
+
+
 # ---------------------------------------------------------------- split
 
 
@@ -176,6 +205,20 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     return reshaped(spread, (*a.shape[:axis], n * k, *a.shape[axis + 1:]))
 
 
+@records(np.resize)
+def resize(a: Any, new_shape: Any) -> Any:
+    """The elements again and again until a shape is filled."""
+    a = array(a)
+    shape = (int(new_shape),) if isinstance(new_shape, int | np.integer) else tuple(int(n) for n in new_shape)
+    if any(n < 0 for n in shape):
+        raise ArgumentError.of(f"np.resize to shape {shape}", "extents of 0 or more", "np.reshape(x, (-1, 2))")
+    n, many = math.prod(a.shape), math.prod(shape)
+    if not n:
+        return filled(a, shape, 0, a.dtype)
+    rounds = tile(ravel(a), -(-many // n))
+    return reshaped(sliced(rounds, 0, 0, many), shape)
+
+
 @records(np.flip)
 def flip(m: Any, axis: Any = None) -> Any:
     """The elements in reverse order along axes."""
@@ -227,44 +270,14 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     return a
 
 
-@records(np.pad)
-def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
-    """Elements added at both ends of the axes: constants, or copies of others (edge, reflect, symmetric, wrap)."""
-    a = array
-    widths = _widths(pad_width, len(a.shape))
-    if mode == "constant":
-        values = np.broadcast_to(np.asarray(constant_values), (len(a.shape), 2))
-        if not values.any():
-            shape = tuple(n + before + after for n, (before, after) in zip(a.shape, widths, strict=True))
-            return structure.pad(a, shape=shape, start=tuple(w[0] for w in widths), step=(1,) * len(shape))
-    elif mode not in ("edge", "reflect", "symmetric", "wrap"):
-        raise ArgumentError.of(f"np.pad with mode={mode!r}", "constant, edge, reflect, symmetric or wrap",
-                               "np.pad(x, 1)")
-    for axis, (before, after) in enumerate(widths):
-        if before == after == 0:
-            continue
-        if mode == "constant":
-            ends = [filled(a, (*a.shape[:axis], n, *a.shape[axis + 1:]), v, a.dtype)
-                    for n, v in zip((before, after), values[axis], strict=True)]
-            a = structure.concatenate(ends[0], a, ends[1], axis=axis)
-        else:
-            copied: Any = np.pad(np.arange(a.shape[axis]), (before, after), mode)  # type: ignore[call-overload]
-            a = take(a, copied, axis=axis)
-    return a
-
-
-def _widths(pad_width: Any, ndim: int) -> list[tuple[int, int]]:
-    if isinstance(pad_width, dict):
-        given = {axis_of(k, ndim): v for k, v in pad_width.items()}
-        pad_width = [given.get(i, (0, 0)) for i in range(ndim)]
-        pad_width = [(w, w) if isinstance(w, int) else w for w in pad_width]
-    return [(int(b), int(a)) for b, a in np.broadcast_to(np.asarray(pad_width), (ndim, 2))]
-
-
 @records(np.diff)
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Differences of neighbours along an axis, ``n`` times."""
     a = array(a)
+    if n < 0:
+        raise ArgumentError.of(f"np.diff with n={n}", "how often differences are taken: 0 or more", "np.diff(x, n=1)")
+    if n == 0:
+        return a  # without the ends, as NumPy has it
     axis = axis_of(axis, len(a.shape))
     ends = []
     for end in (prepend, append):
@@ -303,3 +316,15 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
         raise ArgumentError.of("the shape of np.delete would depend on traced positions", "plain integers",
                                "np.delete(x, 0)")
     return take(a, np.delete(np.arange(a.shape[axis]), obj), axis=axis)
+
+
+@records(np.insert)
+def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
+    """The array with values put in before plain (not traced) positions of an axis, or of all elements as one row."""
+    if isinstance(obj, Traced):
+        raise ArgumentError.of("np.insert at traced positions", "plain integers", "np.insert(x, 0, v)")
+    a, added = array(arr), array(values)
+    n = math.prod(a.shape)
+    numbers = np.arange(n).reshape(a.shape), n + np.arange(math.prod(added.shape)).reshape(added.shape)
+    places = np.insert(numbers[0], obj, numbers[1], axis)
+    return take(joined([ravel(a), convert(ravel(added), a.dtype)], 0), places, axis=0)

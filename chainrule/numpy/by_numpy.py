@@ -12,12 +12,11 @@ from chainrule.trace import FUNCTIONS, refused
 
 # The shape of the result follows from the shapes of the arguments: NumPy computes them when the graph is evaluated.
 LEFT_TO_NUMPY = (
-    "array_equiv bitwise_count block frexp gcd geomspace histogram2d histogramdd i0 lcm logspace nextafter packbits "
-    "poly polyadd polyder polyfit polyint polymul polysub ravel_multi_index resize sort_complex spacing "
-    "unpackbits").split()
+    "array_equiv bitwise_count frexp gcd histogram2d histogramdd i0 lcm nextafter packbits "
+    "poly ravel_multi_index sort_complex spacing unpackbits").split()
 
 # The shape or the dtype of the result depends on values: what to write instead.
-DATA_DEPENDENT = {"insert": "np.concatenate([x[:i], v, x[i:]])", "roots": "np.linalg.eigvalsh(x)",
+DATA_DEPENDENT = {"roots": "np.linalg.eigvalsh(x)",
                   "real_if_close": "x.real"}
 
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from chainrule.errors import ArgumentError
 from chainrule.numpy.assembly import stack
-from chainrule.numpy.common import array, filled, positions, records, reshaped
+from chainrule.numpy.common import array, axis_of, filled, positions, records, reshaped, transposed
+from chainrule.numpy.shapes import expand_dims
 from chainrule.ops import elementwise as ew
-from chainrule.ops.declare import Traced, common_dtype, convert, expand
+from chainrule.ops.declare import Traced, broadcast_shapes, common_dtype, convert, expand
 
 
-def _like(a: Any, value: Any, dtype: Any, shape: Any) -> Any:
+def _on_cpu(device: Any) -> None:
+    if device not in (None, "cpu"):
+        raise ArgumentError.of(f"device={device!r}", "the one device there is", "device='cpu'")
+
+
+def _like(a: Any, value: Any, dtype: Any, shape: Any, device: Any) -> Any:
+    _on_cpu(device)
     a = array(a)
     shape = a.shape if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
     dtype = a.dtype if dtype is None else np.dtype(dtype)
@@ -27,35 +35,35 @@ def _like(a: Any, value: Any, dtype: Any, shape: Any) -> Any:
 def zeros_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *,
                device: str | None = None) -> Any:
     """Zeros of the shape and dtype of an array."""
-    return _like(a, 0, dtype, shape)
+    return _like(a, 0, dtype, shape, device)
 
 
 @records(np.ones_like)
 def ones_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *,
               device: str | None = None) -> Any:
     """Ones of the shape and dtype of an array."""
-    return _like(a, 1, dtype, shape)
+    return _like(a, 1, dtype, shape, device)
 
 
 @records(np.empty_like)
 def empty_like(prototype: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *,
                device: str | None = None) -> Any:
     """Zeros: a recorded array cannot be filled in later."""
-    return _like(prototype, 0, dtype, shape)
+    return _like(prototype, 0, dtype, shape, device)
 
 
 @records(np.full_like)
 def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True,
               shape: Any = None, *, device: str | None = None) -> Any:
     """One value in the shape and dtype of an array."""
-    return _like(a, fill_value, dtype, shape)
+    return _like(a, fill_value, dtype, shape, device)
 
 
 def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: str | None = None) -> Any:
     """An array of ``shape`` of one value, which may be traced."""
     if not isinstance(fill_value, Traced):
         return np.full(shape, fill_value, dtype, device=device)  # type: ignore[arg-type]
-    return _like(fill_value, fill_value, dtype, shape)
+    return _like(fill_value, fill_value, dtype, shape, device)
 
 
 def asarray(a: Any, /, dtype: Any = None, *, device: str | None = None, copy: bool | None = None) -> Any:
@@ -69,6 +77,7 @@ def asarray(a: Any, /, dtype: Any = None, *, device: str | None = None, copy: bo
     """
     a = _gathered(a)
     if isinstance(a, Traced):
+        _on_cpu(device)
         return a if dtype is None else convert(a, np.dtype(dtype))
     return np.asarray(a, dtype, device=device, copy=copy)  # type: ignore[arg-type]
 
@@ -90,6 +99,7 @@ def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
 @records(np.astype)
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
     """The elements converted to another dtype."""
+    _on_cpu(device)
     return convert(x, np.dtype(dtype))
 
 
@@ -107,34 +117,69 @@ def can_cast(from_: Any, to: Any, casting: Any = "safe") -> bool:
 
 @records(np.linspace)
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
-             axis: int = 0) -> Any:
+             axis: int = 0, *, device: str | None = None) -> Any:
     """Evenly spaced numbers from ``start`` to ``stop``."""
+    _on_cpu(device)
     kind = common_dtype((array(start), array(stop), 1.0))
     start, stop = convert(array(start), kind), convert(array(stop), kind)
-    if axis not in (0, -1) or (axis == -1 and (start.shape or stop.shape)):
-        raise ArgumentError.of(f"np.linspace with axis={axis}", "axis=0", "np.moveaxis(np.linspace(a, b, n), 0, axis)")
     gap = ew.sub(stop, start)
     parts = num - 1 if endpoint else num
     step = ew.div(gap, float(parts)) if parts else ew.mul(gap, np.nan)
-    share = ew.div(positions(gap, (num,), 0, kind), float(max(parts, 1)))
-    share = reshaped(share, (num, *(1,) * len(gap.shape)))
-    # from the nearer end, so that both ends are exact
-    ahead = ew.add(ew.mul(share, gap), start)
-    behind = ew.sub(stop, ew.mul(ew.sub(1.0, share), gap))
-    out = ew.select(ew.lt(share, 0.5), ahead, behind)
-    out = out if dtype is None else convert(out, np.dtype(dtype))
+    number = reshaped(positions(gap, (num,), 0, kind), (num, *(1,) * len(gap.shape)))
+    out = ew.add(ew.mul(number, step if parts else gap), start)
+    if endpoint and num > 1:  # rounding must not move the last one
+        out = ew.select(ew.eq(number, float(parts)), stop, out)
+    if dtype is not None:
+        out = convert(ew.floor(out) if np.dtype(dtype).kind in "iu" else out, np.dtype(dtype))
+    order = list(range(1, len(out.shape)))
+    order.insert(axis_of(axis, len(out.shape)), 0)
+    out = transposed(out, order)
     return (out, step) if retstep else out
+
+
+@records(np.logspace)
+def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None,
+             axis: int = 0) -> Any:
+    """Powers of ``base`` whose exponents are evenly spaced."""
+    base = array(base)
+    if base.shape:
+        start, stop, base = (expand(array(x), broadcast_shapes(*(array(y).shape for y in (start, stop, base))))
+                             for x in (start, stop, base))
+        base = expand_dims(base, axis)
+    exponents = linspace(start, stop, num, endpoint, axis=axis)
+    out = ew.pow_(convert(base, exponents.dtype), exponents)
+    return out if dtype is None else convert(out, np.dtype(dtype))
+
+
+@records(np.geomspace)
+def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
+    """Numbers from ``start`` to ``stop`` of one sign whose ratios are equal: signs and logarithms are interpolated."""
+    start, stop = array(start), array(stop)
+    kind = common_dtype((start, stop, 1.0))
+    start, stop = (convert(x, kind) for x in (start, stop))
+    first, last = (ew.log10(ew.abs_(x)) for x in (start, stop))
+    size = ew.pow_(convert(np.asarray(10.0), kind), linspace(first, last, num, endpoint))
+    out = ew.mul(ew.sign(start), size)
+    number = reshaped(positions(out, (num,), 0, kind), (num, *(1,) * (len(out.shape) - 1)))
+    if num:  # rounding must not move the ends
+        out = ew.select(ew.eq(number, 0.0), start, out)
+    if endpoint and num > 1:
+        out = ew.select(ew.eq(number, float(num - 1)), stop, out)
+    order = list(range(1, len(out.shape)))
+    order.insert(axis_of(axis, len(out.shape)), 0)
+    out = transposed(out, order)
+    return out if dtype is None else convert(out, np.dtype(dtype))
 
 
 @records(np.meshgrid)
 def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple[Any, ...]:
     """Coordinate matrices of coordinate vectors."""
-    vectors = [array(x) for x in xi]
+    vectors = [reshaped(x, (math.prod(x.shape),)) for x in map(array, xi)]
     n = len(vectors)
     place = list(range(n))
     if indexing == "xy" and n > 1:
         place[0], place[1] = 1, 0
-    extents = {place[k]: (v.shape[0] if v.shape else 1) for k, v in enumerate(vectors)}
+    extents = {place[k]: v.shape[0] for k, v in enumerate(vectors)}
     shape = tuple(extents[i] for i in range(n))
     grids = [reshaped(v, [shape[i] if i == place[k] else 1 for i in range(n)]) for k, v in enumerate(vectors)]
     return tuple(grids if sparse else [expand(g, shape) for g in grids])

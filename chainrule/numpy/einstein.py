@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,17 @@ from chainrule.errors import ArgumentError, ShapeError
 from chainrule.numpy.common import array, records, transposed
 from chainrule.numpy.products import Labels, labelled, summed_alone
 from chainrule.numpy.selection import diagonal
+from chainrule.ops.declare import convert
 from chainrule.trace import no_out
 
 
 @records(np.einsum)
-def einsum(*operands: Any, out: Any = None, optimize: Any = True, **_: Any) -> Any:
-    """Einstein's summation: ``np.einsum("bik,bkj->bij", a, b)``."""
+def einsum(*operands: Any, out: Any = None, dtype: Any = None, optimize: Any = True, **_: Any) -> Any:
+    """Einstein's summation: ``np.einsum("bik,bkj->bij", a, b)``, computed in ``dtype`` if one is given."""
     no_out("np.einsum", out)
     arrays, labels, result = _parsed(operands)
+    if dtype is not None:
+        arrays = [convert(x, np.dtype(dtype)) for x in arrays]
     extent: dict[int, int] = {}
     for x, axes in zip(arrays, labels, strict=True):
         for label, n in zip(axes, x.shape, strict=True):
@@ -100,7 +104,17 @@ def _tokens(text: str) -> list[Any]:
 @records(np.linalg.multi_dot)
 def multi_dot(arrays: Sequence[Any]) -> Any:
     """The product of several matrices, multiplied in the cheapest order."""
-    return einsum(*_chain([array(a) for a in arrays]))
+    factors = [array(a) for a in arrays]
+    ranks = [len(a.shape) for a in factors]
+    if len(factors) < 2 or ranks[0] not in (1, 2) or ranks[-1] not in (1, 2) or set(ranks[1:-1]) - {2}:
+        raise ShapeError.of(f"a chain of arrays of shapes {[a.shape for a in factors]}",
+                            "two or more matrices; the first and the last may be vectors",
+                            "np.linalg.multi_dot([a, b])")
+    for a, b in pairwise(factors):
+        if a.shape[-1] != b.shape[0]:
+            raise ShapeError.of(f"cannot multiply arrays of shapes {a.shape} and {b.shape}",
+                                "the last axis of the first as long as the first of the second", "")
+    return einsum(*_chain(factors))
 
 
 def _chain(arrays: list[Any]) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import dtypes
-from chainrule.errors import ArgumentError, ChainruleTypeError
+from chainrule.errors import ChainruleTypeError
 from chainrule.numpy.common import array, records
 from chainrule.numpy.reductions import all_, truth
 from chainrule.ops import elementwise as ew
@@ -113,8 +113,8 @@ def round_(a: Any, decimals: int = 0, out: Any = None) -> Any:
     no_out("np.round", out)
     a = array(a)
     if not dtypes.is_float(a.dtype):
-        if decimals < 0:
-            raise ArgumentError.of(f"decimals={decimals} for whole numbers", "0 or more", "np.round(x)")
+        if decimals < 0 and a.dtype.kind != "b":
+            return convert(round_(convert(a, dtypes.FLOAT64), decimals), a.dtype)
         return a
     if decimals == 0:
         return ew.rint(a)
@@ -207,10 +207,13 @@ def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: 
 
 
 @records(np.array_equal)
-def array_equal(a1: Any, a2: Any) -> Any:
-    """Whether two arrays have one shape and equal elements."""
+def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
+    """Whether two arrays have one shape and equal elements; on request NaN equals NaN."""
     a1, a2 = array(a1), array(a2)
-    return all_(ew.eq(a1, a2)) if a1.shape == a2.shape else False
+    if a1.shape != a2.shape:
+        return False
+    equal = ew.eq(a1, a2)
+    return all_(ew.bit_or(equal, ew.bit_and(ew.ne(a1, a1), ew.ne(a2, a2))) if equal_nan else equal)
 
 
 @records(np.isposinf)

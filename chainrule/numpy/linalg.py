@@ -1,6 +1,8 @@
-"""The linear algebra that can be recorded, under NumPy's names; ``eig`` and ``eigvals`` of plain arrays only.
+"""The linear algebra that can be recorded, under NumPy's names.
 
-The functions are NumPy's own on arrays. Where NumPy raises ``LinAlgError`` (a singular matrix, one that is not positive
+The functions are NumPy's own on arrays; but ``eig`` and ``eigvals`` always give complex numbers, as the array API
+standard has it, where NumPy gives real ones if no value has an imaginary part. NumPy computes these two in compiled
+programs as well, without a derivative. Where NumPy raises ``LinAlgError`` (a singular matrix, one that is not positive
 definite), a recorded function gives NaN for that matrix. A matrix that is read by one triangle (``cholesky``, ``eigh``)
 stands for a symmetric one, and has a symmetric gradient. The sign of eigenvectors and singular vectors is free:
 recorded, the first element that is not small is positive. Where vectors have no derivative (equal eigenvalues or
@@ -22,9 +24,7 @@ from numpy.linalg import (
     cross,
     det,
     diagonal,
-    eig,
     eigh,
-    eigvals,
     eigvalsh,
     inv,
     lstsq,
@@ -49,6 +49,8 @@ from numpy.linalg import (
     vecdot,
     vector_norm,
 )
+
+from chainrule.numpy.eigen import eig, eigvals
 
 __all__ = [
     "LinAlgError", "cholesky", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "inv", "lstsq",

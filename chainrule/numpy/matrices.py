@@ -178,10 +178,12 @@ def matrix_power(a: Any, n: int) -> Any:
     a = array(a)
     if len(a.shape) < 2 or a.shape[-1] != a.shape[-2]:
         raise ShapeError.of(f"in np.linalg.matrix_power: an array of shape {a.shape}", "square matrices", "")
+    if not isinstance(n, int | np.integer):
+        raise TypeError("the exponent of np.linalg.matrix_power must be an integer")
     if n < 0:
         return matrix_power(inv(a), -n)
     if n == 0:
-        return ew.add(ew.mul(ew.stop_gradient(a), 0), np.eye(a.shape[-1], dtype=a.dtype))
+        return ew.add(filled(a, a.shape, 0, a.dtype), np.eye(a.shape[-1], dtype=a.dtype))
     if n < 4:
         return a if n == 1 else matmul(a, a) if n == 2 else matmul(matmul(a, a), a)
     half = matrix_power(a, n // 2)
@@ -278,7 +280,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     limit = _precision(a) if rcond is None else np.finfo(a.dtype).eps if rcond == -1 else rcond
     x = matmul(pinv(a, limit), b)
     s = svdvals(a)
-    rank = sum_(_kept(s, limit), -1)
+    rank = convert(sum_(_kept(s, limit), -1), np.dtype(np.int32))
     rest = ew.sub(b, matmul(a, x))
     left = sum_(ew.mul(rest, rest), 0) if m > n else filled(a, (0,), 0, a.dtype)
     return reshaped(x, (n,)) if vector else x, left, rank, s

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.numpy.common import array, axis_of, records, reshaped, transposed
+from chainrule.numpy.common import array, axis_of, last, records, reshaped, transposed
 from chainrule.numpy.reductions import sum_
 from chainrule.ops import elementwise as ew
 from chainrule.ops import reduce
@@ -92,12 +92,14 @@ def _stacked(x: Any) -> Labels:
 
 @records(np.vecdot, np.linalg.vecdot)
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    """The products of corresponding vectors along an axis."""
-    x1, x2 = array(x1), array(x2)
-    shape = broadcast_shapes(x1.shape, x2.shape)
-    n = len(shape)
+    """The products of corresponding vectors along an axis, of each array its own; the other axes broadcast."""
+    x1, x2 = (last(x, axis_of(axis, len(x.shape))) for x in (array(x1), array(x2)))
+    if x1.shape[-1] != x2.shape[-1]:
+        raise ShapeError.of(f"np.vecdot of vectors of lengths {x1.shape[-1]} and {x2.shape[-1]}", "equal lengths",
+                            "np.vecdot(x, x)")
+    n = len(broadcast_shapes(x1.shape, x2.shape))
     first, second = (tuple(range(n - len(x.shape), n)) for x in (x1, x2))
-    return labelled(x1, x2, first, second, tuple(i for i in range(n) if i != axis_of(axis, n)))
+    return labelled(x1, x2, first, second, tuple(range(n - 1)))
 
 
 @records(np.matvec)
@@ -148,7 +150,17 @@ def vdot(a: Any, b: Any) -> Any:
     return dot(reshaped(a, (math.prod(a.shape),)), reshaped(b, (math.prod(b.shape),)))
 
 
-@records(np.outer, np.linalg.outer)
+@records(np.linalg.outer)
+def outer_of_vectors(x1: Any, x2: Any, /) -> Any:
+    """All products of an element of one vector and an element of another."""
+    for x in (x1, x2):
+        if len(np.shape(x)) != 1:
+            raise ShapeError.of(f"np.linalg.outer of an array of shape {np.shape(x)}", "vectors",
+                                "np.outer(a, b)   # of all elements")
+    return outer(x1, x2)
+
+
+@records(np.outer)
 def outer(a: Any, b: Any, out: Any = None) -> Any:
     """All products of an element of one and an element of the other."""
     no_out("np.outer", out)

@@ -70,6 +70,7 @@ _DISCRETE: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
     "inverted_cdf": lambda n, q: _at(ew.sub(ew.ceil(ew.mul(n, q)), 1.0)),
     "averaged_inverted_cdf": _averaged,
     "closest_observation": _closest}
+_OF_THE_ARRAY = ("lower", "higher", "nearest", "inverted_cdf", "closest_observation")  # they pick one of its elements
 METHODS = (*_CONTINUOUS, *_DISCRETE)
 
 
@@ -93,11 +94,11 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
         raise unknown_name("method", method, METHODS)
     a = array(a)
     whole_shape, dtype = a.shape, _result(a)
+    if not is_weak(q):  # as for all functions, a Python number gives way to the array's dtype
+        dtype = common_dtype((np.zeros((), a.dtype), array(q), 1.0))
     rows, axes = _rows(a, axis)
     n = rows.shape[-1]
-    if not is_weak(q):  # as for all functions, a Python number gives way to the array's dtype
-        dtype = common_dtype((np.zeros((), dtype), array(q)))
-        rows = convert(rows, dtypes.widened(dtype))
+    rows = convert(rows, dtypes.widened(dtype))
     if not traced(q) and not ((np.asarray(q) >= 0) & (np.asarray(q) <= 1)).all():
         raise ArgumentError.of(f"the quantiles {q}", "shares from 0 to 1, or percentages from 0 to 100",
                                "np.quantile(x, 0.5)   # or np.percentile(x, 50)")
@@ -127,7 +128,7 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, ignore_nan
     if not ignore_nan:
         any_nan = reshaped(reduce.any_(nan, axes=(len(lead),)), (*lead, 1))
         result = ew.select(any_nan, np.nan, result)
-    result = convert(result, dtype)
+    result = convert(result, a.dtype if method in _OF_THE_ARRAY else dtype)
     if keepdims:
         result = reshaped(result, (*(1 if i in axes else k for i, k in enumerate(whole_shape)), result.shape[-1]))
     result = transposed(result, [len(result.shape) - 1, *range(len(result.shape) - 1)])

@@ -37,6 +37,13 @@ def reduced(op: Op, a: Any, axis: Any, keepdims: bool) -> Any:
     return kept(op(a, axes=axes) if axes else a, axes, a.shape, keepdims)
 
 
+def chosen(a: Any, where: Any, neutral: Any) -> Any:
+    """The elements where a mask holds, elsewhere one that does not change what is computed of them."""
+    if where is True:
+        return a
+    return ew.select(expand(truth(array(where)), a.shape), a, convert(neutral, a.dtype))
+
+
 def _accumulator(dtype: np.dtype, given: Any) -> np.dtype:
     """NumPy adds and multiplies small integers and bools in 64 bits."""
     if given is not None:
@@ -48,28 +55,33 @@ def _accumulator(dtype: np.dtype, given: Any) -> np.dtype:
 
 @records(np.sum, (np.add, "reduce"))
 def sum_(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False,
-         initial: Any = None) -> Any:
-    """The sum of the elements along axes."""
+         initial: Any = None, where: Any = True) -> Any:
+    """The sum of the elements along axes, or of those where a mask holds."""
     no_out("np.sum", out)
     a = array(a)
-    total = reduced(reduce.sum_, convert(a, _accumulator(a.dtype, dtype)), axis, keepdims)
+    total = reduced(reduce.sum_, chosen(convert(a, _accumulator(a.dtype, dtype)), where, 0), axis, keepdims)
     return total if initial is None else ew.add(total, initial)
 
 
 @records(np.prod, (np.multiply, "reduce"))
 def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False,
-         initial: Any = None) -> Any:
-    """The product of the elements along axes."""
+         initial: Any = None, where: Any = True) -> Any:
+    """The product of the elements along axes, or of those where a mask holds."""
     no_out("np.prod", out)
     a = array(a)
-    total = reduced(reduce.prod, convert(a, _accumulator(a.dtype, dtype)), axis, keepdims)
+    total = reduced(reduce.prod, chosen(convert(a, _accumulator(a.dtype, dtype)), where, 1), axis, keepdims)
     return total if initial is None else ew.mul(total, initial)
 
 
-def _extreme(op: Op, pair: Op, a: Any, axis: Any, keepdims: bool, initial: Any) -> Any:
+def _extreme(op: Op, pair: Op, a: Any, axis: Any, keepdims: bool, initial: Any, where: Any) -> Any:
     axes = axes_of(axis, len(a.shape))
     if initial is None:
+        if where is not True:
+            raise ArgumentError.of(f"the {op.name} of elements under a mask, without initial=",
+                                   "its value where there are none", "np.max(x, where=mask, initial=-np.inf)")
         return reduced(op, a, axes, keepdims)
+    initial = convert(initial, a.dtype)
+    a = chosen(a, where, initial)
     if count(a.shape, axes) == 0:
         shape = tuple(n for i, n in enumerate(a.shape) if i not in axes)
         return kept(filled(a, shape, initial, a.dtype), axes, a.shape, keepdims)
@@ -77,17 +89,19 @@ def _extreme(op: Op, pair: Op, a: Any, axis: Any, keepdims: bool, initial: Any) 
 
 
 @records(np.max, np.amax, (np.maximum, "reduce"))
-def max_(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
+def max_(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False, initial: Any = None,
+         where: Any = True) -> Any:
     """The largest element along axes."""
     no_out("np.max", out)
-    return _extreme(reduce.max_, ew.maximum, array(a), axis, keepdims, initial)
+    return _extreme(reduce.max_, ew.maximum, array(a), axis, keepdims, initial, where)
 
 
 @records(np.min, np.amin, (np.minimum, "reduce"))
-def min_(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
+def min_(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False, initial: Any = None,
+         where: Any = True) -> Any:
     """The smallest element along axes."""
     no_out("np.min", out)
-    return _extreme(reduce.min_, ew.minimum, array(a), axis, keepdims, initial)
+    return _extreme(reduce.min_, ew.minimum, array(a), axis, keepdims, initial, where)
 
 
 @records(np.ptp)
@@ -98,17 +112,17 @@ def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> An
 
 
 @records(np.all, (np.logical_and, "reduce"))
-def all_(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+def all_(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False, *, where: Any = True) -> Any:
     """Whether all elements along axes are true."""
     no_out("np.all", out)
-    return reduced(reduce.all_, truth(array(a)), axis, keepdims)
+    return reduced(reduce.all_, chosen(truth(array(a)), where, True), axis, keepdims)
 
 
 @records(np.any, (np.logical_or, "reduce"))
-def any_(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+def any_(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False, *, where: Any = True) -> Any:
     """Whether any element along axes is true."""
     no_out("np.any", out)
-    return reduced(reduce.any_, truth(array(a)), axis, keepdims)
+    return reduced(reduce.any_, chosen(truth(array(a)), where, False), axis, keepdims)
 
 
 def truth(a: Any) -> Any:
@@ -126,15 +140,25 @@ def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 
 @records(np.mean)
-def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    """The average of the elements along axes."""
+def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, *,
+         where: Any = True) -> Any:
+    """The average of the elements along axes, or of those where a mask holds."""
     no_out("np.mean", out)
-    a = _floats(array(a), dtype)
-    n = float(count(a.shape, axes_of(axis, len(a.shape))))
-    return convert(ew.div(reduced(reduce.sum_, _wide(a), axis, keepdims), n), a.dtype)
+    a = floats(array(a), dtype)
+    n = _many(a, axis, keepdims, where)
+    return convert(ew.div(reduced(reduce.sum_, chosen(_wide(a), where, 0), axis, keepdims), n), a.dtype)
 
 
-def _floats(a: Any, dtype: Any) -> Any:
+def _many(a: Any, axis: Any, keepdims: bool, where: Any) -> Any:
+    """How many elements are combined: a number, or an array of the shape of the result where a mask decides."""
+    if where is True:
+        return float(count(a.shape, axes_of(axis, len(a.shape))))
+    there = expand(truth(array(where)), a.shape)
+    return convert(sum_(there, axis, keepdims=keepdims), dtypes.widened(a.dtype))
+
+
+def floats(a: Any, dtype: Any) -> Any:
+    """An array in the dtype in which its average is, which may be given."""
     own = a.dtype if dtypes.is_inexact(a.dtype) else dtypes.FLOAT64
     return convert(a, own if dtype is None else np.dtype(dtype))
 
@@ -146,25 +170,25 @@ def _wide(a: Any) -> Any:
 
 @records(np.var)
 def var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: bool = False, *,
-        mean: Any = None, correction: float | None = None) -> Any:
-    """The average square distance from the mean."""
+        where: Any = True, mean: Any = None, correction: float | None = None) -> Any:
+    """The average square distance from the mean, of all elements along axes or of those where a mask holds."""
     no_out("np.var", out)
-    a = _floats(array(a), dtype)
-    result, a = a.dtype, _wide(a)
+    a = floats(array(a), dtype)
+    result, a = a.dtype, chosen(_wide(a), where, 0)
     axes = axes_of(axis, len(a.shape))
-    n = count(a.shape, axes)
     if mean is None:
-        mean = ew.div(reduced(reduce.sum_, a, axes, True), float(n))
-    distance = ew.sub(a, mean)
-    free = max(n - (ddof if correction is None else correction), 0)
-    return convert(ew.div(reduced(reduce.sum_, ew.mul(distance, distance), axes, keepdims), float(free)), result)
+        mean = ew.div(reduced(reduce.sum_, a, axes, True), _many(a, axes, True, where))
+    distance = chosen(ew.sub(a, mean), where, 0)
+    many, less = _many(a, axes, keepdims, where), float(ddof if correction is None else correction)
+    free = max(many - less, 0.0) if where is True else ew.maximum(ew.sub(many, less), 0.0)
+    return convert(ew.div(reduced(reduce.sum_, ew.mul(distance, distance), axes, keepdims), free), result)
 
 
 @records(np.std)
 def std(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: bool = False, *,
-        mean: Any = None, correction: float | None = None) -> Any:
+        where: Any = True, mean: Any = None, correction: float | None = None) -> Any:
     """The square root of the variance."""
-    return root(var(a, axis, dtype, out, ddof, keepdims, mean=mean, correction=correction))
+    return root(var(a, axis, dtype, out, ddof, keepdims, where=where, mean=mean, correction=correction))
 
 
 def root(total: Any, order: float = 2) -> Any:
@@ -208,88 +232,6 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     return sum_(ew.mul(ew.mul(pairs, dx), 0.5), axis)
 
 
-# ---------------------------------------------------------------- without NaN
-
-
-def _nan_ignored(a: Any, instead: float) -> Any:
-    a = array(a)
-    return ew.select(ew.is_nan(a), instead, a) if dtypes.is_float(a.dtype) else a
-
-
-@records(np.nansum)
-def nansum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    """The sum of the elements that are not NaN."""
-    return sum_(_nan_ignored(a, 0.0), axis, dtype, out, keepdims)
-
-
-@records(np.nanprod)
-def nanprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    """The product of the elements that are not NaN."""
-    return prod(_nan_ignored(a, 1.0), axis, dtype, out, keepdims)
-
-
-@records(np.nancumsum)
-def nancumsum(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) -> Any:
-    """Running sums along an axis, NaN counting as 0."""
-    return cumsum(_nan_ignored(a, 0.0), axis, dtype, out)
-
-
-@records(np.nancumprod)
-def nancumprod(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) -> Any:
-    """Running products along an axis, NaN counting as 1."""
-    return cumprod(_nan_ignored(a, 1.0), axis, dtype, out)
-
-
-@records(np.nanmean)
-def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    """The average of the elements that are not NaN."""
-    a = _floats(array(a), dtype)
-    return ew.div(nansum(a, axis, dtype, out, keepdims), sum_(convert(ew.eq(a, a), a.dtype), axis, keepdims=keepdims))
-
-
-@records(np.nanmax)
-def nanmax(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    """The largest element that is not NaN."""
-    return _nan_extreme(a, axis, out, keepdims, max_, -np.inf)
-
-
-@records(np.nanmin)
-def nanmin(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
-    """The smallest element that is not NaN."""
-    return _nan_extreme(a, axis, out, keepdims, min_, np.inf)
-
-
-@records(np.nanvar)
-def nanvar(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: bool = False, *,
-           mean: Any = None, correction: float | None = None) -> Any:
-    """The average square distance from the mean, of the elements that are not NaN."""
-    no_out("np.nanvar", out)
-    a = _floats(array(a), dtype)
-    there = ew.eq(a, a)
-    n = sum_(convert(there, a.dtype), axis, keepdims=True)
-    if mean is None:
-        mean = ew.div(nansum(a, axis, keepdims=True), n)
-    distance = ew.select(there, ew.sub(ew.select(there, a, 0.0), mean), 0.0)
-    axes = axes_of(axis, len(a.shape))
-    free = ew.sub(n, float(ddof if correction is None else correction))
-    total = reduced(reduce.sum_, ew.mul(distance, distance), axes, True)
-    result = ew.select(ew.gt(free, 0.0), ew.div(total, free), np.nan)
-    return result if keepdims else reshaped(result, tuple(n for i, n in enumerate(a.shape) if i not in axes))
-
-
-@records(np.nanstd)
-def nanstd(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: bool = False, *,
-           mean: Any = None, correction: float | None = None) -> Any:
-    """The square root of the variance of the elements that are not NaN."""
-    return ew.sqrt(nanvar(a, axis, dtype, out, ddof, keepdims, mean=mean, correction=correction))
-
-
-def _nan_extreme(a: Any, axis: Any, out: Any, keepdims: bool, extreme: Any, instead: float) -> Any:
-    a = array(a)
-    result = extreme(_nan_ignored(a, instead), axis, out, keepdims)
-    return ew.select(all_(ew.ne(a, a), axis, keepdims=keepdims), np.nan, result) if dtypes.is_float(a.dtype) else result
-
-
 # ---------------------------------------------------------------- positions
 
 
@@ -323,18 +265,6 @@ def argmin(a: Any, axis: int | None = None, out: Any = None, *, keepdims: bool =
     """The position of the first smallest element."""
     no_out("np.argmin", out)
     return _position(reduce.min_, a, axis, keepdims)
-
-
-@records(np.nanargmax)
-def nanargmax(a: Any, axis: int | None = None, out: Any = None, *, keepdims: bool = False) -> Any:
-    """The position of the first largest element that is not NaN; 0 where all are (NumPy raises an error)."""
-    return argmax(_nan_ignored(a, -np.inf), axis, out, keepdims=keepdims)
-
-
-@records(np.nanargmin)
-def nanargmin(a: Any, axis: int | None = None, out: Any = None, *, keepdims: bool = False) -> Any:
-    """The position of the first smallest element that is not NaN; 0 where all are (NumPy raises an error)."""
-    return argmin(_nan_ignored(a, np.inf), axis, out, keepdims=keepdims)
 
 
 # ---------------------------------------------------------------- running sums
@@ -436,7 +366,7 @@ def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
         >>> float(cnp.logsumexp([1000.0, 1000.0]))
         1000.6931471805599
     """
-    a = _floats(array(a), None)
+    a = floats(array(a), None)
     axes = axes_of(axis, len(a.shape))
     top = ew.stop_gradient(max_(a, axes, initial=-np.inf if count(a.shape, axes) == 0 else None))
     top = ew.select(ew.is_finite(top), top, 0.0)

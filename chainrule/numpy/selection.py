@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ArgumentError, ChainruleTypeError
-from chainrule.indexing import checked_indices
-from chainrule.numpy.common import array, axis_of, positions, records, reshaped, transposed
+from chainrule.indexing import checked_indices, holding
+from chainrule.numpy.common import array, axis_of, depends_on_values, positions, records, reshaped, transposed
 from chainrule.numpy.reductions import sum_
 from chainrule.ops import elementwise as ew
 from chainrule.ops import structure
@@ -54,7 +54,7 @@ def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: s
     extent = a.shape[axis]
     indices = array(indices)
     if mode == "wrap":
-        indices = ew.remainder(indices, extent)
+        indices = ew.remainder(holding(indices, extent) if isinstance(indices, Traced) else indices, extent)
     elif mode == "raise":
         indices = checked_indices(indices, extent, axis)
     elif mode != "clip":
@@ -74,7 +74,8 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     axis = axis_of(axis, n)
     extent = a.shape[axis]
     order = [i for i in range(n) if i != axis] + [axis]
-    a, indices = transposed(a, order), transposed(checked_indices(indices, extent, axis), order)
+    total = math.prod((*broadcast_shapes(*(tuple(x.shape[i] for i in order[:-1]) for x in (a, indices))), extent))
+    a, indices = transposed(a, order), transposed(checked_indices(indices, extent, axis, total), order)
     rows = broadcast_shapes(a.shape[:-1], indices.shape[:-1])
     a, indices = expand(a, (*rows, extent)), expand(indices, (*rows, indices.shape[-1]))
     many = math.prod(rows)
@@ -92,6 +93,14 @@ def compress(condition: Any, a: Any, axis: int | None = None, out: Any = None) -
         raise ChainruleTypeError.of("the shape of np.compress would depend on a traced condition",
                                     "a plain array of bools", "")
     return take(a, np.flatnonzero(condition), axis)
+
+
+@records(np.extract)
+def extract(condition: Any, arr: Any) -> Any:
+    """The elements, as one row, where a plain (not traced) condition holds."""
+    if isinstance(condition, Traced):
+        raise depends_on_values("np.extract", "np.where(condition, x, 0)")
+    return take(arr, np.flatnonzero(condition))
 
 
 # ---------------------------------------------------------------- triangles and diagonals

@@ -1,4 +1,4 @@
-"""Functions of sequences and sampled curves: interpolation, convolution, polynomials, slopes."""
+"""Functions of sequences and sampled curves: interpolation, convolution, slopes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from chainrule import dtypes
 from chainrule.errors import ArgumentError, ShapeError, unknown_name
 from chainrule.numpy.assembly import concatenate, diff
-from chainrule.numpy.common import array, axes_of, axis_of, filled, records, reshaped, sliced
+from chainrule.numpy.common import array, axes_of, axis_of, records, reshaped, sliced
 from chainrule.ops import elementwise as ew
 from chainrule.ops import structure
 from chainrule.ops.contract import contract
@@ -22,7 +22,8 @@ from chainrule.ops.sort import argsort, search
 _SHIFTS = 32  # up to so many taps, a convolution is a sum of shifted copies in one loop
 
 
-def _vector(x: Any, what: str) -> Any:
+def vector(x: Any, what: str) -> Any:
+    """An argument that must have one axis."""
     x = array(x)
     if len(x.shape) != 1:
         raise ShapeError.of(f"{what} of shape {x.shape}", "a vector", "np.ravel(x)")
@@ -37,7 +38,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     """
     dtype = dtypes.floating(common_dtype([a if type(a) in (int, float) else array(a) for a in (x, xp, fp)] +
                                          [np.float64(0)]))
-    x, xp, fp = convert(x, dtype), convert(_vector(xp, "xp"), dtype), convert(_vector(fp, "fp"), dtype)
+    x, xp, fp = convert(x, dtype), convert(vector(xp, "xp"), dtype), convert(vector(fp, "fp"), dtype)
     n = xp.shape[0]
     if n == 0 or fp.shape[0] != n:
         raise ShapeError.of(f"{n} positions and {fp.shape[0]} values", "as many, one or more", "np.interp(x, xp, fp)")
@@ -72,7 +73,7 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     """The convolution of two vectors: out[k] = Σ_i a[i]·v[k - i]; all of it, its middle (same), or where both overlap
     wholly (valid).
     """
-    a, v = _vector(np.atleast_1d(a), "a"), _vector(np.atleast_1d(v), "v")
+    a, v = vector(np.atleast_1d(a), "a"), vector(np.atleast_1d(v), "v")
     if a.shape[0] < v.shape[0]:
         a, v = v, a
     n, k = a.shape[0], v.shape[0]
@@ -100,39 +101,10 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
 @records(np.correlate)
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     """The sums of products of one vector with the other, moved along it: out[k] = Σ_i a[i + k]·v[i]."""
-    a, v = _vector(np.atleast_1d(a), "a"), _vector(np.atleast_1d(v), "v")
+    a, v = vector(np.atleast_1d(a), "a"), vector(np.atleast_1d(v), "v")
     if v.shape[0] > a.shape[0]:  # the same sums, in the other direction
         return structure.flip(correlate(v, a, mode), axes=(0,))
     return convolve(a, structure.flip(v, axes=(0,)), mode)
-
-
-# ---------------------------------------------------------------- polynomials
-
-
-@records(np.polyval)
-def polyval(p: Any, x: Any) -> Any:
-    """The polynomial with coefficients ``p``, the highest power first, at ``x`` (Horner's scheme)."""
-    p, x = _vector(p, "the coefficients"), array(x)
-    x = convert(x, common_dtype((p, np.zeros((), x.dtype))))  # a number is an array of its own dtype, as in NumPy
-    total = ew.mul(x, np.zeros((), x.dtype))
-    for i in range(p.shape[0]):
-        total = ew.add(ew.mul(total, x), p[i])
-    return total
-
-
-@records(np.vander)
-def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:  # noqa: N803 (NumPy's name)
-    """The powers of each element as the rows of a matrix, the highest first unless ``increasing``."""
-    x = _vector(x, "x")
-    n = x.shape[0] if N is None else N
-    dtype = common_dtype((x, np.int64(0)))
-    power, columns = filled(x, x.shape, 1, dtype), []
-    for i in range(n):
-        columns.append(reshaped(power, (x.shape[0], 1)))
-        power = ew.mul(power, x) if i < n - 1 else power
-    if not columns:
-        return filled(x, (x.shape[0], 0), 0, dtype)
-    return concatenate(columns if increasing else columns[::-1], axis=1)
 
 
 # ---------------------------------------------------------------- phases and slopes

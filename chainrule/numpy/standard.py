@@ -83,6 +83,8 @@ def iinfo(type: Any, /) -> IntInfo:
 def sign(x: Any, /) -> Any:
     """-1, 0 or 1 as the element is negative, zero (of either sign) or positive; NaN for NaN; z/|z| if complex."""
     out = np.sign(x)
+    if out.dtype.kind == "c":
+        out = np.where(np.isnan(x), out.dtype.type(complex(np.nan, np.nan)), out)
     return np.where(np.equal(out, 0), out.dtype.type(0), out) if out.dtype.kind in "fc" else out
 
 
@@ -165,7 +167,7 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
 def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = None) -> Any:
     """The array that an object of another library offers to share; a traced array is itself."""
     if isinstance(x, Traced):
-        return x
+        return x.to_device(device or "cpu")  # type: ignore[attr-defined]
     return _np.from_dlpack(x, device=device, copy=copy)
 
 

@@ -126,7 +126,7 @@ class at:  # noqa: N801 (a function to its users)
 PAIRS: dict[str, Callable[[Any, Any], Any]] = {
     "set": lambda x, v: v, "add": ew.add, "subtract": ew.sub, "multiply": ew.mul, "divide": ew.div, "power": power,
     "min": ew.minimum, "max": ew.maximum}
-_RANK = {"b": 0, "u": 1, "i": 1, "f": 2}  # a number fits an array of its kind or a higher one
+_RANK = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}  # a number fits an array of its kind or a higher one
 _UFUNCS = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "power": np.power,
            "min": np.minimum, "max": np.maximum}
 
@@ -135,11 +135,14 @@ def _converted(name: str, value: Any, dtype: np.dtype) -> Any:
     """The value in the dtype of the array, which it must not need more than; ``set`` converts whatever it gets."""
     given = dtype_of(value)
     for part in (dtype, given):
-        if part.kind == "c":
-            raise ChainruleTypeError.of(f"at(x).{name} with {part}, which cannot be computed with here", "real numbers",
-                                        f"at(x.real, key).{name}(v)")
         check_dtype(part)
-    if name == "divide" and not dtypes.is_float(dtype):
+    if name in ("min", "max") and dtype.kind == "c":
+        raise ChainruleTypeError.of(f"at(x).{name} for an array of {dtype}, which has no order", "real numbers",
+                                    f"at(x.real, key).{name}(v)")
+    if given.kind == "c" and dtype.kind != "c":
+        raise ChainruleTypeError.of(f"at(x).{name} of {given} into an array of {dtype}", f"a value of {dtype}",
+                                    f"at(x, key).{name}(v.real)")
+    if name == "divide" and not dtypes.is_inexact(dtype):
         raise ChainruleTypeError.of(f"at(x).divide for an array of dtype {dtype}", "an array of floats",
                                     "at(x.astype(np.float64), key).divide(v)")
     if name == "subtract" and dtype == dtypes.BOOL:
@@ -265,7 +268,7 @@ def put_along_axis(x: Any, indices: Any, values: Any, axis: int = -1) -> Any:
         raise ShapeError.of(f"positions of shape {indices.shape} along axis {axis} of an array of shape {x.shape}",
                             f"a shape that broadcasts to {shape}", "put_along_axis(x, np.argsort(x, axis), v, axis)")
     values = last(expand(convert(values, x.dtype), shape), axis)
-    indices = last(expand(checked_indices(indices, extent, axis), shape), axis)
+    indices = last(expand(convert(checked_indices(indices, extent, axis), dtypes.INT64), shape), axis)
     many = int(np.prod(rows))
     flat = ew.add(reshaped(indices, (many, indices.shape[-1])), np.arange(many, dtype=np.int64)[:, None] * extent)
     out = at(reshaped(moved, (many * extent,)), flat).set(reshaped(values, flat.shape))

@@ -46,7 +46,7 @@ def power(x: Any, y: Any) -> Any:
             return integer_power(x, y)
         if y < 0:
             raise ArgumentError.of(f"whole numbers to the power of {y}", "floats", f"x.astype(float) ** {y}")
-        return _multiplied(x, y)
+        return _multiplied(convert(x, dtype), y)
     if isinstance(x, Traced) and dtype == x.dtype and dtypes.is_float(dtype) and type(y) in (int, float):
         if float(y).is_integer() and abs(y) <= _MULTIPLY_UP_TO:
             return _multiplied(x, int(y))

@@ -266,8 +266,7 @@ def qr(k: Any, source: Any, q: Any, r: Any) -> None:
             below = k.plus(p, 1)
             reflect(k, work, p, below, columns, lambda i: k.read(work, i, p), k.read(scales, p))
         with k.each(0, upper.shape[0]) as i, k.each(0, columns) as j:
-            value = k.select(k.le(i, j), k.read(work, i, j), k.const(0, dtype))
-            k.write(k.mul(value, size), upper, i, j)
+            k.write(k.select(k.le(i, j), k.mul(k.read(work, i, j), size), k.const(0, dtype)), upper, i, j)
         identity(k, out)
         with k.down(0, steps) as p:
             reflect(k, out, p, p, out.shape[1], lambda i: k.read(work, i, p), k.read(scales, p))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from chainrule import configuration
+from chainrule.configuration import serialize
 from chainrule.errors import ArgumentError, unknown_name
 from chainrule.optimizers import schedules
 from chainrule.optimizers.adadelta import Adadelta
@@ -29,6 +32,16 @@ _CLASSES: dict[str, Callable[[], Optimizer]] = {c.__name__.lower(): c for c in (
     Genetic, EvolutionStrategy, RandomSearch)}
 
 
+def deserialize(config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The optimizer that ``serialize`` wrote down.
+
+    Args:
+        config: what it gave.
+        custom_objects: classes and functions of the program by their names.
+    """
+    return configuration.deserialize(config, custom_objects, "optimizer")
+
+
 def get(identifier: str | Optimizer) -> Optimizer:
     """The optimizer of a name, with its defaults, or the optimizer itself.
 
@@ -38,6 +51,8 @@ def get(identifier: str | Optimizer) -> Optimizer:
     """
     if isinstance(identifier, Optimizer):
         return identifier
+    if isinstance(identifier, dict):
+        return deserialize(identifier)
     if isinstance(identifier, str):
         if identifier.lower() in _CLASSES:
             return _CLASSES[identifier.lower()]()
@@ -50,4 +65,4 @@ def get(identifier: str | Optimizer) -> Optimizer:
 
 __all__ = ["LBFGS", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "EvolutionStrategy", "Ftrl",
            "Genetic", "Lamb", "Lion", "LossScaleOptimizer", "Momentum", "MultiOptimizer", "Muon", "Nadam", "Optimizer",
-           "OptimizerMap", "RMSprop", "RandomSearch", "get", "schedules"]
+           "OptimizerMap", "RMSprop", "RandomSearch", "deserialize", "get", "schedules", "serialize"]

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, TypedDict, Unpack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Self, TypedDict, Unpack
 
 import numpy as np
 
 from chainrule import tree
 from chainrule.arguments import not_negative, positive, share, whole
-from chainrule.errors import ArgumentError
+from chainrule.configuration import Configured
+from chainrule.errors import ArgumentError, UsageError
 from chainrule.ops import elementwise as ew
 from chainrule.optimizers.layout import Layout
 from chainrule.optimizers.schedules import LearningRateSchedule
+from chainrule.recorded import STEP
 
 State = dict[str, Any]
 Rate = float | LearningRateSchedule
 
 # the state that is not the rule's own
 _AVERAGE, _GATHERED = "average", "gathered"
+_UNDECAYED = "exclude_from_weight_decay"  # beside the arguments in a configuration
 
 
 class Options(TypedDict, total=False):
@@ -36,7 +39,7 @@ class Options(TypedDict, total=False):
     name: str | None
 
 
-class Optimizer:
+class Optimizer(Configured):
     """A rule that changes parameters by their gradients.
 
     The interface is a pair of pure functions on arrays of one shape, usually one flat vector of all parameters:
@@ -61,9 +64,12 @@ class Optimizer:
     The steps of an update, in the order of Keras: gather, clip, decay, the rule, average.
     """
 
+    kind = "optimizer"
+
     evaluates = False  # whether a step needs the loss at other points: see :class:`Search`
     uses_gradient = True
     whole_data = False  # whether it wants all samples as one batch
+    options_taken: ClassVar[tuple[str, ...]] = tuple(Options.__annotations__)
 
     def __init__(self, learning_rate: Rate, weight_decay: float | None = None, **options: Unpack[Options]) -> None:
         unknown = sorted(set(options) - set(Options.__annotations__))
@@ -74,6 +80,7 @@ class Optimizer:
         self.rate = np.zeros((), np.float32)  # read by the running program
         self.iterations: Any = np.zeros((), np.int64)  # steps made; a model that trains lends its own count
         self.schedule: LearningRateSchedule | None = None
+        self._alone: tuple[list[Any], Layout, State] | None = None  # weights and state where no model keeps them
         self.learning_rate = learning_rate
         self.weight_decay = None if weight_decay is None else not_negative("weight_decay", weight_decay)
         self.name = options.get("name") or type(self).__name__.lower()
@@ -139,6 +146,32 @@ class Optimizer:
         """What of the optimizer is compiled in and may change after ``compile``."""
         return self.schedule, self._undecayed, self._undecayed_weights
 
+    # -- configuration
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an optimizer like this one, with the learning rate that it has now.
+
+        Example:
+            >>> from chainrule.optimizers import SGD
+            >>> config = SGD(0.1, momentum=0.9).get_config()
+            >>> SGD.from_config(config).momentum, config["learning_rate"]
+            (0.9, 0.1)
+        """
+        kept = {_UNDECAYED: list(self._undecayed)} if self._undecayed else {}
+        return {**super().get_config(), **kept}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
+        """An optimizer from what :meth:`get_config` gave; it has made no steps."""
+        made = super().from_config({k: v for k, v in config.items() if k != _UNDECAYED}, custom_objects)
+        made._undecayed = tuple(config.get(_UNDECAYED, ()))
+        return made
+
+    def _now(self) -> dict[str, Any]:
+        rate = {} if type(self).learning_rate is not Optimizer.learning_rate else {
+            "learning_rate": self.schedule or self._learning_rate}
+        return {**rate, **{name: getattr(self, name) for name in self.options_taken}}
+
     # -- the interface
 
     def init(self, params: Any, layout: Layout | None = None) -> State:
@@ -199,6 +232,76 @@ class Optimizer:
         """What the loss is multiplied by before it is differentiated; None for nothing."""
         return self.loss_scale_factor
 
+    # -- steps of one's own
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+        """Change weights by their gradients, at once or, inside of a ``train_step``, in the program that is recorded.
+
+        Args:
+            grads: one for each weight; weights with None are left as they are.
+            trainable_variables: weights of layers, the same ones each time; None for those of the first time.
+
+        Example:
+            >>> from chainrule.layers import Dense
+            >>> from chainrule.optimizers import SGD
+            >>> layer = Dense(1, kernel_initializer="ones", use_bias=False)
+            >>> layer.build((None, 1))
+            >>> SGD(0.5).apply([np.ones((1, 1))], layer.trainable_weights)
+            >>> layer.kernel
+            array([[0.5]], dtype=float32)
+        """
+        if trainable_variables is None:
+            if self._alone is None:
+                raise ArgumentError.of("the first apply without weights", "the weights that the gradients are for",
+                                       "optimizer.apply(gradients, model.trainable_weights)")
+            trainable_variables = self._alone[0]
+        grads, weights = list(grads), list(trainable_variables)
+        if len(grads) != len(weights):
+            raise ArgumentError.of(f"apply got {len(grads)} gradients for {len(weights)} weights", "one for each",
+                                   "optimizer.apply(gradients, model.trainable_weights)")
+        pairs = [(g, w) for g, w in zip(grads, weights, strict=True) if g is not None]
+        grads, weights = [g for g, _ in pairs], [w for _, w in pairs]
+        step = STEP.get()
+        if step is not None:
+            step.apply(self, grads, weights)
+        else:
+            self._apply(grads, weights)
+
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Any]]) -> None:
+        """:meth:`apply` for pairs of a gradient and a weight."""
+        pairs = list(grads_and_vars)
+        self.apply([g for g, _ in pairs], [w for _, w in pairs])
+
+    def scale_loss(self, loss: Any) -> Any:
+        """The loss as it is to be differentiated: :meth:`apply` divides the gradients by the same factor."""
+        step = STEP.get()
+        scale = step.scale(self) if step is not None else self.loss_scale(self._alone[2] if self._alone else {})
+        return loss if scale is None else loss * as_dtype(scale, loss)
+
+    def _apply(self, grads: list[Any], weights: list[Any]) -> None:
+        """:meth:`apply` at once, with a state that the optimizer keeps."""
+        if self.evaluates or not self.uses_gradient:
+            raise UsageError.of(f"{type(self).__name__}.apply: this rule takes no gradients of others",
+                                "cr.minimize, or fit", f"model.compile({type(self).__name__}(), loss='mse')")
+        arrays = [w.array for w in weights]
+        place = Layout([w.name for w in weights], [a.shape for a in arrays], weights)
+        flat = np.concatenate([a.reshape(-1) for a in arrays])
+        if self._alone is None:
+            self.iterations = np.zeros((), np.int64)
+            self._alone = weights, place, self.init(flat, place)
+        elif self._alone[0] != weights:
+            raise ArgumentError.of(f"apply got the weights {', '.join(w.name for w in weights)}, and before "
+                                   f"{', '.join(w.name for w in self._alone[0])}", "the same ones each time",
+                                   "another optimizer for other weights")
+        state = self._alone[2]
+        given, scale = place.join([np.asarray(g, flat.dtype) for g in grads]), self.loss_scale(state)
+        given = given if scale is None else given / as_dtype(scale, given)
+        new, after = self.update(flat, given, state, np.float64(self.learning_rate), np.int64(self.iterations), place)
+        self._alone = weights, place, after
+        self.iterations[...] += 1
+        for weight, value in zip(weights, place.split(new), strict=True):
+            weight.assign(value if weight.constraint is None else weight.constraint(value))
+
     # -- what surrounds the rule
 
     def _stepped(self, params: Any, grads: Any, state: State, learning_rate: Any, step: Any,
@@ -258,9 +361,10 @@ class Search(Optimizer):
     """
 
     evaluates = True
+    options_taken = ("use_ema", "ema_momentum", "ema_overwrite_frequency", "name")
 
     def _take(self, options: Options) -> None:
-        wrong = sorted(k for k in options if not k.startswith(("ema_", "use_", "name")))
+        wrong = sorted(set(options) - set(self.options_taken))
         if wrong:
             raise ArgumentError.of(f"{type(self).__name__} with {wrong[0]}", "use_ema and what belongs to it",
                                    f"{type(self).__name__}()")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from chainrule.configuration import Configured
 from chainrule.errors import ArgumentError
 from chainrule.optimizers.base import Optimizer, State
 from chainrule.optimizers.layout import Layout
@@ -25,7 +26,7 @@ class Path(NamedTuple):
         return self.path.rsplit("/", 1)[-1]
 
 
-class OptimizerMap(MutableMapping[str, Optimizer]):
+class OptimizerMap(Configured, MutableMapping[str, Optimizer]):
     """Optimizers by the names of weights, or by regular expressions that match whole names.
 
     Args:
@@ -38,11 +39,16 @@ class OptimizerMap(MutableMapping[str, Optimizer]):
         ('adam', 'sgd')
     """
 
+    kind = "optimizer map"
+
     def __init__(self, default_optimizer: Optimizer, optimizer_map: dict[str, Optimizer] | None = None) -> None:
         self.default_optimizer = _checked(default_optimizer)
         self.entries: dict[str, Optimizer] = {}
         for name, optimizer in (optimizer_map or {}).items():
             self[name] = optimizer
+
+    def _now(self) -> dict[str, Any]:
+        return {"optimizer_map": self.entries}
 
     def __setitem__(self, key: str, optimizer: Optimizer) -> None:
         if key in self.entries:
@@ -90,6 +96,8 @@ class MultiOptimizer(Optimizer):
         >>> rule.update(np.ones(3), np.ones(3), rule.init(np.ones(3), layout), 1.0, 0, layout)[0]
         array([0.5, 0.5, 0.9])
     """
+
+    options_taken = ("loss_scale_factor", "name")
 
     def __init__(self, optimizer_map: OptimizerMap | Callable[[Any], Optimizer],
                  loss_scale_factor: float | None = None, name: str | None = None) -> None:

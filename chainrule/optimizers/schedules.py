@@ -6,18 +6,20 @@ A schedule works on a concrete step, for a look at it, and on the recorded count
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 import chainrule.numpy  # noqa: F401  from here on NumPy functions record themselves
+from chainrule import configuration
 from chainrule.arguments import not_negative, positive, share, whole
+from chainrule.configuration import Configured, serialize
 from chainrule.errors import ArgumentError
 from chainrule.ops.declare import Traced
 
 
-class LearningRateSchedule:
+class LearningRateSchedule(Configured):
     """A learning rate that depends on the step. A subclass defines ``rate(step)``, ``step`` a float64.
 
     Example:
@@ -27,6 +29,8 @@ class LearningRateSchedule:
         >>> float(Halving()(250))
         0.025
     """
+
+    kind = "schedule"
 
     def __call__(self, step: Any) -> Any:
         """The rate of the step after ``step`` steps."""
@@ -248,6 +252,20 @@ class OneCycle(LearningRateSchedule):
         return np.where(step <= turn, rising, falling)
 
 
+def deserialize(config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The schedule that ``serialize`` wrote down.
+
+    Args:
+        config: what it gave.
+        custom_objects: classes and functions of the program by their names.
+
+    Example:
+        >>> deserialize(serialize(OneCycle(1.0, total_steps=100))).total_steps
+        100
+    """
+    return configuration.deserialize(config, custom_objects, "schedule")
+
+
 def _turns(step: Any, steps: float, whole_ones: bool) -> Any:
     turns = step / steps
     return np.floor(turns) if whole_ones else turns
@@ -259,4 +277,4 @@ def _half_cosine(done: Any, alpha: float) -> Any:
 
 
 __all__ = ["CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "InverseTimeDecay", "LearningRateSchedule",
-           "OneCycle", "PiecewiseConstantDecay", "PolynomialDecay"]
+           "OneCycle", "PiecewiseConstantDecay", "PolynomialDecay", "deserialize", "serialize"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from chainrule.arguments import whole
-from chainrule.errors import ArgumentError
+from chainrule.errors import ArgumentError, DataError
 
 Logs = dict[str, float]
 _HOOKS = tuple(f"on_{what}_{when}" for what in ("train", "epoch", "train_batch", "batch", "test", "test_batch",
@@ -82,6 +82,18 @@ class Callback:
     def on_test_end(self, logs: Logs | None = None) -> None:
         """Called after it, with loss and metrics."""
 
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before a batch of an evaluation or a validation."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after a batch of an evaluation or a validation, with loss and metrics of the batches so far."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before a batch of a prediction."""
+
+    def on_predict_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Called after a batch of a prediction, with its ``outputs``."""
+
     def on_predict_begin(self, logs: Logs | None = None) -> None:
         """Called before a prediction."""
 
@@ -147,7 +159,7 @@ class LambdaCallback(Callback):
         on_epoch_begin: of ``(epoch, logs)``, as ``on_epoch_end``.
         batch_interval: see :class:`Callback`.
         hooks: more functions: ``on_train_begin`` and ``on_train_end`` of ``(logs)``, ``on_train_batch_end`` of
-            ``(batch, logs)``, …
+            ``(batch, logs)``, …; what is not named ``on_…`` becomes an attribute.
 
     Example:
         >>> seen = []
@@ -163,7 +175,7 @@ class LambdaCallback(Callback):
         given = {"on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end, "on_train_begin": on_train_begin,
                  "on_train_end": on_train_end, **hooks}
         for name, function in given.items():
-            if name not in _HOOKS:
+            if name not in _HOOKS and name.startswith("on_"):
                 raise ArgumentError.of(f"LambdaCallback got {name}", f"one of {', '.join(_HOOKS)}",
                                        "LambdaCallback(on_epoch_end=lambda epoch, logs: print(logs))")
             if function is not None:
@@ -174,14 +186,20 @@ class TerminateOnNaN(Callback):
     """Ends the training when the loss is not finite.
 
     Args:
+        raise_error: whether the training ends with an error, without the end of other callbacks, which so keep what
+            they need to go on later.
         batch_interval: look after every so-manieth batch; None for after each epoch, which costs nothing.
+
+    Raises:
+        DataError: with ``raise_error``.
 
     Example:
         >>> TerminateOnNaN().batch_interval is None
         True
     """
 
-    def __init__(self, batch_interval: int | None = None) -> None:
+    def __init__(self, raise_error: bool = False, batch_interval: int | None = None) -> None:
+        self.raise_error = bool(raise_error)
         self.batch_interval = None if batch_interval is None else whole("batch_interval", batch_interval)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
@@ -194,6 +212,9 @@ class TerminateOnNaN(Callback):
 
     def _look(self, where: str, logs: Logs | None) -> None:
         loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss) and self.raise_error:
+            raise DataError.of(f"the loss is {loss} in {where}", "a smaller learning rate, or data scaled to about 1",
+                               "model.compile(optimizer=Adam(1e-4), loss='mse')")
         if not math.isfinite(loss) and not self.model.stop_training:
             print(f"The loss is {loss} in {where}: training ends.")
             self.model.stop_training = True
@@ -228,37 +249,48 @@ class Hooks:
 
     Args:
         callbacks: all of them.
-        what: ``'train_batch'`` or ``'test_batch'``.
+        what: ``'train_batch'``, ``'test_batch'`` or ``'predict_batch'``.
+        every: steps that count as one, ``steps_per_execution`` of the model.
     """
 
-    def __init__(self, callbacks: Sequence[Any], what: str = "train_batch") -> None:
-        plain = ["batch"] if what == "train_batch" else []
-        self._names = f"on_{what}_begin", f"on_{what}_end"
-        self._called = [(c, int(c.batch_interval if hasattr(c, "batch_interval") else 1)) for c in callbacks
-                        if getattr(c, "batch_interval", 1) is not None
-                        and overrides(c, *self._names, *(f"on_{p}_{w}" for p in plain for w in ("begin", "end")))]
+    def __init__(self, callbacks: Sequence[Any], what: str = "train_batch", every: int = 1) -> None:
+        ways = [(f"on_{what}_{when}", *([f"on_batch_{when}"] if what == "train_batch" else []))
+                for when in ("begin", "end")]
+        wanted = [(c, every * int(getattr(c, "batch_interval", 1))) for c in callbacks
+                  if getattr(c, "batch_interval", 1) is not None]
+        self._calls = [[(getattr(c, names[0], None) or getattr(c, names[1]), interval) for c, interval in wanted
+                        if overrides(c, *names)] for names in ways]
+        self._every = every
+        self._intervals = sorted({interval for calls in self._calls for _, interval in calls})
 
     def __bool__(self) -> bool:
-        return bool(self._called)
+        return bool(self._intervals)
+
+    @property
+    def begins(self) -> bool:
+        """Whether somebody wants to be called before batches."""
+        return bool(self._calls[0])
 
     def stop(self, step: int) -> int:
         """The number of steps after which the loop has to return, from ``step`` on."""
-        return min((step // every + 1) * every for _, every in self._called)
+        return min([(step // every + 1) * every for every in self._intervals])
 
     def begin(self, step: int) -> None:
         """Call those who are to hear of the batch ``step`` before it."""
-        self._call(0, step, step, {})
+        for hook, every in self._calls[0]:
+            if step % every == 0:
+                hook(step, {})
 
-    def end(self, step: int, logs: Logs) -> None:
-        """Call those who are to hear of it after it."""
-        self._call(1, step, step + 1, logs)
+    def end(self, step: int, logs: dict[str, Any], last: bool = False) -> None:
+        """Call those who are to hear of it after it; after the last one also where it ends a shorter execution.
 
-    def _call(self, which: int, step: int, count: int, logs: Logs) -> None:
-        for callback, every in self._called:
-            if count % every == 0:
-                function = getattr(callback, self._names[which], None)
-                if function is not None:
-                    function(step, dict(logs))
+        Of such a one they hear the number that its last batch would have, as in Keras.
+        """
+        for hook, every in self._calls[1]:
+            if (step + 1) % every == 0:
+                hook(step, dict(logs))
+            elif last and every == self._every:
+                hook(step // every * every + every - 1, dict(logs))
 
 
 def each(callbacks: Sequence[Any], hook: str, *args: Any) -> None:

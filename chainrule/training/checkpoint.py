@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chainrule import random, tree
+from chainrule import configuration, random, tree
 from chainrule._version import __version__
 from chainrule.errors import FileError, ShapeError, UsageError
-from chainrule.layers import config
-from chainrule.training import recipe, tensors
+from chainrule.training import tensors
+from chainrule.training.epoch import Task, own_step
+from chainrule.training.objective import Objective
 from chainrule.training.tensors import Arrays
 
 FORMAT = 1
@@ -59,9 +60,11 @@ def snapshot(model: Any) -> tuple[Arrays, dict[str, Any]]:
         state = dict(zip(("opt", "step"), model._held, strict=True))
     else:
         state = {}
+        if model._saved_state is not None:  # not taken up yet
+            arrays |= {name: a for name, a in model._saved_state[0].items() if name.startswith("state[")}
     arrays |= _named(state)
     if model.optimizer is not None:
-        facts["learning_rate"] = model.optimizer.learning_rate
+        facts["learning_rates"] = [o.learning_rate for o in _optimizers(model)]
     return arrays, facts
 
 
@@ -78,16 +81,32 @@ def save(model: Any, filepath: Any, overwrite: bool = True, weights_only: bool =
         arrays = {name: a for name, a in arrays.items() if name.startswith("weights/")}
         facts = {k: facts[k] for k in ("format", "version", "weights")}
     else:
-        facts["model"] = config.serialize(model)
+        facts["model"] = configuration.serialize(model)
         facts["input_shape"] = getattr(model, "input_shape", None)
+        facts["inner_shapes"] = _inner_shapes(model)
         facts["compile"] = _recipe(model)
     tensors.write(path, arrays, facts)
+
+
+def _inner_shapes(layer: Any) -> list[Any]:
+    """For each layer inside the shapes it was built for, or None, and the same of what is inside of it."""
+    return [[list(inner.argument_shapes) if inner.built and inner.argument_shapes else None, _inner_shapes(inner)]
+            for inner in layer.sublayers]
+
+
+def _build_inner(layer: Any, shapes: list[Any]) -> None:
+    """Build the layers inside that are not, such as those that only a ``train_step`` calls."""
+    for inner, (own, further) in zip(layer.sublayers, shapes, strict=False):
+        if not inner.built and own is not None:
+            inner.ensure_built(*(tuple(s) if isinstance(s, list) and all(isinstance(n, int | None) for n in s) else s
+                                 for s in own))
+        _build_inner(inner, further)
 
 
 def _recipe(model: Any) -> Any:
     """How the model was compiled; None if it was not, or with what cannot be written down."""
     try:
-        return recipe.described(model._recipe) if model.optimizer is not None else None
+        return configuration.serialize(model.get_compile_config()) if model.optimizer is not None else None
     except UsageError as error:
         warnings.warn(f"how {model.name} was compiled is not saved, compile it anew after loading: {error}",
                       stacklevel=4)
@@ -100,22 +119,29 @@ def load_weights(model: Any, filepath: Any) -> None:
     put_weights(model, *tensors.read(path), path)
 
 
-def load_model(filepath: Any, compile: bool = True) -> Any:
+def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True) -> Any:
     """The model of a file; see :func:`chainrule.models.load_model`."""
-    path = tensors.named(filepath, "filepath")
+    with configuration.custom_object_scope(custom_objects):
+        return _load_model(tensors.named(filepath, "filepath"), compile)
+
+
+def _load_model(path: Path, compile: bool) -> Any:
     arrays, facts = tensors.read(path)
     if facts.get("format") != FORMAT or "model" not in facts:
         raise FileError.of(f"{path} holds no model" + (", only weights" if "weights" in facts else ""),
                            "a file of model.save()", "model.load_weights(path)   # into a model that is there")
-    model = config.deserialize(facts["model"])
+    model = configuration.deserialize(facts["model"])
     if not hasattr(model, "compile"):
         raise FileError.of(f"{path} holds a {type(model).__name__} where a model should be", "a file of model.save()")
     if not model.weights and model.get_config().get("input_shape") is None and facts.get("input_shape"):
         model.build(tuple(facts["input_shape"]))
+    if len(model.weights) != len(facts.get("weights", ())):
+        _build_inner(model, facts.get("inner_shapes") or [])
     put_weights(model, arrays, facts, path)
     if compile and facts.get("compile"):
-        model.compile(**recipe.made(facts["compile"]))
-        put_state(model, arrays, facts, path)
+        model.compile_from_config(facts["compile"])
+        if model.optimizer is not None:
+            put_state(model, arrays, facts, path)
     return model
 
 
@@ -162,17 +188,26 @@ def put_weights(model: Any, arrays: Arrays, facts: dict[str, Any], path: Path) -
 
 
 def put_state(model: Any, arrays: Arrays, facts: dict[str, Any], path: Path) -> None:
-    """Give a compiled model the optimizer's state of a file."""
+    """Give a compiled model the optimizers' state of a file; to one with a step of its own when it makes the first."""
     if model.optimizer is None or not any(name.startswith("state[") for name in arrays):
         return
-    opt, step = model._started(model.optimizer, model.adopt())
-    _put({"opt": opt, "step": step}, arrays, path)
-    _put_rate(model, facts)
+    if model._held is None:
+        if own_step(model, "train_step"):  # which optimizers there are is known when the step is recorded
+            model._saved_state = arrays, facts, path
+            return
+        model._started(Task(model, Objective(()), model.optimizer), model.adopt())
+    _put(dict(zip(("opt", "step"), model._held, strict=True)), arrays, path)
+    _put_rates(model, facts)
 
 
-def _put_rate(model: Any, facts: dict[str, Any]) -> None:
-    if getattr(model.optimizer, "schedule", None) is None and "learning_rate" in facts:
-        model.optimizer.learning_rate = facts["learning_rate"]
+def _optimizers(model: Any) -> list[Any]:
+    return [model.optimizer] if model._task is None else model._task.optimizers
+
+
+def _put_rates(model: Any, facts: dict[str, Any]) -> None:
+    for optimizer, rate in zip(_optimizers(model), facts.get("learning_rates", ()), strict=False):
+        if getattr(optimizer, "schedule", None) is None:
+            optimizer.learning_rate = rate
 
 
 def _named(state: Any) -> Arrays:
@@ -207,7 +242,7 @@ def put_training(model: Any, arrays: Arrays, facts: dict[str, Any], path: Path) 
     state = {k: v for k, v in training.state.items() if k not in _OWN}
     _put(state, arrays, path)
     put_weights(model, arrays, facts, path)
-    _put_rate(model, facts)
+    _put_rates(model, facts)
     training.engine.key[...] = arrays["training/key"]
     random.generator().bit_generator.state = tensors.put_together(run["random"], arrays)
     history = model.history

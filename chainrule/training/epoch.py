@@ -24,7 +24,7 @@ from chainrule import random, tree
 from chainrule.control import scan
 from chainrule.graph import scope
 from chainrule.layers.base import FLOAT, Layer, Weight
-from chainrule.layers.context import Call
+from chainrule.layers.context import Call, calling
 from chainrule.layers.shapes import UNKNOWN
 from chainrule.ops import elementwise as ew
 from chainrule.ops.index import take
@@ -33,13 +33,13 @@ from chainrule.ops.structure import reshape
 from chainrule.optimizers.base import Optimizer, Search
 from chainrule.optimizers.layout import Layout
 from chainrule.trace import trace
-from chainrule.training import gradient
+from chainrule.training import gradient as ways
 from chainrule.training.objective import Objective, Sums
 
 State = dict[str, Any]
 
 # Streams of random numbers that have nothing to do with each other
-_SHUFFLING, _LAYERS = 1, 2
+_SHUFFLING, LAYERS = 1, 2
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,79 @@ class Task:
         """What may differ between two tasks of one compiled model: metrics follow the data, schedules can be set."""
         return self.objective.kind, self.gradient, self.optimizer.key
 
+    @property
+    def rate(self) -> np.ndarray:
+        """The learning rate, which programs read."""
+        return self.optimizer.rate
+
+    def parts(self, params: np.ndarray) -> np.ndarray:
+        """What stands for all that is trained in the state: one vector."""
+        return params
+
+    def start(self, params: np.ndarray) -> State:
+        """The optimizer's state before the first step."""
+        return self.optimizer.init(params, layout(self.model))
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        """All that change weights: the one."""
+        return [self.optimizer]
+
+    def lend(self, opt: State, step: np.ndarray) -> None:
+        """Let the optimizer see how many steps it has made."""
+        self.optimizer.iterations = step
+
+    def finalize(self, state: State) -> None:
+        """At the end of ``fit``: what the optimizer does then."""
+        self.optimizer.finalize(state["params"], state["opt"])
+
+    def step(self, state: State, x: Any, y: Any, rate: Any, key: Any) -> State:
+        """One batch: predict, differentiate, update, add up."""
+        place, step, optimizer = layout(self.model), state["step"], self.optimizer
+        measured = self._measured(state, x, y, key)
+        scale = optimizer.loss_scale(state["opt"])
+        loss, grads, sums, others = ways.found(self.gradient, measured, state["params"], place, scale,
+                                                   wanted=optimizer.uses_gradient)
+        with scope(f"optimizer {type(optimizer).__name__}"):
+            if isinstance(optimizer, Search):
+                params, opt = optimizer.searched(
+                    lambda flat: ways.found(self.gradient, measured, flat, place,
+                                                wanted=optimizer.uses_gradient)[:2],
+                    state["params"], loss, grads, state["opt"], rate, step)
+            else:
+                params, opt = optimizer.update(state["params"], grads, state["opt"], rate, step, place)
+            params = constrained(params, self.model.arranged()[0], place)
+        return {"params": params, "others": others, "opt": opt, "step": step + 1, "sums": sums}
+
+    def slopes(self, state: State, x: Any, y: Any, rate: Any, key: Any) -> list[Any]:
+        """The gradient of the loss on one batch, one array per weight that is trained."""
+        place = layout(self.model)
+        return place.split(ways.found(self.gradient, self._measured(state, x, y, key), state["params"], place)[1])
+
+    def _measured(self, state: State, x: Any, y: Any, key: Any) -> ways.Measured:
+        """The function that gives the loss of a batch for given weights, the sums with it added, the other weights."""
+        def measured(weights: Sequence[Any]) -> tuple[Any, Sums, list[Any]]:
+            call = Call(True, lambda: random.fold_in(random.fold_in(key, LAYERS), state["step"]), state["step"])
+            predicted, others, penalties = self.model.run(call, weights, state["others"], x)
+            loss, sums = self.objective.measured(state["sums"], y, predicted, penalties, call.mask(predicted))
+            return loss, sums, others
+        return measured
+
+    def judge(self, judged: State, params: Any, x: Any, y: Any) -> State:
+        """One batch of an evaluation: predict, add up."""
+        call = Call()
+        predicted, others, penalties = forward(self.model, (params, judged["others"]), x, call)
+        return {"sums": self.objective.measured(judged["sums"], y, predicted, penalties, call.mask(predicted))[1],
+                "others": others}
+
+
+def own_step(model: Any, method: str) -> bool:
+    """Whether a model has a step of its own, or a part of it, or no loss but what its layers add."""
+    if method != "predict_step" and model.loss is None:
+        return True
+    parts = (method,) if method == "predict_step" else (method, "compute_loss", "compute_metrics")
+    return not all(getattr(getattr(model, part), "default", False) for part in parts)
+
 
 def new_state(params: np.ndarray, others: list[np.ndarray], opt: State, step: np.ndarray, sums: Sums) -> State:
     """A state around the model's own arrays, which running programs change in place."""
@@ -69,10 +142,15 @@ def new_state(params: np.ndarray, others: list[np.ndarray], opt: State, step: np
 
 def layout(model: Layer) -> Layout:
     """Where each trained weight lies in the flat vector, under names such as ``dense/kernel``."""
+    names, weights = weight_paths(model), model.arranged()[0]
+    return Layout([names.get(id(w), w.name) for w in weights], [w.shape for w in weights], weights)
+
+
+def weight_paths(model: Layer) -> dict[int, str]:
+    """Names of weights such as ``dense/kernel``, by their identity."""
     names: dict[int, str] = {}
     _name(model, "", names)
-    weights = model.trainable_weights
-    return Layout([names.get(id(w), w.name) for w in weights], [w.shape for w in weights], weights)
+    return names
 
 
 def _name(layer: Layer, prefix: str, names: dict[int, str]) -> None:
@@ -90,39 +168,10 @@ def constrained(params: Any, weights: Sequence[Weight], place: Layout) -> Any:
                        for w, v in zip(weights, place.split(params), strict=True)])
 
 
-def train_step(task: Task, state: State, x: Any, y: Any, rate: Any, key: Any) -> State:
-    """One batch: predict, differentiate, update, add up."""
-    trained = task.model.trainable_weights
-    place, step, optimizer = layout(task.model), state["step"], task.optimizer
-    measured = _measured(task, state, x, y, key)
-    scale = optimizer.loss_scale(state["opt"])
-    loss, grads, sums, others = gradient.found(task.gradient, measured, state["params"], place, scale,
-                                               wanted=optimizer.uses_gradient)
-    with scope(f"optimizer {type(optimizer).__name__}"):
-        if isinstance(optimizer, Search):
-            params, opt = optimizer.searched(
-                lambda flat: gradient.found(task.gradient, measured, flat, place, wanted=optimizer.uses_gradient)[:2],
-                state["params"], loss, grads, state["opt"], rate, step)
-        else:
-            params, opt = optimizer.update(state["params"], grads, state["opt"], rate, step, place)
-        params = constrained(params, trained, place)
-    return {"params": params, "others": others, "opt": opt, "step": step + 1, "sums": sums}
-
-
-def _measured(task: Task, state: State, x: Any, y: Any, key: Any) -> gradient.Measured:
-    """The function that gives the loss of a batch for given weights, the sums with it added, and the other weights."""
-    def measured(weights: Sequence[Any]) -> tuple[Any, Sums, list[Any]]:
-        call = Call(True, lambda: random.fold_in(random.fold_in(key, _LAYERS), state["step"]), state["step"])
-        predicted, others, penalties = task.model.run(call, weights, state["others"], x)
-        loss, sums = task.objective.measured(state["sums"], y, predicted, penalties, call.mask(predicted))
-        return loss, sums, others
-    return measured
-
-
 def batch_program(task: Task) -> Callable[..., State]:
     """``batch(state, x, y, rate, key) -> state``: one step on all the rows, its sums those of these rows alone."""
     def batch(state: State, x: Any, y: Any, rate: Any, key: Any) -> State:
-        return train_step(task, {**state, "sums": task.objective.zeros()}, x, y, rate, key)
+        return task.step({**state, "sums": task.objective.zeros()}, x, y, rate, key)
     return batch
 
 
@@ -149,7 +198,7 @@ def epoch_program(task: Task, batch: int, ordered: bool) -> Callable[..., State]
 
         def body(carry: Any, taken: Any) -> Any:
             xb, yb = taken if ordered else _taken((x, y), taken)
-            after = train_step(task, carry["state"], xb, yb, rate, key)
+            after = task.step(carry["state"], xb, yb, rate, key)
             return {"state": after, "end": ew.bit_or(ew.ge(after["step"], last), ew.ne(poll(stop), 0))}, None
 
         init = {"state": state, "end": np.zeros((), np.bool_)}
@@ -162,15 +211,14 @@ def tail_program(task: Task) -> Callable[..., State]:
     """``tail(state, x, y, rows, rate, key) -> state``: one step on the samples that ``rows`` names."""
     def tail(state: State, x: Any, y: Any, rows: Any, rate: Any, key: Any) -> State:
         xb, yb = _taken((x, y), rows)
-        return train_step(task, state, xb, yb, rate, key)
+        return task.step(state, xb, yb, rate, key)
     return tail
 
 
 def gradient_program(task: Task) -> Callable[..., list[Any]]:
-    """``gradients(state, x, y, key) -> arrays``: of the loss on one batch, one array per weight that is trained."""
-    def gradients(state: State, x: Any, y: Any, key: Any) -> list[Any]:
-        place = layout(task.model)
-        return place.split(gradient.found(task.gradient, _measured(task, state, x, y, key), state["params"], place)[1])
+    """``gradients(state, x, y, rate, key) -> arrays``: on one batch, one array per weight that is trained."""
+    def gradients(state: State, x: Any, y: Any, rate: Any, key: Any) -> list[Any]:
+        return task.slopes(state, x, y, rate, key)
     return gradients
 
 
@@ -183,7 +231,7 @@ def evaluation_program(task: Task, batch: int) -> Callable[..., State]:
         steps = _count(x) // batch
 
         def body(carry: Any, taken: Any) -> Any:
-            after, made = _judged(task, carry["judged"], params, *taken), ew.add(carry["made"], 1)
+            after, made = task.judge(carry["judged"], params, *taken), ew.add(carry["made"], 1)
             return {"judged": after, "made": made, "end": ew.bit_or(ew.ge(made, last), ew.ne(poll(stop), 0))}, None
 
         init = {"judged": judged, "made": np.zeros((), np.int64), "end": np.zeros((), np.bool_)}
@@ -194,29 +242,22 @@ def evaluation_program(task: Task, batch: int) -> Callable[..., State]:
 def rest_program(task: Task) -> Callable[..., State]:
     """``evaluate(judged, params, x, y) -> judged``: adds all of x and y as one batch."""
     def evaluate(judged: State, params: Any, x: Any, y: Any) -> State:
-        return _judged(task, judged, params, x, y)
+        return task.judge(judged, params, x, y)
     return evaluate
 
 
-def _judged(task: Task, judged: State, params: Any, x: Any, y: Any) -> State:
-    call = Call()
-    predicted, others, penalties = forward(task.model, (params, judged["others"]), x, call)
-    return {"sums": task.objective.measured(judged["sums"], y, predicted, penalties, call.mask(predicted))[1],
-            "others": others}
-
-
-def prediction_program(model: Layer, steps: int) -> Callable[..., Any]:
+def prediction_program(model: Any, steps: int) -> Callable[..., Any]:
     """``predict(weights, x) -> (y, others)`` for ``steps`` batches, stacked along the first axis.
 
     ``others`` are the values of those weights that prediction changes, None for all that it does not.
     """
     def predict(weights: Any, x: Any) -> Any:
         if steps == 1:
-            out, after, _ = forward(model, weights, tree.map_leaves(lambda a: a[0], x))
+            out, after = predicted(model, weights, tree.map_leaves(lambda a: a[0], x))
             out = tree.map_leaves(lambda a: reshape(a, shape=(1, *a.shape)), out)
         else:
             def body(others: Any, rows: Any) -> Any:
-                out, after, _ = forward(model, (weights[0], others), rows)
+                out, after = predicted(model, (weights[0], others), rows)
                 moved[:] = [a is not b for a, b in zip(after, others, strict=True)]
                 return after, out
             moved: list[bool] = []
@@ -239,6 +280,15 @@ def forward(model: Layer, weights: tuple[Any, Any], x: Any,
     return model.run(call or Call(), layout(model).split(weights[0]), weights[1], x)
 
 
+def predicted(model: Any, weights: tuple[Any, Any], x: Any) -> tuple[Any, list[Any]]:
+    """Outputs and state afterwards for ``predict``, by the model's ``predict_step`` if it has one of its own."""
+    if not own_step(model, "predict_step"):
+        return forward(model, weights, x)[:2]
+    with model.standing_in(layout(model).split(weights[0]), weights[1]), calling(Call(several=True)):
+        out = model.predict_step(x)
+        return out, [w.value for w in model.arranged()[1]]
+
+
 def makes_masks(model: Layer) -> bool:
     """Whether outputs of the model come with masks."""
     if all(type(layer).compute_mask is Layer.compute_mask for layer in _all_layers(model)):
@@ -248,7 +298,7 @@ def makes_masks(model: Layer) -> bool:
     masks: list[Any] = []
 
     def run(x: Any) -> Any:
-        weights = model.trainable_weights, model.non_trainable_weights
+        weights = model.arranged()
         out = model.run(call, *([w.value for w in each] for each in weights), x)[0]
         masks.append(call.mask(out))
         return out
@@ -284,4 +334,5 @@ def _taken(data: Any, rows: Any) -> Any:
 
 
 __all__ = ["State", "Task", "batch_program", "epoch_program", "evaluation_program", "gradient_program", "layout",
-           "new_state", "order_program", "prediction_program", "rest_program", "tail_program", "train_step"]
+           "new_state", "order_program", "own_step", "prediction_program", "rest_program", "tail_program",
+           "weight_paths"]

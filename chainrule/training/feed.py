@@ -13,9 +13,9 @@ import numpy as np
 from chainrule import tree
 from chainrule.errors import ChainruleError, DataError
 from chainrule.runtime import jit
+from chainrule.training.callbacks import Hooks
 from chainrule.training.epoch import (
     State,
-    Task,
     epoch_program,
     evaluation_program,
     gradient_program,
@@ -35,9 +35,14 @@ Check = Callable[[Any, Any, Any, np.ndarray | None], Pair]
 
 
 class Programs:
-    """The programs of one compiled model, each recorded when first asked for and kept."""
+    """The programs of one compiled model, each recorded when first asked for and kept.
+
+    Attributes:
+        pace: about how many seconds they took for a row lately; the first may take long.
+    """
 
     def __init__(self) -> None:
+        self.pace = LONG
         self._known: dict[Any, Any] = {}
 
     def get(self, key: Any, make: Callable[[], Callable[..., Any]], donate: tuple[int, ...] = ()) -> Any:
@@ -52,30 +57,32 @@ class Engine:
     """What all programs of one run share.
 
     Attributes:
-        task: what is trained.
+        task: what is trained: a :class:`~chainrule.training.epoch.Task`, or a step of the model's own.
         programs: the model's programs.
         state: the arrays that running programs change.
+        params: the vector of all that is trained; the state's ``params`` are it, or parts of it.
         rate: the learning rate.
         key: of the random numbers of this run.
         interrupt: how to ask a program to end.
     """
 
-    task: Task
+    task: Any
     programs: Programs
     state: State
-    rate: np.ndarray
+    params: np.ndarray
+    rate: Any
     key: np.ndarray
     interrupt: Interrupt
-    _last: float = LONG  # how long the program before took; the first may take long
 
-    def call(self, program: Callable[[], Any]) -> None:
-        """Run a bound program, so that Ctrl-C is heard if it takes long."""
-        begin = time.perf_counter()
-        if self._last < LONG:
+    def call(self, program: Callable[[], Any], rows: int) -> None:
+        """Run a bound program for so many rows, so that Ctrl-C is heard if it takes long."""
+        begin, programs = time.perf_counter(), self.programs
+        if programs.pace * rows < LONG:
             program()
         else:
             self.interrupt.run(program)
-        self._last = max(time.perf_counter() - begin, self._last / 2)
+        now = (time.perf_counter() - begin) / rows
+        programs.pace = now if programs.pace == LONG else max(now, programs.pace / 2)
 
     def order(self, n: int) -> Any:
         """The program that puts n rows in order."""
@@ -90,7 +97,7 @@ class Engine:
     def gradients(self, pair: Pair) -> list[np.ndarray]:
         """The gradient of the loss on a batch, for each weight that is trained."""
         program = self.programs.get(("gradient", self.task.kind), lambda: gradient_program(self.task))
-        return program(self.state, *pair, self.key)
+        return program(self.state, *pair, self.rate, self.key)
 
     def tail(self, pair: Pair, rows: np.ndarray) -> Any:
         """One step on the samples ``rows``, bound to them."""
@@ -134,6 +141,12 @@ class Memory:
             self.steps = min(steps, self.steps)
         self._moved = False
         self.at = 0
+
+    @property
+    def rows(self) -> int:
+        """How many rows an epoch trains on."""
+        assert self.steps is not None
+        return min(self.steps * self.batch, self._n)
 
     @property
     def samples(self) -> int:
@@ -253,9 +266,10 @@ class Stream:
                     assert self._usual is not None
                     program = self._engine.epoch(self._form.pair(piece.arrays), self._usual, None, self._last)
                     self._bound[id(piece.arrays)] = program
-                self._engine.call(program)
+                self._engine.call(program, piece.batches * self.batch)
             else:
-                self._engine.call(self._engine.tail(self._form.pair(piece.arrays), np.arange(piece.samples)))
+                self._engine.call(self._engine.tail(self._form.pair(piece.arrays), np.arange(piece.samples)),
+                                  piece.samples)
             made = step.item() - before
             self.at += made
             self.samples += made * (self._usual or 0) if piece.batches else piece.samples
@@ -316,31 +330,61 @@ def count(pair: Any) -> int:
 
 
 class MemoryEvaluation:
-    """Evaluation of arrays in memory: one native call, and one more for the rows that make no full batch."""
+    """Evaluation of arrays in memory: one native call, and one more for the rows that make no full batch.
 
-    def __init__(self, engine: Engine, pair: Pair, batch: int) -> None:
+    Where there are hooks of batches, a call from one to the next.
+    """
+
+    def __init__(self, engine: Engine, task: Any, pair: Pair, batch: int, hooks: Hooks) -> None:
         n = count(pair)
-        batch = min(batch, n)
-        self.samples, steps = n, n // batch
-        self.sums = engine.task.objective.zeros()
+        self._batch = batch = min(batch, n)
+        self.task, self._engine, self._pair, self._hooks = task, engine, pair, hooks
+        self.samples, self._steps = n, n // batch
+        self.sums = task.objective.zeros()
         self._stop = engine.interrupt.stop
-        self._main = evaluation(engine, self.sums, pair, batch, np.asarray(steps, np.int64))
+        self._last = np.asarray(self._steps, np.int64)
+        self._main = None if hooks else evaluation(engine, task, self.sums, pair, batch, self._last)
         self._rest = None
         if n % batch:
-            self._rest = rest_of(engine, self.sums, tree.map_leaves(lambda a: a[steps * batch:], pair))
+            self._rest = rest_of(engine, task, self.sums, self._rows(self._steps, self._steps + 1))
+
+    def _rows(self, first: int, last: int) -> Pair:
+        return tree.map_leaves(lambda a: a[first * self._batch:last * self._batch], self._pair)
 
     def run(self) -> None:
         """Add up loss and metrics."""
         zero(self.sums)
-        self._main()
+        if self._main is None:
+            self._by_hooks()
+            return
+        self._engine.call(self._main, self._steps * self._batch)
         if self._rest is not None and not self._stop:
-            self._rest()
+            self._engine.call(self._rest, self._batch)
+
+    def _by_hooks(self) -> None:
+        at, end = 0, self._steps + (self._rest is not None)
+        while at < end and not self._stop:
+            until = min(self._hooks.stop(at), self._steps) if at < self._steps else end
+            with self._engine.interrupt.python():
+                self._hooks.begin(at)
+            if at < self._steps:
+                self._last[...] = until - at
+                program = evaluation(self._engine, self.task, self.sums, self._rows(at, until), self._batch, self._last)
+                self._engine.call(program, (until - at) * self._batch)
+            elif self._rest is not None:
+                self._engine.call(self._rest, self._batch)
+            logs = self.task.objective.results(self.sums, min(until * self._batch, self.samples))
+            with self._engine.interrupt.python():
+                self._hooks.end(until - 1, logs, until == end)
+            at = until
 
 
 class StreamEvaluation:
     """Evaluation of what a thread reads."""
 
-    def __init__(self, engine: Engine, source: Source, batch: int, check: Check, steps: int | None = None) -> None:
+    def __init__(self, engine: Engine, task: Any, source: Source, batch: int, check: Check, hooks: Hooks,
+                 steps: int | None = None) -> None:
+        self.task, self._hooks = task, hooks
         self._engine, self._source, self._batch = engine, source, batch
         self._usual: int | None = None if source.own else batch
         self._buffers: list[Leaves] = []
@@ -348,37 +392,52 @@ class StreamEvaluation:
         self._bound: dict[int, Any] = {}
         self._steps = steps
         self._last = np.zeros((), np.int64)
-        self.sums = engine.task.objective.zeros()
+        self.sums = task.objective.zeros()
         self.samples = 0
+
+    def _stops(self) -> Stops | None:
+        limit, hooks = self._steps, self._hooks
+        if limit is None:
+            return hooks.stop if hooks else None
+        return lambda step: min(limit if step < limit else step + 1, hooks.stop(step) if hooks else limit)
 
     def run(self) -> None:
         """Add up loss and metrics."""
-        engine, stop, limit = self._engine, self._engine.interrupt.stop, self._steps
+        stop, limit = self._engine.interrupt.stop, self._steps
         zero(self.sums)
         self.samples = made = 0
-        stops = None if limit is None else (lambda step: limit if step < limit else step + 1)
         known = limit or self._source.steps or (self._source.samples or 0) // self._batch or None
-        reader = Reader(checked(self._source.blocks(self._batch, None), self._form, self._source), self._usual, stops,
-                        0, self._source.own, self._buffers, known)
+        reader = Reader(checked(self._source.blocks(self._batch, None), self._form, self._source), self._usual,
+                        self._stops(), 0, self._source.own, self._buffers, known)
         try:
             while not stop and (limit is None or made < limit):
                 piece = reader.take(lambda: not stop)
                 if piece is None:
                     return
                 self._usual = reader.batch
-                assert self._usual is not None
-                if piece.batches:
-                    self._last[...] = piece.batches
-                    if id(piece.arrays) not in self._bound:
-                        self._bound[id(piece.arrays)] = evaluation(engine, self.sums, self._form.pair(piece.arrays),
-                                                                   self._usual, self._last)
-                    engine.call(self._bound[id(piece.arrays)])
-                else:
-                    engine.call(rest_of(engine, self.sums, self._form.pair(piece.arrays)))
+                if self._hooks:
+                    with self._engine.interrupt.python():
+                        self._hooks.begin(made)
+                self._add(piece)
                 made += max(piece.batches, 1)
-                self.samples += piece.batches * self._usual or piece.samples
+                if self._hooks:
+                    with self._engine.interrupt.python():
+                        self._hooks.end(made - 1, self.task.objective.results(self.sums, self.samples))
         finally:
             reader.close()
+
+    def _add(self, piece: Any) -> None:
+        """Add what was read."""
+        engine, pair = self._engine, self._form.pair(piece.arrays)
+        assert self._usual is not None
+        if piece.batches:
+            self._last[...] = piece.batches
+            if id(piece.arrays) not in self._bound:
+                self._bound[id(piece.arrays)] = evaluation(engine, self.task, self.sums, pair, self._usual, self._last)
+            engine.call(self._bound[id(piece.arrays)], piece.batches * self._usual)
+        else:
+            engine.call(rest_of(engine, self.task, self.sums, pair), piece.samples)
+        self.samples += piece.batches * self._usual or piece.samples
 
 
 def zero(sums: State) -> None:
@@ -387,18 +446,17 @@ def zero(sums: State) -> None:
         total[...] = 0.0
 
 
-def evaluation(engine: Engine, sums: State, pair: Pair, batch: int, last: np.ndarray) -> Any:
+def evaluation(engine: Engine, task: Any, sums: State, pair: Pair, batch: int, last: np.ndarray) -> Any:
     """The evaluation of full batches, bound to ``pair``."""
-    program = engine.programs.get(("evaluate", engine.task.kind, batch),
-                                  lambda: evaluation_program(engine.task, batch), (0,))
+    program = engine.programs.get(("evaluate", task.kind, batch), lambda: evaluation_program(task, batch), (0,))
     judged = {"sums": sums, "others": engine.state["others"]}
-    return program.bind(judged, engine.state["params"], *pair, last, engine.interrupt.stop)
+    return program.bind(judged, engine.params, *pair, last, engine.interrupt.stop)
 
 
-def rest_of(engine: Engine, sums: State, pair: Pair) -> Any:
+def rest_of(engine: Engine, task: Any, sums: State, pair: Pair) -> Any:
     """The evaluation of one batch, bound to ``pair``."""
-    program = engine.programs.get(("rest", engine.task.kind), lambda: rest_program(engine.task), (0,))
-    return program.bind({"sums": sums, "others": engine.state["others"]}, engine.state["params"], *pair)
+    program = engine.programs.get(("rest", task.kind), lambda: rest_program(task), (0,))
+    return program.bind({"sums": sums, "others": engine.state["others"]}, engine.params, *pair)
 
 
 __all__ = ["Engine", "Memory", "MemoryEvaluation", "Programs", "Stream", "StreamEvaluation", "checked"]

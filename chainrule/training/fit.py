@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,10 +41,10 @@ class Training:
         self.inside = False  # of an epoch
         self.callbacks: Sequence[Any] = ()
         self._resumed = 0  # samples of this epoch that an earlier run has trained on
-        self._known: dict[str, tuple[int, list[tuple[str, Callable[[], Any]]]]] = {}
+        self._known: dict[str, list[tuple[str, Callable[[int], Any]]]] = {}
         self._totals = tree.flatten(self.state["sums"])[0]
         names = sorted(engine.task.names)
-        judged = [] if validation is None else [f"val_{name}" for name in names]
+        judged = [] if validation is None else [f"val_{name}" for name in sorted(validation.task.names)]
         self.columns: dict[str, list[float]] = {name: [] for name in (*names, *judged)}
 
     @property
@@ -65,15 +66,15 @@ class Training:
     def logs(self) -> dict[str, float]:
         """Loss and metrics of this epoch so far."""
         samples = self.feed.samples
-        return {name: read() for name, read in self._readers("", self.state["sums"], samples)} if samples else {}
+        return self._read("", self.engine.task, self.state["sums"], samples) if samples else {}
 
-    def _readers(self, prefix: str, sums: Any, samples: int) -> list[tuple[str, Callable[[], Any]]]:
-        """Names with what reads their values; made once for epochs of equal size."""
+    def _read(self, prefix: str, task: Any, sums: Any, samples: int) -> dict[str, Any]:
+        """The values by name; what reads them is made once."""
         known = self._known.get(prefix)
-        if known is None or known[0] != samples:
-            found = sorted(self.engine.task.objective.readers(sums, samples), key=lambda r: r[0])
-            known = self._known[prefix] = samples, [(prefix + name, read) for name, read in found]
-        return known[1]
+        if known is None:
+            found = sorted(task.objective.readers(sums), key=lambda r: r[0])
+            known = self._known[prefix] = [(prefix + name, read) for name, read in found]
+        return {name: read(samples) for name, read in known}
 
     def begin(self) -> None:
         """Start the epoch, or go on with a resumed one."""
@@ -94,7 +95,7 @@ class Training:
         if self.hooks:
             self._by_hooks(model)
         elif isinstance(self.feed, Memory):
-            self.engine.call(self.feed.run)
+            self.engine.call(self.feed.run, self.feed.rows)
         else:
             self.feed.run()
         if self.validation is not None and not self.interrupt.stop and self.validated(self.epoch):
@@ -104,12 +105,9 @@ class Training:
     def _validate(self, validation: MemoryEvaluation | StreamEvaluation) -> None:
         told = [c for c in self.callbacks if overrides(c, "on_test_begin", "on_test_end")]
         self._tell(told, "on_test_begin", {})
-        if isinstance(validation, MemoryEvaluation):
-            self.engine.call(validation.run)
-        else:
-            validation.run()
+        validation.run()
         if told and not self.interrupt.stop:
-            results = self.engine.task.objective.results(validation.sums, validation.samples)
+            results = validation.task.objective.results(validation.sums, validation.samples)
             self._tell(told, "on_test_end", results)
 
     def _tell(self, told: Sequence[Any], hook: str, logs: dict[str, Any]) -> None:
@@ -120,24 +118,26 @@ class Training:
 
     def _by_hooks(self, model: Any) -> None:
         """The steps, with a return to Python wherever a callback asks for it."""
-        feed, hooks, interrupt = self.feed, self.hooks, self.interrupt
+        feed, hooks, interrupt, call = self.feed, self.hooks, self.interrupt, self.engine.call
+        memory = isinstance(feed, Memory)
         while (feed.steps is None or feed.at < feed.steps) and not interrupt.stop and not model.stop_training:
             at = feed.at
-            interrupt.native = False
-            hooks.begin(at)
-            model.adopt()
-            interrupt.native = True
-            if isinstance(feed, Memory):
-                until = hooks.stop(at)
-                self.engine.call(lambda until=until: feed.run(until))  # type: ignore[misc]
+            if hooks.begins:
+                interrupt.native = False
+                hooks.begin(at)
+                interrupt.native = True
+            model.adopt()  # what the hooks did to the weights
+            until = hooks.stop(at)
+            if memory:
+                call(partial(feed.run, until), (until - at) * feed.batch)
             else:
-                feed.run(hooks.stop(at))
+                feed.run(until)
             if feed.at == at:
                 return
             interrupt.native = False
-            hooks.end(feed.at - 1, self.logs())
-            model.adopt()
+            hooks.end(feed.at - 1, self.logs(), feed.at == feed.steps)
             interrupt.native = True
+        model.adopt()
 
     def numbers(self) -> dict[str, float]:
         """Loss and metrics of the epoch that ended, and of its validation."""
@@ -147,8 +147,7 @@ class Training:
         if self.validation is not None and self.validated(self.epoch):
             if not self.validation.samples:
                 raise DataError.of("the validation data gave no batch", "at least one", "yield x, y")
-            judged = self._readers("val_", self.validation.sums, self.validation.samples)
-            found |= {name: read() for name, read in judged}
+            found |= self._read("val_", self.validation.task, self.validation.sums, self.validation.samples)
         return found
 
     def gradients(self) -> list[np.ndarray]:
@@ -231,7 +230,7 @@ def _epochs(model: Any, training: Training, record: Record, history: History, ca
             columns[name].append(value)
         numbers.append(epoch)
         seconds.append(last)
-        loss = logs["loss"]
+        loss = logs.get("loss", 0.0)
         if loss - loss != 0 and not bad:
             bad = True
             _warn(loss, epoch)

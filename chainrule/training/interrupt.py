@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -39,6 +40,15 @@ class Interrupt:
                  trace: TracebackType | None) -> None:
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)
+
+    @contextmanager
+    def python(self) -> Iterator[None]:
+        """Inside, between native calls, the handler acts at once as usual."""
+        before, self.native = self.native, False
+        try:
+            yield
+        finally:
+            self.native = before
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if not self.native:

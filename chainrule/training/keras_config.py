@@ -10,8 +10,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from chainrule.configuration import find
 from chainrule.errors import FileError
-from chainrule.layers import config
 
 # arguments that change nothing here
 _IDLE = frozenset((
@@ -45,7 +45,7 @@ def translated(data: Any) -> Any:
 
 def _arguments(name: str, given: dict[str, Any]) -> dict[str, Any]:
     """The arguments that our class of that name takes."""
-    known = _parameters(config.find(name))
+    known = _parameters(find(name))
     found = {}
     for key, value in given.items():
         if key in known and key not in _IDLE:

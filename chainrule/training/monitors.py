@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from chainrule.arguments import not_negative, share, whole
-from chainrule.errors import ArgumentError
+from chainrule.errors import ArgumentError, UsageError
 from chainrule.training import tensors
 from chainrule.training.callbacks import Callback, Logs
 
@@ -161,6 +162,7 @@ class ReduceLROnPlateau(Monitor):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Nothing has been seen yet."""
+        without_schedule(self)
         self.best, self.wait, self.cooldown_counter = self.worst, 0, 0
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
@@ -191,7 +193,7 @@ class LearningRateScheduler(Callback):
     """Sets the learning rate before each epoch to what a function gives.
 
     Args:
-        schedule: of ``(epoch, learning_rate)``; the first epoch is 0.
+        schedule: of ``(epoch, learning_rate)``, or of the epoch alone; the first epoch is 0.
         verbose: 1 prints each rate.
 
     Example:
@@ -206,17 +208,19 @@ class LearningRateScheduler(Callback):
             raise ArgumentError.of(f"got schedule={schedule!r}", "a function of (epoch, learning_rate)",
                                    "LearningRateScheduler(lambda epoch, rate: rate * 0.9)")
         self.schedule, self.verbose = schedule, verbose
+        self._both = _takes_two(schedule)
         self.last = -1  # the epoch that the rate has been set for: one that is resumed has it already
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Nothing has been set yet."""
+        without_schedule(self)
         self.last = -1
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Set the rate."""
         if epoch == self.last:
             return
-        rate = self.schedule(epoch, self.model.optimizer.learning_rate)
+        rate = self.schedule(epoch, self.model.optimizer.learning_rate) if self._both else self.schedule(epoch)
         if not isinstance(rate, int | float | np.number) or isinstance(rate, bool):
             raise ArgumentError.of(f"the schedule gave {rate!r} for epoch {epoch}", "a number", "return 0.01")
         self.model.optimizer.learning_rate = float(rate)
@@ -228,6 +232,24 @@ class LearningRateScheduler(Callback):
         """The logs get the ``learning_rate`` of this epoch."""
         if logs is not None:
             logs["learning_rate"] = self.model.optimizer.learning_rate
+
+
+def without_schedule(callback: Callback) -> None:
+    """An error for an optimizer that sets its learning rate itself."""
+    schedule = getattr(getattr(callback.model, "optimizer", None), "schedule", None)
+    if schedule is not None:
+        raise UsageError.of(f"{type(callback).__name__} and an optimizer with the schedule {schedule!r}", "one of them",
+                            "model.compile(Adam(learning_rate=0.001), loss='mse')")
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    try:
+        signature(function).bind(0, 0.1)
+    except TypeError:
+        return False
+    except ValueError:  # of a function without a signature
+        return True
+    return True
 
 
 class ModelCheckpoint(Monitor):

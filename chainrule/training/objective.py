@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import losses, metrics, tree
+from chainrule import dtypes, losses, metrics, tree
 from chainrule.arguments import not_negative
 from chainrule.errors import ArgumentError, UsageError
 from chainrule.graph import scope
@@ -20,6 +20,7 @@ from chainrule.losses import Loss
 from chainrule.losses.base import array, over
 from chainrule.metrics import Metric
 from chainrule.ops import elementwise as ew
+from chainrule.ops.declare import convert
 
 DOUBLE = np.dtype(np.float64)
 Sums = dict[str, dict[str, Any]]
@@ -71,9 +72,10 @@ class Plan:
             if y_shape is None and (plain[i] or extra[i]):
                 raise ArgumentError.of(f"metrics of the output {names[i]!r}, which has no targets", "a loss for it too",
                                        f"loss={{{names[i]!r}: 'mse'}}")
+            taken = [m.name for m, counts in fitting if not counts]
             prefix = f"{names[i]}_" if n > 1 else ""
             outputs.append(Output(prefix, loss, factors[i], tuple(
-                Measured(prefix + m.name, m, counts and weighted,
+                Measured(prefix + ("weighted_" if counts and m.name in taken else "") + m.name, m, counts and weighted,
                          m.sums(y_shape or (), shapes[i], masked or (counts and weighted))) for m, counts in fitting)))
         return Objective(tuple(outputs))
 
@@ -81,7 +83,13 @@ class Plan:
         """The loss of each output."""
         if isinstance(self.loss, Loss):
             return [self.loss] * len(names)
-        return _each("loss", self.loss, names)
+        found = _each("loss", self.loss, names)
+        found = [each[0] if isinstance(each, list | tuple) and len(each) == 1 else each for each in found]
+        for each, name in zip(found, names, strict=True):
+            if isinstance(each, list | tuple | dict):
+                raise ArgumentError.of(f"several losses for the output {name!r}", "one loss, or None, for each output",
+                                       f"loss={{{name!r}: 'mse'}}")
+        return found
 
 
 class Measured:
@@ -137,6 +145,7 @@ class Objective:
         predictions = [predicted] if n == 1 else tree.flatten(predicted)[0]
         if n == 1 and isinstance(predicted, list | tuple | dict):
             predictions = tree.flatten(predicted)[0]
+        predictions = [convert(p, dtypes.widened(p.dtype)) for p in predictions]  # half numbers as float32
         targets, weights = separated(y, n)
         masks = [mask] * n if n == 1 else [None] * n if mask is None else _mask_leaves(mask, predicted)
         batch, new, loss = predictions[0].shape[0], dict(sums), None
@@ -169,14 +178,14 @@ class Objective:
             new[f"{o.prefix}loss"] = {"total": own}
         return weighted if loss is None else ew.add(loss, weighted)
 
-    def readers(self, sums: Sums, samples: int) -> list[tuple[str, Callable[[], Any]]]:
-        """Each name with a function that reads its value from concrete sums over ``samples`` samples."""
+    def readers(self, sums: Sums) -> list[tuple[str, Callable[[int], Any]]]:
+        """Each name with a function that reads its value from concrete sums, given over how many samples they are."""
         known = {m.name: m.metric for o in self.outputs for m in o.metrics}
-        return [(name, _reader(known.get(name), sums[name], samples)) for name in self.names]
+        return [(name, reader(known.get(name), sums[name])) for name in self.names]
 
     def results(self, sums: Sums, samples: int) -> dict[str, Any]:
         """The values by name."""
-        return {name: read() for name, read in self.readers(sums, samples)}
+        return {name: read(samples) for name, read in self.readers(sums)}
 
 
 def separated(y: Any, outputs: int) -> tuple[list[Any], list[Any]]:
@@ -189,12 +198,13 @@ def separated(y: Any, outputs: int) -> tuple[list[Any], list[Any]]:
     return targets, each
 
 
-def _reader(metric: Metric | None, sums: dict[str, Any], samples: int) -> Callable[[], Any]:
+def reader(metric: Metric | None, sums: dict[str, Any]) -> Callable[[int], Any]:
+    """The function that reads the value of a metric, or without one a mean, from concrete sums over samples."""
     if metric is None or (set(sums) == {"total"} and type(metric).outcome is metrics.MeanMetric.outcome):
         total = sums["total"].item
-        return lambda: total() / samples
+        return lambda samples: total() / samples
 
-    def read() -> Any:
+    def read(samples: int) -> Any:
         value = np.asarray(metric.outcome(sums, samples))
         return value.item() if value.ndim == 0 else value
     return read
@@ -279,4 +289,4 @@ def _each(what: str, given: Any, names: Sequence[str], default: Any = None, seve
     return found
 
 
-__all__ = ["Objective", "Plan", "Sums", "separated"]
+__all__ = ["Objective", "Plan", "Sums", "reader", "separated"]

@@ -46,7 +46,10 @@ class CSVLogger(Callback):
         """Write a row."""
         logs = logs or {}
         begins = self.keys is None
-        keys = self.keys = sorted(logs) if self.keys is None else self.keys
+        if self.keys is None:  # also what comes later, of epochs that are followed by a validation
+            history = getattr(self.model, "history", None)
+            self.keys = sorted({*logs, *(history.history if history is not None else ())})
+        keys = self.keys
         with open(self.filename, "w" if self.at is None else "r+", encoding="utf-8", newline="") as file:
             if self.at is not None:
                 file.truncate(self.at)

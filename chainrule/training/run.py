@@ -15,18 +15,22 @@ import numpy as np
 from chainrule import random, tree
 from chainrule.arguments import whole
 from chainrule.errors import ArgumentError, DataError, UsageError
+from chainrule.optimizers.base import Optimizer
 from chainrule.training import data, frames, sources, targets
 from chainrule.training.callbacks import History, Hooks, ProgbarLogger, checked, each
-from chainrule.training.epoch import Task, new_state
-from chainrule.training.feed import Engine, Form, Memory, MemoryEvaluation, Stream, StreamEvaluation, count
+from chainrule.training.epoch import Task, new_state, own_step
+from chainrule.training.feed import Check, Engine, Form, Memory, MemoryEvaluation, Stream, StreamEvaluation, count
 from chainrule.training.feed import checked as checked_blocks
 from chainrule.training.fit import Training, loop, validated
 from chainrule.training.gradient import checked as checked_way
 from chainrule.training.interrupt import Interrupt
+from chainrule.training.objective import Plan
 from chainrule.training.parquet import Parquet, is_parquet
 from chainrule.training.progress import duration, numbers, verbosity
 from chainrule.training.reader import Reader
 from chainrule.training.sources import Source
+from chainrule.training.steps import OwnTask
+from chainrule.training.targets import as_given
 
 BATCH = 32
 
@@ -55,6 +59,9 @@ def fit(model: Any, x: Any, y: Any, given: Options) -> History:
     """Train a compiled model; see :meth:`chainrule.models.Model.fit`."""
     plan, optimizer = model._compiled("fit")
     way = checked_way(given.gradient)
+    if way != "backprop" and own_step(model, "train_step"):
+        raise ArgumentError.of(f"got gradient={way!r} for a model with a train_step of its own",
+                               "gradients as the step computes them", "model.fit(x, y)")
     batch, epochs = size(given.batch_size), whole("epochs", given.epochs)
     first = whole("initial_epoch", given.initial_epoch, least=0)
     calls, level, often = checked(given.callbacks), verbosity(given.verbose), validated(given.validation_freq)
@@ -69,14 +76,13 @@ def fit(model: Any, x: Any, y: Any, given: Options) -> History:
         _own_size(source, given.batch_size)
         x, y, weights = source.sample()
 
-    def check(x: Any, y: Any, weights: Any, rows: Any) -> Any:
-        return model._data(x, y, plan, weights=weights, classes=given.class_weight, at=rows)
+    check = checker(model, "train_step", plan, classes=given.class_weight)
     pair = check(x, y, weights, None)
     if optimizer.whole_data and (source is not None or batch < count(pair)):
         raise UsageError.of(f"{type(optimizer).__name__} with batch_size={batch} for {_many(source, pair)} samples",
                             "all samples as one batch", f"model.fit(x, y, batch_size={_many(source, pair)})")
-    engine = started(model, Task(model, model._objective(plan, pair[1]), optimizer, way))
-    hooks = Hooks(calls)
+    engine = started(model, task_of(model, "train_step", plan, optimizer, pair, way))
+    hooks = Hooks(calls, every=model.steps_per_execution)
     feed: Memory | Stream
     if source is None:
         feed = Memory(engine, pair, batch, bool(given.shuffle), steps, bool(hooks))
@@ -88,11 +94,11 @@ def fit(model: Any, x: Any, y: Any, given: Options) -> History:
     if held_out is not None:
         judge = validation(model, engine, held_out, size(given.validation_batch_size or given.batch_size),
                            whole_or_none("validation_steps", given.validation_steps), epochs - first,
-                           isinstance(pair[1], dict))
+                           isinstance(pair[1], dict), Hooks(calls, "test_batch", model.steps_per_execution))
     try:
         return loop(model, Training(engine, feed, judge, hooks, often), first, epochs, calls, level)
     finally:
-        optimizer.finalize(engine.state["params"], engine.state["opt"])
+        engine.task.finalize(engine.state)
 
 
 def _many(source: Source | None, pair: Any) -> str:
@@ -104,19 +110,39 @@ def started(model: Any, task: Task) -> Engine:
     params = model.adopt()
     if not params.size:
         raise UsageError.of("fit of a model without weights", "at least one layer that learns", "model.add(Dense(1))")
-    opt, step = model._started(task.optimizer, params)
-    state = new_state(params, [w.array for w in model._weights()[1]], opt, step, task.objective.zeros())
-    return Engine(task, model._programs, state, task.optimizer.rate, random.key(), Interrupt())
+    opt, step = model._started(task, params)
+    state = new_state(task.parts(params), [w.array for w in model.arranged()[1]], opt, step, task.objective.zeros())
+    return Engine(task, model._programs, state, params, task.rate, random.key(), Interrupt())
+
+
+def checker(model: Any, method: str, plan: Plan, names: tuple[str, str] = ("x", "y"), classes: Any = None) -> Check:
+    """What makes checked arrays of samples, targets and weights, for a step of the model's own or the usual one."""
+    if own_step(model, method):
+        return lambda x, y, weights, rows: as_given(x, y, weights, classes, names)
+    return lambda x, y, weights, rows: model._data(x, y, plan, names, weights, classes, rows)
+
+
+def task_of(model: Any, method: str, plan: Plan, optimizer: Optimizer, pair: Any, way: str = "backprop") -> Any:
+    """What is trained (``train_step``) or judged (``test_step``), for data like ``pair``."""
+    if own_step(model, method):
+        return OwnTask(model, model._outline(method, *pair))
+    return Task(model, model._objective(plan, pair[1]), optimizer, way)
 
 
 def validation(model: Any, engine: Engine, given: Any, batch: int, steps: int | None, passes: int,
-               weighted: bool) -> MemoryEvaluation | StreamEvaluation:
+               weighted: bool, hooks: Hooks) -> MemoryEvaluation | StreamEvaluation:
     """The validation data of ``fit``, tied to their programs; ``weighted`` if the samples trained on have weights."""
-    plan = model._plan
+    plan, optimizer = model._compiled("fit")
+    usual, plain = checker(model, "test_step", plan, ("x_val", "y_val")), isinstance(engine.task, Task)
 
     def check(x: Any, y: Any, weights: Any, rows: Any) -> Any:
-        x, y = model._data(x, y, plan, ("x_val", "y_val"), weights=weights, at=rows)
-        return x, targets.unweighted(y, count(x)) if weighted and not isinstance(y, dict) else y
+        x, y = usual(x, y, weights, rows)
+        same = plain and weighted and not isinstance(y, dict) and not own_step(model, "test_step")
+        return x, targets.unweighted(y, count(x)) if same else y
+
+    def task(pair: Any) -> Any:
+        usual_step = plain and not own_step(model, "test_step")
+        return engine.task if usual_step else task_of(model, "test_step", plan, optimizer, pair)
     if sources.is_batches(given) or isinstance(given, Source) or is_parquet(given):
         given = given, None
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):
@@ -127,13 +153,13 @@ def validation(model: Any, engine: Engine, given: Any, batch: int, steps: int | 
     if source is None:
         pair = check(x, y, weights, None)
         last = None if steps is None else steps * batch
-        return MemoryEvaluation(engine, tree.map_leaves(lambda a: a[:last], pair), batch)
-    check(*source.sample(), None)
+        return MemoryEvaluation(engine, task(pair), tree.map_leaves(lambda a: a[:last], pair), batch, hooks)
+    judged = task(check(*source.sample(), None))
     if steps is None and passes > 1:
         sources.once_only(source, f"is needed for {passes} validations", "validation_steps")
     if not source.again and steps is not None:
         source, steps = sources.Endless(source, steps), None
-    return StreamEvaluation(engine, source, batch, check, steps)
+    return StreamEvaluation(engine, judged, source, batch, check, hooks, steps)
 
 
 def evaluate(model: Any, x: Any, y: Any, batch_size: int | None, verbose: int | str, steps: int | None,
@@ -141,32 +167,30 @@ def evaluate(model: Any, x: Any, y: Any, batch_size: int | None, verbose: int | 
     """Loss and metrics by name; see :meth:`chainrule.models.Model.evaluate`."""
     plan, optimizer = model._compiled("evaluate")
     level, calls, batch = verbosity(verbose), checked(callbacks), size(batch_size)
+    hooks = Hooks(calls, "test_batch", model.steps_per_execution)
     steps = whole_or_none("steps", steps)
     source, x, y, weights = opened(x, y, sample_weight)
     if source is not None:
         _own_size(source, batch_size)
         x, y, weights = source.sample()
 
-    def check(x: Any, y: Any, weights: Any, rows: Any) -> Any:
-        return model._data(x, y, plan, weights=weights, at=rows)
+    check = checker(model, "test_step", plan)
     pair = check(x, y, weights, None)
-    task = Task(model, model._objective(plan, pair[1]), optimizer)
+    task = task_of(model, "test_step", plan, optimizer, pair)
     with Interrupt() as interrupt:
-        state = dict(zip(("params", "others"), model._current(), strict=True))
-        engine = Engine(task, model._programs, state, optimizer.rate, np.zeros(2, np.uint32), interrupt)
+        params, others = model._current()
+        engine = Engine(task, model._programs, {"others": others}, params, optimizer.rate, np.zeros(2, np.uint32),
+                        interrupt)
         run: MemoryEvaluation | StreamEvaluation
         if source is None:
             last = None if steps is None else steps * batch
-            run = MemoryEvaluation(engine, tree.map_leaves(lambda a: a[:last], pair), batch)
+            run = MemoryEvaluation(engine, task, tree.map_leaves(lambda a: a[:last], pair), batch, hooks)
         else:
-            run = StreamEvaluation(engine, source, batch, check, steps)
+            run = StreamEvaluation(engine, task, source, batch, check, hooks, steps)
         tell(model, calls, "on_test_begin", {})
         begin = time.perf_counter()
         interrupt.native = True
-        if isinstance(run, MemoryEvaluation):
-            engine.call(run.run)
-        else:
-            run.run()
+        run.run()
         interrupt.native = False
     if interrupt.pending is not None:
         raise interrupt.pending
@@ -180,18 +204,18 @@ def evaluate(model: Any, x: Any, y: Any, batch_size: int | None, verbose: int | 
     return values
 
 
-def blocks(model: Any, x: Any, batch_size: int | None, steps: int | None) -> Iterator[Any] | None:
-    """The samples that ``predict`` computes at a time, checked; None for arrays in memory."""
+def blocks(model: Any, x: Any, batch_size: int | None, steps: int | None) -> Iterator[tuple[Any, int]] | None:
+    """The samples that ``predict`` takes at a time, checked, and the rows of a batch; None for arrays in memory."""
     source, *_ = opened(x)
     if source is None:
         return None
     _own_size(source, batch_size)
-    model._samples(source.sample()[0])
+    model.asked(source.sample()[0])
     return _blocks(model, source, size(batch_size), whole_or_none("steps", steps))
 
 
-def _blocks(model: Any, source: Source, batch: int, steps: int | None) -> Iterator[Any]:
-    form = Form(lambda x, y, weights, rows: (model._samples(x, at=rows), None))
+def _blocks(model: Any, source: Source, batch: int, steps: int | None) -> Iterator[tuple[Any, int]]:
+    form = Form(lambda x, y, weights, rows: (model.asked(x, rows), None))
     stops = None if steps is None else (lambda step: steps if step < steps else step + 1)
     reader = Reader(checked_blocks(source.blocks(batch, None), form, source), None if source.own else batch, stops, 0,
                     source.own)
@@ -202,8 +226,9 @@ def _blocks(model: Any, source: Source, batch: int, steps: int | None) -> Iterat
             if piece is None:
                 return
             made += max(piece.batches, 1)
-            rows = piece.batches * (reader.batch or 0) or piece.samples
-            yield tree.map_leaves(lambda a: a[:rows], form.pair(piece.arrays)[0])  # noqa: B023
+            own = reader.batch or batch
+            rows = piece.batches * own or piece.samples
+            yield tree.map_leaves(lambda a: a[:rows], form.pair(piece.arrays)[0]), own  # noqa: B023
     finally:
         reader.close()
 

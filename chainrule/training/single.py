@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import tree
-from chainrule.layers.base import FLOAT, Version
+from chainrule.layers.weights import FLOAT, Version
 from chainrule.ops.declare import OBSERVER
 from chainrule.training.epoch import prediction_program
 
@@ -38,7 +38,7 @@ class Single:
         model = self._model
         if (x.shape != self._shape or x.dtype != FLOAT or not x.flags.c_contiguous or self._version != Version.now
                 or not math.isfinite(np.add.reduce(x, None)) or OBSERVER.get() is not None
-                or not model._owns(model._weights()[0])):
+                or not model._owns(model.arranged()[0])):
             return None
         shape, dtype = self._output
         out = np.empty(shape, dtype)

@@ -197,7 +197,11 @@ class PyDataset:
         self.workers, self.use_multiprocessing = whole("workers", workers), False
         self.max_queue_size = whole("max_queue_size", max_queue_size)
 
+    num_batches: int | None = None  # may be a property of a subclass, in place of __len__
+
     def __len__(self) -> int:
+        if self.num_batches is not None:
+            return self.num_batches
         raise NotImplementedError(f"{type(self).__name__} does not say how many batches there are: define __len__")
 
     def __getitem__(self, index: int) -> Any:

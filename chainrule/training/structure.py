@@ -20,7 +20,8 @@ def count(x: Any) -> int:
     return len(tree.flatten(x)[0][0])
 
 
-def samples(x: Any, entrances: Sequence[Layer] | None, name: str = "x", at: np.ndarray | None = None) -> Any:
+def samples(x: Any, entrances: Sequence[Layer] | None, name: str = "x", at: np.ndarray | None = None,
+            values: bool = True) -> Any:
     """Samples as programs take them: contiguous arrays of the dtype that each entrance computes in.
 
     Args:
@@ -28,9 +29,10 @@ def samples(x: Any, entrances: Sequence[Layer] | None, name: str = "x", at: np.n
         entrances: the layers that data enter by; None: any structure of data, as it is.
         name: what errors call the data.
         at: the numbers of the rows, where ``x`` is a part of the data.
+        values: whether NaN and infinity are refused, where no layer says what fits.
     """
     if entrances is None:
-        return _any(x, name)
+        return _any(x, name, values)
     if len(entrances) == 1:
         if isinstance(x, dict):
             x = _by_name(x, entrances, name)[0]
@@ -86,14 +88,16 @@ def _narrowed(array: np.ndarray, wanted: np.dtype, name: str) -> np.ndarray:
     return np.ascontiguousarray(array, kind)
 
 
-def _any(x: Any, name: str) -> Any:
+def _any(x: Any, name: str, values: bool) -> Any:
     if isinstance(x, dict):
-        checked: Any = {key: _any(value, f"{name}[{key!r}]") for key, value in x.items()}
+        checked: Any = {key: _any(value, f"{name}[{key!r}]", values) for key, value in x.items()}
     elif isinstance(x, list | tuple) and any(isinstance(part, np.ndarray) and part.ndim for part in x):
-        checked = [_any(part, f"{name}[{i}]") for i, part in enumerate(x)]
+        checked = [_any(part, f"{name}[{i}]", values) for i, part in enumerate(x)]
     else:
         array = data.numbers(x, name)
-        return data.inputs(x, None, name) if dtypes.is_float(array.dtype) else _narrowed(array, array.dtype, name)
+        if not dtypes.is_float(array.dtype):
+            return _narrowed(array, array.dtype, name)
+        return data.inputs(x, None, name) if values else np.ascontiguousarray(array, np.float32)
     leaves = tree.flatten(checked)[0]
     for i, array in enumerate(leaves[1:], start=1):
         data.same_length(leaves[0], array, (f"{name} (first array)", f"{name} (array {i})"))

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from chainrule import tree
 from chainrule.arguments import not_negative
 from chainrule.errors import ArgumentError, DataError
 from chainrule.layers.base import FLOAT
-from chainrule.training import data
+from chainrule.training import data, structure
 from chainrule.training.objective import Plan
 
 Outputs = list[tuple[str, Any]]
@@ -25,7 +26,8 @@ def outputs(shapes: Any, names: Sequence[str] | None) -> Outputs:
     """
     if isinstance(shapes, dict):
         return [(str(key), shapes[key]) for key in sorted(shapes)]
-    each = shapes if isinstance(shapes, list) else [shapes]
+    several = isinstance(shapes, list) or (isinstance(shapes, tuple) and any(isinstance(s, tuple) for s in shapes))
+    each = list(shapes) if several else [shapes]
     chosen = list(names) if names is not None and len(names) == len(each) else [f"output_{i}" for i in range(len(each))]
     return list(zip(chosen, each, strict=True))
 
@@ -71,6 +73,57 @@ def together(y: Any, plan: Plan, outputs_: Outputs, samples: int, names: tuple[s
     return {"targets": result, "weights": _weights(weights, known, samples)}
 
 
+def in_order(given: Any, names: Sequence[str], losses: Sequence[Any] | None, each_output: bool = True) -> list[Any]:
+    """What a step got for the outputs, one for each of them; None where nothing is given.
+
+    Args:
+        given: an array, or a list or dict of them.
+        names: of the outputs.
+        losses: of the outputs; where some have none, a list may leave these out.
+        each_output: whether one array for several outputs is an error, and not the same for each.
+    """
+    if isinstance(given, dict):
+        return [given.get(name) for name in names]
+    if isinstance(given, list | tuple):
+        if losses is not None and len(given) == sum(loss is not None for loss in losses) != len(names):
+            rest = iter(given)
+            return [None if loss is None else next(rest) for loss in losses]
+        if len(given) == len(names):
+            return list(given)
+    elif given is None or len(names) == 1 or not each_output:
+        return [given] * len(names)
+    held = f"{len(given)} arrays" if isinstance(given, list | tuple) else "one array"
+    raise DataError.of(f"{held} of targets for the {len(names)} outputs of the model",
+                       f"a list of {len(names)}, or a dict with {', '.join(repr(name) for name in names)}",
+                       "self.compute_loss(x, {'a': y}, predicted)")
+
+
+def as_given(x: Any, y: Any, weights: Any, classes: Any, names: tuple[str, str]) -> tuple[Any, Any]:
+    """Data for a step of the model's own: arrays in the structure they came in; floats are float32.
+
+    Returns:
+        ``x``, and the rest: None, or ``{"targets": y, "weights": …}``.
+    """
+    x = structure.samples(x, None, names[0])
+    if y is None:
+        if weights is not None or classes is not None:
+            raise ArgumentError.of("weights of samples without targets", "y", "model.fit(x, y, sample_weight=w)")
+        return x, None
+    y = structure.samples(y, None, names[1], values=False)
+    arrays = tree.flatten(y)[0]
+    data.same_length(tree.flatten(x)[0][0], arrays[0], names)
+    if weights is not None and classes is not None:
+        raise ArgumentError.of("class_weight and sample_weight together", "one of them",
+                               "sample_weight=class_weights[y] * sample_weight")
+    if classes is not None:
+        if len(arrays) > 1:
+            raise ArgumentError.of(f"class_weight for {len(arrays)} arrays of targets", "sample_weight", "")
+        weights = of_classes(classes, arrays[0])
+    elif weights is not None:
+        weights = tree.map_leaves(lambda w: _weight(w, len(arrays[0])), structure.samples(weights, None, "weights"))
+    return x, {"targets": y, "weights": weights}
+
+
 def unweighted(y: Any, samples: int) -> Any:
     """Targets with weights of 1, for validation data of a model that is trained with weights."""
     ones = np.ones(samples, FLOAT)
@@ -108,6 +161,8 @@ def _for_each(y: Any, known: list[str], losses: list[Any], name: str) -> list[An
                                f"{name} = {{{missing[0]!r}: array, …}}")
         return [y.get(k) for k in known]
     wanted = [loss for loss in losses if loss is not None]
+    if len(wanted) == 1 and not (isinstance(y, list | tuple) and len(y) in (1, len(known))):
+        return [None if loss is None else y for loss in losses]
     if isinstance(y, list | tuple) and len(y) == len(known):
         return list(y)
     if isinstance(y, list | tuple) and len(y) == len(wanted):
@@ -141,4 +196,4 @@ def _weight(given: Any, samples: int) -> np.ndarray:
     return data.finite(array, "sample_weight")
 
 
-__all__ = ["Outputs", "of_classes", "outputs", "together", "unweighted"]
+__all__ = ["Outputs", "as_given", "in_order", "of_classes", "outputs", "together", "unweighted"]

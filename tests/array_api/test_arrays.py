@@ -245,8 +245,8 @@ def test_several_results_keep_their_container():
 
 
 def test_numpys_own_functions_have_no_derivative_and_say_so():
-    with pytest.raises(ChainruleTypeError, match="derivative of np.logspace is not known"):
-        cr.grad(lambda x: np.sum(np.logspace(x, 1.0, 3)))(np.arange(3.0))
+    with pytest.raises(ChainruleTypeError, match="derivative of np.i0 is not known"):
+        cr.grad(lambda x: np.sum(np.i0(x)))(np.arange(3.0))
     assert cr.grad(lambda x: np.sum(x * np.gcd(4, 6)))(np.ones(2)).tolist() == [2.0, 2.0]
 
 
@@ -263,7 +263,7 @@ def dispatched():
 NEITHER = set(
     "apply_along_axis apply_over_axes array2string array_repr array_str busday_count busday_offset common_type "
     "datetime_as_string einsum_path is_busday isnat ix_ may_share_memory min_scalar_type piecewise polydiv save "
-    "savetxt savez savez_compressed shares_memory eig eigvals".split())
+    "savetxt savez savez_compressed shares_memory".split())
 
 
 def test_every_numpy_function_is_recorded_or_refused_on_purpose():

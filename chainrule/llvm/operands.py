@@ -1,0 +1,197 @@
+"""The operands of a contraction: read where they lie, or copied to scratch memory first, packed or as they are.
+
+Half numbers become float32 on the way: as they are loaded where an operand is read directly, else as it is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from chainrule.compiler.contraction_plan import Pack, Piece, Plan, Wide, pieces
+from chainrule.llvm import ir
+from chainrule.llvm.emitter import Emitter, Val
+from chainrule.llvm.lanes import gather, load_columns, load_first, power_of_two, square, store_first
+from chainrule.llvm.place import Index, affine, plus, value
+
+
+@dataclass(frozen=True)
+class Span:
+    """The part of an axis that the loops around have settled on: a block, or a tile of ``size`` in a block."""
+
+    start: Index
+    stop: Index
+    size: int = 0
+    block: Index = 0  # where the block starts
+    part: bool = False  # no block of the plan, but what one thread computes
+
+    @property
+    def whole(self) -> bool:
+        """Whether this is a block."""
+        return not self.size
+
+
+@dataclass(frozen=True)
+class View:
+    """How one operand is read inside a tile: the address of the tile's first element, the strides, the dtype there."""
+
+    pointer: ir.Value
+    strides: tuple[int, ...]
+    dtype: np.dtype
+    padded: bool = False  # whole registers may be read
+
+    def move(self, e: Emitter, axis: int, by: Index) -> View:
+        """The view from ``by`` places further along an axis."""
+        return self.beyond(e, affine(e, [(by, self.strides[axis])]))
+
+    def beyond(self, e: Emitter, offset: Index) -> View:
+        """The view from so many elements further."""
+        if isinstance(offset, int) and offset == 0:
+            return self
+        return replace(self, pointer=e.at(self.pointer, offset, self.dtype))
+
+
+@contextmanager
+def over(e: Emitter, piece: Piece, around: Span | None) -> Iterator[Span]:
+    """A loop over the tiles of one size that lie in the block ``around``; no loop if there is only one."""
+    size = piece.size
+    if around is None and piece.stop - piece.start == size:
+        yield Span(piece.start, piece.stop, size)
+        return
+    start: Index = piece.start
+    stop: Index = piece.stop
+    block: Index = 0
+    if around is not None:
+        block, low, high = 0 if around.part else around.start, value(e, around.start), value(e, around.stop)
+        start, stop = e.index(piece.start), e.index(piece.stop)
+        start, stop = e.select(e.gt(low, start), low, start), e.select(e.lt(high, stop), high, stop)
+    with e.loop(start, stop, size) as loop:
+        yield Span(loop.index, e.add(loop.index, e.index(size)), size, block)
+
+
+class Operands:
+    """Copies and finds the operands of one contraction. ``done``: where those lie that are packed already."""
+
+    def __init__(self, e: Emitter, plan: Plan, pointers: Sequence[ir.Value], scratch: ir.Value | None,
+                 done: Mapping[int, ir.Value]) -> None:
+        self.e, self.plan, self.pointers, self.done = e, plan, pointers, done
+        self.axes, self.dtype = plan.axes, plan.contraction.dtype
+        self.scratch = 0  # elements in use
+        memory: Any = scratch  # there is some if anything needs it
+        self.packed: dict[int, tuple[Pack, ir.Value]] = {}
+        self.wide: dict[int, tuple[Wide, ir.Value]] = {}
+        for pack in plan.packs:
+            if pack.operand in done:
+                self.packed[pack.operand] = pack, done[pack.operand]
+            else:
+                self.packed[pack.operand] = pack, e.at(memory, self.scratch, self.dtype)
+                self.scratch += plan.pack_size(pack)
+        for wide in plan.wides:
+            self.wide[wide.operand] = wide, e.at(memory, self.scratch, self.dtype)
+            self.scratch += plan.reach(wide)[1]
+
+    # -- packing
+
+    def pack(self, pack: Pack, around: dict[int, Span]) -> None:
+        """Copy the part of an operand that lies in the block to scratch memory, reading it in the order of memory."""
+        if pack.operand in self.done:
+            return
+        if self.plan.dot:  # rows are copied some at a time, whatever the tiles
+            around = {i: s for i, s in around.items() if i != pack.axis}
+        contiguous = self.axes[pack.axis].strides[pack.operand] == 1
+        order = (*self.plan.inner, pack.axis) if contiguous else (pack.axis, *self.plan.inner)
+        self.copy(order, pack, around, {})
+
+    def copy(self, order: Sequence[int], pack: Pack, around: dict[int, Span], spans: dict[int, Span]) -> None:
+        """Loop over the axes in ``order``, then copy a block."""
+        if not order:
+            return self.copy_block(pack, around, spans)
+        for piece in self.copied(pack, order[0]):
+            with over(self.e, piece, around.get(order[0])) as span:
+                self.copy(order[1:], pack, around, spans | {order[0]: span})
+
+    def copied(self, pack: Pack, axis: int) -> Sequence[Piece]:
+        """The pieces of an axis in which it is copied."""
+        plan, extent = self.plan, self.axes[axis].extent
+        if axis == pack.axis:
+            return pieces(extent, square(self.dtype)) if plan.dot else plan.pieces(axis)
+        turn = 1 if axis != plan.inner[-1] else plan.lanes if plan.dot else square(self.dtype)
+        return pieces(extent, turn, turn)
+
+    def copy_block(self, pack: Pack, around: dict[int, Span], spans: dict[int, Span]) -> None:
+        """Vectors along one axis, for each place of another one."""
+        plan, operand = self.plan, pack.operand
+        along, across = (plan.along, pack.axis) if plan.dot else (pack.axis, plan.inner[-1])
+        source = self.direct(operand, around | spans)
+        target = self.packed_view(pack, spans[pack.axis], spans)
+        for first in range(0, spans[along].size, plan.lanes):
+            here, there = (v.move(self.e, along, first) for v in (source, target))
+            used = min(plan.lanes, spans[along].size - first)
+            width = plan.lanes if along == plan.vector else power_of_two(used)
+            kept = plan.lanes if along == plan.vector else used
+            for n, x in enumerate(self.columns(here, along, across, used, spans[across].size, width)):
+                store_first(self.e, x, there.move(self.e, across, n).pointer, kept)
+
+    def columns(self, view: View, along: int, across: int, lanes: int, count: int, width: int) -> list[Val]:
+        """Registers with lanes along one axis, for ``count`` places of another one."""
+        e, dtype, s, t = self.e, view.dtype, view.strides[along], view.strides[across]
+        if t == 1 and s != 1 and count <= square(self.dtype):
+            return load_columns(e, view.pointer, s, dtype, lanes, count, width, self.dtype)
+        stored = [load_first(e, e.at(view.pointer, n * t, dtype), dtype, lanes, width) if s == 1 else
+                  gather(e, view.pointer, n * t, s, dtype, lanes, width) for n in range(count)]
+        return [e.cast(x, self.dtype) for x in stored]
+
+    def packed_view(self, pack: Pack, span: Span, spans: dict[int, Span]) -> View:
+        """The panel, or the rows, of a packed operand at ``span`` of the packed axis."""
+        e, plan = self.e, self.plan
+        strides, panel = plan.pack_layout(pack, span.size)
+        around = plan.blocks_around(plan.nest.index(pack))
+        terms = [(span.start, panel), (span.block, -panel)]
+        for i in plan.inner:
+            if i in spans and not (i in around and spans[i].whole):  # only the block that the loops are in is packed
+                terms += [(spans[i].start, strides[i]), (spans[i].block, -strides[i])]
+        return View(e.at(self.packed[pack.operand][1], affine(e, terms), self.dtype), strides, self.dtype, True)
+
+    # -- half numbers made float32 in the order of memory
+
+    def widen(self, wide: Wide, spans: dict[int, Span]) -> None:
+        e, lanes, (first, count) = self.e, self.plan.lanes, self.plan.reach(wide)
+        source = self.direct(wide.operand, {i: spans[i] for i in wide.settled}).beyond(e, first)
+        target = View(self.wide[wide.operand][1], (), self.dtype)
+        done = 0
+        for step in (4 * lanes, lanes):
+            stop = count - count % step
+            if stop > done:
+                with e.loop(done, stop, step) as loop:
+                    for n in range(0, step, lanes):
+                        here, there = (v.beyond(e, plus(e, loop.index, n)) for v in (source, target))
+                        e.store(e.cast(e.load(here.pointer, here.dtype, lanes), self.dtype), there.pointer)
+            done = stop
+        if count > done:
+            here, there = (v.beyond(e, done) for v in (source, target))
+            rest = load_first(e, here.pointer, here.dtype, count - done, power_of_two(count - done))
+            store_first(e, e.cast(rest, self.dtype), there.pointer, count - done)
+
+    def widened(self, operand: int, spans: dict[int, Span]) -> View:
+        """How a tile reads what :meth:`widen` has left."""
+        wide, pointer = self.wide[operand]
+        strides = tuple(x.strides[operand] for x in self.axes)
+        start = affine(self.e, [(s.start, strides[i]) for i, s in spans.items() if i not in wide.settled])
+        return View(pointer, strides, self.dtype).beyond(self.e, start).beyond(self.e, -self.plan.reach(wide)[0])
+
+    def direct(self, operand: int, spans: dict[int, Span]) -> View:
+        """An operand where it lies in memory, from the start of all spans on."""
+        strides = tuple(x.strides[operand] for x in self.axes)
+        start = affine(self.e, [(s.start, strides[i]) for i, s in spans.items()])
+        return View(self.pointers[operand], strides, self.plan.contraction.memory(operand)).beyond(self.e, start)
+
+    def view(self, operand: int, spans: dict[int, Span]) -> View:
+        """How the tile at ``spans`` reads an operand."""
+        if operand in self.packed:
+            pack = self.packed[operand][0]
+            return self.packed_view(pack, spans[pack.axis], spans)
+        return self.widened(operand, spans) if operand in self.wide else self.direct(operand, spans)
