@@ -13,7 +13,7 @@ import chainrule.numpy  # noqa: F401  from here on NumPy functions record themse
 from chainrule import dtypes, initializers, random, regularizers, tree
 from chainrule.errors import ArgumentError, ChainruleError, ShapeError
 from chainrule.graph import scope
-from chainrule.layers import config
+from chainrule.layers import config, precision
 from chainrule.layers.context import CALL, Call, calling, carry_mask
 from chainrule.layers.holder import Holder
 from chainrule.layers.parts import (
@@ -42,7 +42,8 @@ class Layer(Holder):
         input_dim: the same where a sample is a vector: ``input_dim=10`` is ``input_shape=(10,)``.
         trainable: whether training changes its weights; may be set at any time, also for a whole model.
         activity_regularizer: a function of the output whose result, divided by the batch size, is added to the loss.
-        dtype: float32.
+        dtype: "float32"; with "mixed_bfloat16" or "mixed_float16" weights are float32, while what the layer takes,
+            multiplies and gives is of half that size. float16 ends at 65504: train with ``LossScaleOptimizer``.
         autocast: accepted, and without effect: floats become float32.
 
     A weight is made in ``build`` and used in ``call`` under the name it was stored as. Layers stored as attributes,
@@ -63,6 +64,7 @@ class Layer(Holder):
     input_dtype: np.dtype | None = None  # what inputs are converted to; None: floats to float32, others stay
     fixed_axes: tuple[int, ...] = ()  # axes of the input whose extents are those that the layer was built for
     shared_arguments: tuple[str, ...] = ()  # of the base class, for get_config: attributes of the same names
+    compute_dtype = FLOAT  # what ``dtype`` asks for
     scoped = True  # whether what is recorded is booked under the layer even if no other layer calls it
     supports_masking = False  # whether the mask of an input, unchanged, holds for the output
 
@@ -105,9 +107,7 @@ class Layer(Holder):
         self.given_shape = given_shape(input_shape, input_dim)
         self._trainable = bool(trainable)
         self.activity_regularizer = None if activity_regularizer is None else regularizers.get(activity_regularizer)
-        if dtype is not None and str(getattr(dtype, "name", dtype)) != "float32":
-            raise ArgumentError.of(f"layer {self.name!r} got dtype={dtype!r}", "float32, in which layers compute",
-                                   "dtype='float32'")
+        self.compute_dtype = precision.computed_in(self.name, dtype)
 
     # -- what a subclass defines
 
@@ -169,7 +169,7 @@ class Layer(Holder):
         # only asked for what is not an ordinary attribute
         weights = self.__dict__.get("_named", {})
         if name in weights:
-            return weights[name].value
+            return precision.used(weights[name], self.compute_dtype)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # -- calls
@@ -224,7 +224,8 @@ class Layer(Holder):
                     options = {**options, argument: call.mask(args[i])}
             call.depth += 1
             with scope(f"layer {self.name!r}") if call.depth > 1 or self.scoped else nullcontext():
-                result = self.call(*args, **options)
+                result = precision.in_dtype(self.call(*precision.in_dtype(args, self.compute_dtype), **options),
+                                            self.compute_dtype)
         except ChainruleError as error:
             error.add_note(f"  In layer {self.name!r} ({type(self).__name__}), input shape "
                            f"{', '.join(str(s) for s in shapes)}.")
