@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -89,7 +90,7 @@ class Predictor(Steps):
             out = self._predicted(x, batch, hooks)
         else:
             made, at = [], 0
-            for part, own in parts:
+            for part, own in parts if hooks is not None else _in_blocks(parts):
                 made.append(self._predicted(part, own, hooks, at))
                 at += -(-count(part) // own)
             if not made:
@@ -140,6 +141,25 @@ class Predictor(Steps):
             tried(self, x)
             self._tried = Version.now
         return x
+
+
+def _in_blocks(parts: Iterable[tuple[Any, int]]) -> Iterator[tuple[Any, int]]:
+    """What was read, cut into whole blocks however much had been read at a time: so always the same programs run."""
+    kept: tuple[Any, int] | None = None
+    for part, own in parts:
+        if kept is not None and (count(part) % own or own != kept[1]):  # an odd batch stays a batch
+            yield kept
+            kept = None
+        rows = part if kept is None else tree.map_leaves(lambda *each: np.concatenate(each), kept[0], part)
+        whole = count(rows) // (_BLOCK * own) * _BLOCK * own
+        if whole:
+            yield tree.map_leaves(lambda a: a[:whole], rows), own  # noqa: B023
+        kept = None if whole == count(rows) else (tree.map_leaves(lambda a: a[whole:].copy(), rows), own)  # noqa: B023
+        if kept is not None and count(part) % own:
+            yield kept
+            kept = None
+    if kept is not None:
+        yield kept
 
 
 def _rows(a: np.ndarray, at: int, steps: int, batch: int) -> np.ndarray:
