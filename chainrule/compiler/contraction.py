@@ -254,8 +254,17 @@ class _Search:
             bytes_ = {i: abs(self.stride(operand, i)) * item * (self.lanes if i == v else 1) for i in counts}
             lines = prod(ceil(n * min(bytes_[i] / LINE, 1)) for i, n in counts.items() if bytes_[i])
             busy = L2_VECTOR * counts[v] * self.from_l2(v, tile, counts) - prod(counts.values()) / FMA_RATE
-            return self.miss_cycles(operand, lines, self.block_steps(v, tile), busy) * (1 - 1 / max(1, sweeps))
+            missed = self.miss_cycles(operand, lines, self.block_steps(v, tile), busy) * (1 - 1 / max(1, sweeps))
+            return missed + (along and self.spill_cycles(v, tile, counts))
         return count * float(self.lanes)
+
+    def spill_cycles(self, v: int, tile: dict[int, int], counts: dict[int, int]) -> float:
+        """What one step takes longer if a mask for the last lanes leaves too few registers for the sums."""
+        rest, registers, have = tile[v] % self.lanes, prod(counts.values()), self.machine.vector_registers
+        masked = rest & (rest - 1) and counts[v] == ceil(tile[v] / self.lanes)
+        if not masked or have > 16:  # such machines keep masks elsewhere
+            return 0.0
+        return registers / FMA_RATE if registers + min(counts.values()) + 2 > have else 0.0
 
     def widening(self, operand: int, v: int | None) -> tuple[float, int]:
         """Instructions that make a vector of half numbers float32, and the constants that they take.

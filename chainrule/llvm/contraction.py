@@ -50,14 +50,11 @@ def emit_pack(e: Emitter, plan: Plan, pack: Pack, operand: ir.Value, target: ir.
 
 @dataclass(frozen=True)
 class _Register:
-    """One register of a tile: its place relative to the tile's first element."""
+    """One register of a tile: its place relative to the tile's first element; how many of its lanes count."""
 
     at: dict[int, int]
     lanes: int
-
-    @property
-    def width(self) -> int:
-        return power_of_two(self.lanes)
+    width: int
 
     @property
     def row(self) -> int:
@@ -162,9 +159,11 @@ class _Nest:
         for at in product(*(steps[i] for i in order)):
             place = dict(zip(order, at, strict=True))
             if plan.dot:
-                yield _Register(place, power_of_two(min(plan.lanes, self.axes[plan.along].extent)))
-            else:
-                yield _Register(place, 1 if v is None else min(plan.lanes, size[v] - place[v]))
+                lanes = power_of_two(min(plan.lanes, self.axes[plan.along].extent))
+                yield _Register(place, lanes, lanes)
+            else:  # all of one width: LLVM spills where they are mixed
+                most = 1 if v is None else min(plan.lanes, size[v])
+                yield _Register(place, 1 if v is None else min(most, size[v] - place[v]), power_of_two(most))
 
     def zeros(self, registers: list[_Register]) -> Sums:
         return [[None] * self.plan.chains(len(registers)) for _ in registers]
@@ -251,8 +250,9 @@ class _Nest:
         elif self.by_pairs and first - first % (2 * plan.lanes) + 2 * plan.lanes <= count:  # in what order they add up
             odd = first % (2 * plan.lanes)  # is all the same, if it is for both operands
             x = load_every_other(e, here.beyond(e, -odd).pointer, view.dtype, bool(odd), r.width)
-        elif along == 0:  # zero beyond the end, as lanes are added up
-            x = resize(e, e.splat(e.cast(e.load(here.pointer, view.dtype), self.dtype), lanes), r.width)
+        elif along == 0:  # zero beyond the end only if lanes are added up
+            x = e.splat(e.cast(e.load(here.pointer, view.dtype), self.dtype), lanes if plan.dot else r.width)
+            x = resize(e, x, r.width)
         elif along == 1 or plan.dot or step != 1:
             x = self.operands.columns(here, plan.along, plan.along, lanes, 1, r.width)[0]
         else:
@@ -293,7 +293,7 @@ class _Nest:
             while first < len(row):
                 size = min(1 << ((len(row) - first).bit_length() - 1), row[0][1].lanes)
                 group = row[first:first + size]
-                yield _Register(group[0][0].at, size), sum_lanes(self.e, [x for _, x in group])
+                yield _Register(group[0][0].at, size, size), sum_lanes(self.e, [x for _, x in group])
                 first += size
 
     # -- partial sums in memory, where the reduction is cut into blocks
