@@ -164,6 +164,25 @@ def test_max_pool_ties_and_whole_numbers():
     assert whole.ravel().tolist() == [-5, -2] and whole.dtype == np.int64
 
 
+@pytest.mark.parametrize("pool", [nn.max_pool, nn.avg_pool])
+@pytest.mark.parametrize("case", [*POOLS, ((9, 8), (3, 4), (1, 3), "valid"), ((9,), (4,), (3,), [(2, 0)])], ids=str)
+def test_gradients_of_pools_whose_windows_overlap(case, pool):
+    extents, window, stride, padding = case
+    x = np.round(numbers(2, *extents, 3))  # many equal elements
+    back = numbers(*pool(x, window, stride, padding).shape)
+
+    def pulled(x, back):
+        return cr.vjp(lambda x: pool(x, window, stride, padding), x)[1](back)[0]
+    assert_same(jit(pulled)(x, back), pulled(x, back), scale=16)
+
+
+def test_gradients_of_overlapping_pools_store_no_windows():
+    x = numbers(4, 30, 30, 8)
+    for pool in (nn.max_pool, nn.avg_pool):
+        pulled = jit(cr.grad(lambda x, pool=pool: np.sum(np.sin(pool(x, 3, 1)))))
+        assert pulled.memory(x).temporaries < 5 * x.nbytes  # windows of nine elements would take nine times as much each
+
+
 def test_global_pools():
     x = numbers(2, 3, 4, 5)
     np.testing.assert_allclose(nn.global_avg_pool(x), x.mean(axis=(1, 2)))

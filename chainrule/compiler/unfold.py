@@ -9,6 +9,12 @@ Needs: any graph. Gives: a graph of the same meaning without ``fold``.
 
     %2 = contract(%ct, %kernel) abc,dec→abde        the gradient of a convolution's input: a convolution
     %3 = fold(%2)                             →     of the padded cotangent with the kernel turned around
+
+What windows that overlap hold is not stored, as it is larger than the result, if each place can find what it takes:
+the windows hold equal numbers, or such numbers where a condition holds for what they see.
+
+    %2 = mul(broadcast(%ct), windows(%x) == broadcast(%max))        the gradient of pooling: for each offset what
+    %3 = fold(%2)                                             →     the position there gave, if x is its maximum
 """
 
 from __future__ import annotations
@@ -27,7 +33,7 @@ from chainrule.graph import Graph, Node, graphs_in, map_graphs
 from chainrule.ops import elementwise as ew
 from chainrule.ops.contract import contract
 from chainrule.ops.declare import convert, expand
-from chainrule.ops.structure import concatenate, flip, pad, reshape, slice_
+from chainrule.ops.structure import broadcast, concatenate, flip, pad, reshape, slice_
 from chainrule.ops.transform import node_of, wrap
 from chainrule.ops.windows import behind, windows
 
@@ -105,7 +111,8 @@ class _Fold:
 
     def __init__(self, y: Any, start: tuple[int, ...], shape: tuple[int, ...], axes: tuple[int, ...],
                  stride: tuple[int, ...], dilation: tuple[int, ...]) -> None:
-        self.shape, self.axes, self.stride, self.at = shape, axes, stride, behind(axes)
+        self.start, self.shape, self.axes, self.stride, self.dilation = start, shape, axes, stride, dilation
+        self.at = behind(axes)
         self.window = y.shape[self.at:self.at + len(axes)]
         whole = [(0, n) if k in axes else (start[k], shape[k]) for k, n in enumerate(self.results(y.shape))]
         self.y = _cut(y, [*whole[:self.at], *((0, k) for k in self.window), *whole[self.at:]])
@@ -113,6 +120,9 @@ class _Fold:
                        for k, s, d, a in zip(self.window, stride, dilation, axes, strict=True)]
         self.counts = [ceil(shape[a] / s) for a, s in zip(axes, stride, strict=True)]  # places of a phase, at most
         self.factors = _factors(self.y.node, axes)
+        overlap = any(p.count > 1 for phases in self.phases for p in phases if p)
+        self.spread = overlap and self.factors is None and self._is_spread(self.y.node)
+        self._near: dict[Node, Any] = {}  # of what is spread over the windows: padded, as all phases look at it
 
     def results(self, of_windows: Sequence[Any]) -> tuple[Any, ...]:
         """What belongs to the axes without those of the places in a window."""
@@ -122,7 +132,7 @@ class _Fold:
         seen = [[p for p in phases if p] for phases in self.phases]
         if not self.y.node.size or not np.prod(self.shape) or not all(seen):
             return expand(np.zeros((), self.y.dtype), self.shape)
-        padded = self._padded(wrap(self.factors[0]) if self.factors else self.y)
+        padded = None if self.spread else self._padded(wrap(self.factors[0]) if self.factors else self.y)
         if all(len(s) == 1 for s in seen):
             only = [s[0] for s in seen]
             start, step = [0] * len(self.shape), [1] * len(self.shape)
@@ -179,11 +189,69 @@ class _Fold:
             for axis, n in zip(self.axes, counts, strict=True):
                 shape[axis] = n
             return expand(np.zeros((), self.y.dtype), tuple(shape))
+        if self.spread:
+            offsets = product(*(range(p.count) for p in phases))
+            return reduce(ew.add, (self._taken(self.y.node, phases, counts, js) for js in offsets))
         spans = [(0, n) for n in padded.shape]
         for k, (axis, p) in enumerate(zip(self._positions(), phases, strict=True)):
             spans[axis] = (self._before(k) - p.before, counts[k] + p.reach)
         near = _cut(padded, spans)
         return self._contracted(near, phases) if self.factors else reduce(ew.add, self._terms(near, phases, counts))
+
+    # -- windows whose contents are not stored
+
+    def _is_spread(self, y: Node) -> bool:
+        """Whether the windows hold one number each, or where a condition holds, which may be anything beyond them."""
+        if y.op is ew.mul:
+            return any(self._is_spread(a) and b.op is ew.cast and b.inputs[0].dtype == np.bool_ and self._follows(b)
+                       for a, b in (y.inputs, y.inputs[::-1]))
+        return self._is_repeated(y) and self.axes[0] in y.params["dims"]
+
+    def _follows(self, node: Node) -> bool:
+        """Whether a node with an element for each place of the windows can be computed from what the places have."""
+        return (not node.ndim or self._is_repeated(node) or self._is_seen(node)
+                or node.op.kind == "elementwise" and all(map(self._follows, node.inputs)))
+
+    def _is_repeated(self, node: Node) -> bool:
+        """Whether a node is the same for all places of a window."""
+        rest = self.results(range(len(self.shape) + len(self.axes)))
+        return node.op is broadcast and node.params["dims"] in ((), rest)
+
+    def _is_seen(self, node: Node) -> bool:
+        """Whether a node is what the same windows see of an array."""
+        p = node.params
+        return node.op is windows and (p["axes"], p["window"], p["stride"], p["dilation"]) == (
+            self.axes, self.window, self.stride, self.dilation)
+
+    def _taken(self, node: Node, phases: Sequence[_Phase], counts: Sequence[int], js: Sequence[int]) -> Any:
+        """What ``node`` has for the places of a phase in the ``js``-th of the windows that see them."""
+        if not node.ndim:
+            return wrap(node)
+        if self._is_seen(node):
+            return self._places(node.inputs[0], phases, counts)
+        if node.op is not broadcast:
+            return node.op(*(self._taken(i, phases, counts, js) for i in node.inputs), **node.params)
+        if not node.params["dims"]:
+            return expand(wrap(node.inputs[0]), self.results(node.shape))
+        near = self._near.get(node)
+        if near is None:
+            near = self._near[node] = self._padded(wrap(node.inputs[0]))
+        spans = [(0, n) for n in near.shape]
+        for k, (axis, p, j) in enumerate(zip(self.axes, phases, js, strict=True)):
+            spans[axis] = (self._before(k) - p.before + (p.count - 1 - j) * p.apart, counts[k])
+        return _cut(near, spans)
+
+    def _places(self, x: Node, phases: Sequence[_Phase], counts: Sequence[int]) -> Any:
+        """The places of a phase themselves, in the array that the windows slide over."""
+        start, step, stop = list(self.start), [1] * len(self.shape), list(np.add(self.start, self.shape))
+        for axis, p, s, n in zip(self.axes, phases, self.stride, counts, strict=True):
+            start[axis] += p.remainder
+            step[axis], stop[axis] = s, start[axis] + (n - 1) * s + 1
+        wide = tuple(max(n, int(end)) for n, end in zip(x.shape, stop, strict=True))
+        here = wrap(x) if wide == x.shape else pad(wrap(x), shape=wide, start=(0,) * x.ndim, step=(1,) * x.ndim)
+        return slice_(here, start=tuple(start), stop=tuple(map(int, stop)), step=tuple(step))
+
+    # -- windows with contents
 
     def _contracted(self, near: Any, phases: Sequence[_Phase]) -> Any:
         assert self.factors
