@@ -180,7 +180,7 @@ def test_gradients_of_overlapping_pools_store_no_windows():
     x = numbers(4, 30, 30, 8)
     for pool in (nn.max_pool, nn.avg_pool):
         pulled = jit(cr.grad(lambda x, pool=pool: np.sum(np.sin(pool(x, 3, 1)))))
-        assert pulled.memory(x).temporaries < 5 * x.nbytes  # windows of nine elements would take nine times as much each
+        assert pulled.memory(x).arena < 5 * x.nbytes  # windows of nine elements would take nine times as much each
 
 
 def test_global_pools():
