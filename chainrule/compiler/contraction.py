@@ -213,7 +213,8 @@ class _Search:
         latency = FMA_LATENCY / chains(registers, max(1, min(steps, 8)))
         step = max(registers / FMA_RATE, loads / LOAD_RATE, latency, (registers + loads) / ISSUED) + 0.03 * loads
         if dot:  # without blocks: an operand that is swept for each row of the other comes from where it fits
-            step += max(0, loads - STREAMS) + sum(n * self.far(o) for n, o in zip(each, (A, B), strict=True))
+            step += max(0, loads - STREAMS) + sum(n * (self.far(o, v, tile) + self.alone(o, tile))
+                                                  for n, o in zip(each, (A, B), strict=True))
             return 14 + registers * (2.5 if registers > 1 else 0) + steps * step
         if self.from_l2(v, tile, counts):
             step = max(step, L2_VECTOR * counts[v]) + 0.05 * counts[v]
@@ -235,10 +236,23 @@ class _Search:
                        for n, a in zip(loads, along, strict=True)]
         return steps * step + registers * (9 if dot else 6), transposing
 
-    def far(self, operand: int) -> float:
-        """Cycles that a vector takes longer to load for the operand's size."""
-        half = self.sizes[operand] * 2
-        return 0.0 if half <= self.machine.l1_bytes else 0.2 if half <= self.machine.l2_bytes else 1.0
+    def far(self, operand: int, v: int, tile: dict[int, int]) -> float:
+        """Cycles that a vector takes longer to load for the size of what the innermost loop over tiles sweeps."""
+        inner = next(reversed(self.tile_order(v, tile)), None)
+        swept = self.stride(operand, inner) != 0
+        within = [i for i in range(len(self.axes)) if i in self.reduced or i == inner or not swept]
+        elements = prod(self.axes[i].extent for i in within if self.stride(operand, i))
+        spread = reach(self.axes, operand, [i for i in range(len(self.axes)) if i not in within])[1]
+        fresh = min(elements, spread) / elements  # windows overlap
+        half = 2 * self.items[operand] * fresh * elements
+        price = 0.0 if half <= self.machine.l1_bytes else 0.2 if half <= self.machine.l2_bytes else 1.0
+        return price if swept or inner is None else price * max(fresh, 0.2) * tile[inner] / self.axes[inner].extent
+
+    def alone(self, operand: int, tile: dict[int, int]) -> float:
+        """Cycles that a vector takes longer to load where windows overlap, but not those of one tile."""
+        window = reach(self.axes, operand, self.outer)[1]
+        overlap = any(0 < abs(self.stride(operand, i)) < window for i in self.outer)
+        return 0.3 if overlap and any(abs(self.stride(operand, i)) >= window for i in tile) else 0.0
 
     def direct_cycles(
         self, operand: int, v: int, tile: dict[int, int], counts: dict[int, int], sweeps: int
@@ -247,7 +261,7 @@ class _Search:
         along, count = self.stride(operand, v), prod(n for i, n in counts.items() if self.stride(operand, i))
         if v in self.reduced:
             return 0.0 if along in (0, 1) else count * float(self.lanes)
-        if any(self.stride(operand, i) == 1 for i in self.reduced):
+        if along != 1 and any(self.stride(operand, i) == 1 for i in self.reduced):
             return 0.0 if along == 0 else count * (self.lanes / self.quad + 1) * 0.75
         if along in (0, 1):
             item = self.items[operand]
