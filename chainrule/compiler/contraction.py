@@ -51,6 +51,7 @@ COPY_PRICE = 0.02  # what another copy of the innermost loop, for tiles of anoth
 PACK_CODE = 60  # instructions that packing an operand takes, if nothing is transposed
 WIDE_CODE = 30  # instructions that making one float32 takes
 THIN = 32  # steps of a block for which the sums are worth loading and storing
+BRIEF = 128  # steps of a sum that takes no longer than to read another array for the epilogue
 STREAMS = 8  # rows read side by side before they get into each other's way
 ISSUED = 5  # instructions a cycle, about
 SHIFT_RATE = 1  # shifts, shuffles and conversions of vectors in a cycle that is full of multiply-adds
@@ -447,10 +448,23 @@ class _Search:
         return Plan(self.c, self.axes, self.lanes, v, sizes, tuple(nest), inner, unroll, cycles)
 
     def tile_order(self, v: int | None, tile: dict[int, int]) -> list[int]:
-        """Tile loops, outermost first: a panel with the lanes is kept while rows are swept, unless all are small."""
+        """Tile loops, outermost first: a panel with the lanes is kept while rows are swept, unless all are small.
+
+        Where the epilogue reads arrays as large as the outputs, panels may be as large as a part of the second-level
+        cache: rows are then finished one after the other, and what the epilogue touches is used in memory's order.
+        """
         order = sorted(tile, key=lambda i: i != v)
-        small = all(self.sizes[o] <= self.machine.l1_bytes // 2 for o in (A, B) if self.stride(o, v))
+        panels = max((self.sizes[o] for o in (A, B) if self.stride(o, v)), default=0)
+        small = 2 * panels <= self.machine.l1_bytes
+        if v in tile and self.reads_much and self.steps <= BRIEF:
+            small |= 4 * panels <= self.machine.l2_bytes < self.sizes[OUT]
         return order[::-1] if small else order
+
+    @cached_property
+    def reads_much(self) -> bool:
+        """Whether the epilogue touches another array of as many elements as the outputs."""
+        each = zip(*(self.axes[i].strides[OUT + 1:] for i in self.outer), strict=True)
+        return sum(map(all, each)) > 1
 
     def unroll(
         self, v: int | None, tile: dict[int, int], packs: Sequence[Pack], inner: Sequence[int],
