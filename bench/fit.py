@@ -1,6 +1,8 @@
 """What `fit` costs beside the step itself: per step, epoch, call, hook of a batch; with a train_step of one's own too.
 
-The step by hand is the same network and rule as a NumPy-style function over minibatches in `cr.scan`, compiled whole.
+The step by hand is the same network, loss and rule from functions over minibatches in `cr.scan`, compiled whole
+(`peer_chainrule.py`). The step within `fit` is that of an epoch within a long call; what a call costs once stands beside
+it. All are run in turn; the fastest of many counts.
 
 `python bench/fit.py`, with `--quick` for a glance. One thread.
 """
@@ -9,35 +11,28 @@ import argparse
 import time
 
 import numpy as np
+from peer_chainrule import epoch_of
+from peer_layers import model_of
+from workloads import WORKLOADS
 
 import chainrule as cr
 from chainrule.callbacks import Callback
 from chainrule.layers import Dense
-from chainrule.losses import SparseCategoricalCrossentropy
 from chainrule.models import Model, Sequential
 from chainrule.optimizers import Adam
 
-# widths, batch, steps of an epoch, epochs
-NETWORKS = (((10, 32, 16, 2), 10, 500, 20), ((64, 128, 10), 32, 200, 10), ((784, 512, 512, 10), 128, 50, 1))
+NETWORKS = [name for name, work in WORKLOADS.items() if work.loss != "burgers"]  # which no loss of layers' outputs is
 
 
 class Stepped(Model):
-    """The network with a train_step of its own."""
-
-    def __init__(self, parts):
-        super().__init__()
-        self.parts = parts
-
-    def call(self, x):
-        for part in self.parts:
-            x = part(x)
-        return x
+    """A network with a train_step of its own."""
 
     def train_step(self, data):
         x, y = data
-        loss = self.compute_loss(x, y, self(x, training=True))
+        predicted = self(x, training=True)
+        loss = self.compute_loss(x, y, predicted)
         self.optimizer.apply(self.gradients(loss), self.trainable_weights)
-        return {"loss": loss}
+        return {"loss": loss, **self.compute_metrics(x, y, predicted)}
 
 
 class EachBatch(Callback):
@@ -49,56 +44,15 @@ class EachTenth(EachBatch):
     batch_interval = 10
 
 
-def dense(widths):
-    return [Dense(n, activation="softmax" if k == len(widths) - 2 else "relu") for k, n in enumerate(widths[1:])]
-
-
 def compiled(model):
     model.compile(Adam(1e-4), "sparse_categorical_crossentropy")
     return model
 
 
-def by_hand(widths, batch, x, y):
-    """A function that trains for one epoch, and a state that native code updates in place."""
-    rng = np.random.default_rng(0)
-    weights = [w for a, b in zip(widths, widths[1:], strict=False)
-               for w in (0.1 * rng.normal(size=(a, b)).astype(np.float32), np.zeros(b, np.float32))]
-    flat = np.concatenate([w.reshape(-1) for w in weights])
-    rule, loss_of, ends = Adam(1e-4), SparseCategoricalCrossentropy(), np.cumsum([w.size for w in weights])[:-1]
-
-    def loss(flat, x, y):
-        parts = [p.reshape(w.shape) for p, w in zip(np.split(flat, ends), weights, strict=True)]
-        for k in range(0, len(parts), 2):
-            x = x @ parts[k] + parts[k + 1]
-            x = np.maximum(x, 0) if k < len(parts) - 2 else cr.activations.softmax(x)
-        return loss_of(y, x)
-
-    def step(state, rows):
-        flat, opt, step, total = state
-        value, slope = cr.value_and_grad(loss)(flat, np.take(x_, rows, axis=0), np.take(y_, rows, axis=0))
-        flat, opt = rule.update(flat, slope, opt, 1e-4, step)
-        return (flat, opt, step + 1, total + value), None
-    x_ = y_ = None
-
-    def epoch(state, x, y, order):
-        nonlocal x_, y_
-        x_, y_ = x, y
-        return cr.scan(step, state, order)[0]
-    order = np.random.default_rng(1).permutation(len(x)).reshape(-1, batch)
-    state = flat, rule.init(flat), np.zeros((), np.int64), np.zeros((), np.float32)
-    program = cr.jit(epoch, donate=(0,)).bind(state, x, y, order)
-    return program
-
-
 def best(function, seconds):
     """The fastest call, in seconds."""
     function()
-    fastest, end = np.inf, time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        begin = time.perf_counter()
-        function()
-        fastest = min(fastest, time.perf_counter() - begin)
-    return fastest
+    return in_turn({"": function}, seconds)[""]
 
 
 def per_epoch(fit, many):
@@ -107,27 +61,46 @@ def per_epoch(fit, many):
     return (min(timed(lambda: fit(many + 1)) for _ in range(5)) - short) / many
 
 
+def in_turn(functions, seconds):
+    """The fastest call of each, in seconds."""
+    fastest, end = dict.fromkeys(functions, np.inf), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        for name, function in functions.items():
+            fastest[name] = min(fastest[name], timed(function))
+    return fastest
+
+
 def timed(function):
     begin = time.perf_counter()
     function()
     return time.perf_counter() - begin
 
 
-def network(widths, batch, steps, epochs, seconds):
-    """Microseconds a step, by name."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(steps * batch, widths[0])).astype(np.float32)
-    y = rng.integers(0, widths[-1], steps * batch).astype(np.int32)
-    usual = compiled(Sequential(dense(widths)))
-    own = compiled(Stepped(dense(widths)))
-    found = {}
-    found["by hand"] = best(by_hand(widths, batch, x, y), seconds) / steps
-    for name, model, shuffle in (("fit, not shuffled", usual, False), ("fit", usual, True),
-                                 ("fit, train_step of one's own", own, True)):
-        def fit(model=model, shuffle=shuffle):
-            model.fit(x, y, batch_size=batch, epochs=epochs, verbose=0, shuffle=shuffle)
-        found[name] = best(fit, seconds) / steps / epochs
-    return {name: value * 1e6 for name, value in found.items()}
+def network(work, seconds):
+    """Seconds a step by hand; for each way to fit, seconds a step and what a call costs once."""
+    epoch, arguments = epoch_of(work)
+    by_hand = cr.jit(epoch, donate=(0,)).bind(*arguments)
+    x, y = work.arrays()
+    by_hand()
+    many = max(1, round(0.05 / timed(by_hand)))
+
+    def epochs_by_hand():
+        for _ in range(many):  # as many as in fit: numbers too small to be normal, which take long, come with training
+            by_hand()
+    calls = {"by hand": epochs_by_hand}
+    for name, kind in (("fit", Model), ("train_step of one's own", Stepped)):
+        model = model_of(work, kind)
+        for epochs in (1, 1 + many):
+            def fit(model=model, epochs=epochs):
+                model.fit(x, y, batch_size=work.batch, epochs=epochs, verbose=0)
+            fit()
+            calls[name, epochs] = fit
+    found = in_turn(calls, seconds)
+    ways = {}
+    for name in ("fit", "train_step of one's own"):
+        each = (found[name, 1 + many] - found[name, 1]) / many
+        ways[name] = each / work.steps, found[name, 1] - each
+    return found["by hand"] / many / work.steps, ways
 
 
 def overheads(seconds):
@@ -157,15 +130,19 @@ def overheads(seconds):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a glance")
-    seconds = 0.5 if parser.parse_args().quick else 3.0
+    parser.add_argument("--networks", nargs="*", choices=NETWORKS, default=NETWORKS, metavar="NETWORK",
+                        help=", ".join(NETWORKS))
+    options = parser.parse_args()
     cr.set_threads(1)
-    for widths, batch, steps, epochs in NETWORKS:
-        found = network(widths, batch, steps, epochs, seconds)
-        print(f"{'-'.join(map(str, widths))}, batch {batch}, {steps} steps an epoch: µs a step, times by hand")
-        for how, value in found.items():
-            print(f"  {how:32}{value:10.2f}{value / found['by hand']:8.2f}")
+    print(f"{'µs':28}{'by hand':>12}{'within fit':>12}{'ratio':>8}{'own step':>12}{'ratio':>8}{'a call once':>14}")
+    for name in options.networks:
+        work = WORKLOADS[name]
+        hand, ways = network(work, 2.0 if options.quick else 12.0)
+        (step, once), (own, _) = ways.values()
+        print(f"{name + f', {work.steps} steps':28}{1e6 * hand:12.2f}{1e6 * step:12.2f}{step / hand:8.3f}"
+              f"{1e6 * own:12.2f}{own / hand:8.3f}{1e6 * once:14.0f}", flush=True)
     print("Beside the steps: µs")
-    for name, value in overheads(seconds).items():
+    for name, value in overheads(0.5 if options.quick else 3.0).items():
         print(f"  {name:32}{value:10.2f}")
 
 
