@@ -44,15 +44,6 @@ class Counters:
     reused = 0
 
 
-def aligned(array: np.ndarray) -> np.ndarray:
-    """A copy of ``array`` that begins at a cache line, so that vector loads from it straddle none."""
-    raw = np.empty(array.nbytes + ALIGN, np.uint8)
-    start = -raw.ctypes.data % ALIGN
-    out = raw[start:start + array.nbytes].view(array.dtype).reshape(array.shape)
-    out[...] = array
-    return out
-
-
 def _objects_have_addresses() -> bool:
     """Whether ``id`` is the address of an array object, and the address of its elements is its first field."""
     probe = np.zeros(1)
@@ -61,6 +52,26 @@ def _objects_have_addresses() -> bool:
 
 
 _DIRECT = _objects_have_addresses()
+_field = ctypes.c_void_p.from_address
+
+
+def address(array: np.ndarray) -> int:
+    """Where the elements of an array begin; ``array.ctypes.data`` takes seven times as long."""
+    return (_field(id(array) + _HEAD).value or 0) if _DIRECT else int(array.ctypes.data)
+
+
+def aligned(array: np.ndarray) -> np.ndarray:
+    """A copy of ``array`` that begins at a cache line, so that vector loads from it straddle none."""
+    out = _room(array.nbytes).view(array.dtype).reshape(array.shape)
+    out[...] = array
+    return out
+
+
+def _room(size: int) -> np.ndarray:
+    """So many bytes from the start of a cache line on, whatever they hold."""
+    raw = np.empty(size + ALIGN, np.uint8)
+    start = -address(raw) % ALIGN
+    return raw[start:start + size]
 
 
 class Executable:
@@ -74,7 +85,7 @@ class Executable:
         self.constants = entry.constants
         self.worker_bytes = entry.workers or 0
         self.pool: Pool | None = None
-        self.further = [int(c.ctypes.data) for c in entry.constants]  # pointers after arguments and results
+        self.further = [address(c) for c in entry.constants]  # pointers after arguments and results
         if entry.workers is not None:
             self.pool = shared_pool()
             self.pool.reserve(entry.workers)
@@ -84,7 +95,7 @@ class Executable:
 
     def arena(self) -> np.ndarray:
         """Aligned working memory."""
-        return aligned(np.empty(self.arena_bytes, np.uint8))
+        return _room(self.arena_bytes)
 
     def _packing(self, arrays: int) -> Callable[..., bytes]:
         """Puts what so many arrays, and all further pointers, are found by side by side."""
@@ -94,18 +105,18 @@ class Executable:
     def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
         """One call. All arrays are C-contiguous and of the graph's shapes and dtypes."""
         try:
-            arena, address = self._arenas.pop()
+            arena, begin = self._arenas.pop()
         except IndexError:
             arena = self.arena()
-            address = arena.ctypes.data
+            begin = address(arena)
         if self.pool is not None and not self.pool.live:
             self.pool.start()
         pack = self._pack or self._packing(len(inputs) + len(outputs))
         if _DIRECT:
-            self._call(pack(_HEAD, *map(id, inputs), *map(id, outputs), *self.further), address)
+            self._call(pack(_HEAD, *map(id, inputs), *map(id, outputs), *self.further), begin)
         else:
-            self.function(pack(*[a.ctypes.data for a in (*inputs, *outputs)], *self.further), address)
-        self._arenas.append((arena, address))
+            self.function(pack(*map(address, (*inputs, *outputs)), *self.further), begin)
+        self._arenas.append((arena, begin))
 
 
 class Evaluated:
@@ -213,8 +224,16 @@ class Compiled:
         leaves = [o if o.ndim else o[()] for o in outputs]
         return leaves[0] if self.structure.kind is tree.LEAF else tree.unflatten(self.structure, leaves)
 
+    def refuse(self, leaves: Sequence[Any]) -> None:
+        """An error for leaves that would have to be copied to fit."""
+        for x, (shape, dtype) in zip(leaves, self.inputs, strict=True):
+            if _fitting(x, shape, dtype) is not x:
+                raise ArgumentError.of(f"an argument of type {type(x).__name__} cannot be bound",
+                                       f"a C-contiguous array of shape {shape} and dtype {dtype}",
+                                       "np.ascontiguousarray(x)")
+
     def bind(self, leaves: Sequence[np.ndarray]) -> Bound:
-        """Tie the program to these very arrays."""
+        """Tie the program to these very arrays, which fit."""
         watch = OBSERVER.get()
         return Bound(self, leaves) if watch is None else Watched(self, leaves, watch)
 
@@ -227,34 +246,30 @@ def _limits(graph: Graph) -> list[tuple[int, np.dtype]]:
 
 
 class Bound:
-    """A compiled function tied to fixed arrays: a call costs only the native code.
+    """A compiled function tied to fixed arrays, which fit: a call costs only the native code.
 
-    ``result`` is the output container; its arrays are overwritten by every call. Change the argument
-    arrays in place to change the arguments.
+    Change the argument arrays in place to change the arguments.
     """
 
     def __init__(self, compiled: Compiled, leaves: Sequence[np.ndarray]) -> None:
-        for x, (shape, dtype) in zip(leaves, compiled.inputs, strict=True):
-            if _fitting(x, shape, dtype) is not x:
-                raise ArgumentError.of(
-                    f"an argument of type {type(x).__name__} cannot be bound",
-                    f"a C-contiguous array of shape {shape} and dtype {dtype}",
-                    "np.ascontiguousarray(x)",
-                )
         executable = compiled.executable
         outputs = [leaves[compiled.taken[j]] if j in compiled.taken else np.empty(shape, dtype)
                    for j, (shape, dtype) in enumerate(compiled.outputs)]
         self._arena = executable.arena()
         self._arrays = [*leaves, *outputs]
-        addresses = [*(a.ctypes.data for a in self._arrays), *executable.further]
-        self._pointers = (ctypes.c_void_p * len(addresses))(*addresses)
-        self._address, self._work = ctypes.addressof(self._pointers), self._arena.ctypes.data
+        self._pointers = np.array([*map(address, self._arrays), *executable.further], np.uintp)
+        self._address, self._work = address(self._pointers), address(self._arena)
         self._executable = executable
+        self._structure, self._outputs = compiled.structure, outputs
         self._function: Callable[..., Any] = lambda *_: executable.run(leaves, outputs)
         self._pool: Pool | None = None
         if isinstance(executable, Executable):
             self._function, self._pool = executable.function, executable.pool
-        self.result = tree.unflatten(compiled.structure, outputs)
+
+    @property
+    def result(self) -> Any:
+        """The output container, whose arrays every call overwrites."""
+        return tree.unflatten(self._structure, self._outputs)
 
     def __call__(self) -> None:
         """Run on what the bound arrays hold now."""
@@ -334,7 +349,16 @@ class Jitted:
     @public
     def bind(self, *args: Any, **options: Any) -> Bound:
         """Tie the compiled function to these very arrays: see :class:`Bound`."""
-        return self.compile(*args, **options).bind(tree.flatten(self._signature.split(args, options).args)[0])
+        request = self._signature.split(args, options)
+        leaves, structure = tree.flatten(request.args)
+        last, program = self._last
+        if program is None or options or structure is not last or not program.fits(leaves):
+            program = self._compiled(leaves, structure, request)
+            if not program.fits(leaves):
+                program.refuse(leaves)
+            if not options and request.key is None:
+                self._last = structure, program
+        return program.bind(leaves)
 
     @public
     def graph(self, *args: Any, **options: Any) -> Graph:

@@ -40,6 +40,7 @@ _LEAF = Structure(LEAF, (), (), 1)
 _NONE = Structure(type(None), (), (), 0)
 _KNOWN: dict[Any, Structure] = {}
 _SEQUENCES: dict[tuple[type, tuple[Structure, ...]], Structure] = {}  # of them lists and tuples, to be found sooner
+_DICTS: dict[tuple[tuple[str, ...], tuple[Structure, ...]], Structure] = {}  # and dicts whose keys are strings
 
 
 def _structure(kind: type, keys: tuple[Any, ...], children: tuple[Structure, ...]) -> Structure:
@@ -67,6 +68,13 @@ def _flatten(tree: Any, leaves: list[Any]) -> Structure:
         known = _SEQUENCES.get((kind, children))
         if known is None:
             known = _SEQUENCES.setdefault((kind, children), _structure(kind, (), children))
+        return known
+    if kind is dict and all([type(k) is str for k in tree]):
+        names = tuple(sorted(tree))
+        children = tuple([_flatten(tree[k], leaves) for k in names])
+        known = _DICTS.get((names, children))
+        if known is None:
+            known = _DICTS.setdefault((names, children), _structure(dict, names, children))
         return known
     if isinstance(tree, dict):
         keys = tuple(sorted(tree, key=lambda k: (type(k).__name__, k)))

@@ -162,7 +162,7 @@ class Layer(Holder):
             self._named[name].assign(value)
         else:
             object.__setattr__(self, name, value)
-            if isinstance(value, Layer | list | dict):
+            if isinstance(value, _HOLDERS):
                 Version.now += 1
 
     def __getattr__(self, name: str) -> Any:
@@ -431,5 +431,7 @@ class Layer(Holder):
         """The arguments that matter, for ``repr``."""
         return ""
 
+
+_HOLDERS = (Layer, list, dict)  # what may hold layers, with their weights
 
 __all__ = ["FLOAT", "Layer", "Shape", "Weight", "as_input", "assign", "layer_name", "unique_names"]

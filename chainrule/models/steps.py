@@ -5,7 +5,7 @@ What they call is recorded: a step is Python that runs once, and native code tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import Any, TypeVar
 
@@ -203,12 +203,19 @@ class Steps(Layer):
         spread = None if weights is None else targets.in_order(weights, names, None, each_output=False)
         call = CALL.get()
         mask = None if call is None else call.mask(y_pred)
-        shapes = tuple(None if t is None else (None, *t.shape[1:]) for t in each)
-        key = tuple(outputs), shapes, weights is not None, mask is not None
-        if key not in self._judging:
-            self._judging[key] = self._plan.objective(names, shapes, [shape for _, shape in outputs],
-                                                      weights is not None, mask is not None)
-        return self._judging[key], {"targets": each, "weights": spread}, mask
+        objective = self._known_objective(self._plan, outputs, each, weights is not None, mask is not None)
+        return objective, {"targets": each, "weights": spread}, mask
+
+    def _known_objective(self, plan: Plan, outputs: targets.Outputs, each: Sequence[Any], weighted: bool,
+                         masked: bool) -> Objective:
+        """What is made small and reported, for targets such as ``each`` of these outputs."""
+        shapes = tuple([None if t is None else (None, *t.shape[1:]) for t in each])
+        key = tuple(outputs), shapes, weighted, masked
+        known = self._judging.get(key)
+        if known is None:
+            known = self._judging[key] = plan.objective([name for name, _ in outputs], shapes,
+                                                        [shape for _, shape in outputs], weighted, masked)
+        return known
 
 
 class CompiledMetrics:

@@ -230,7 +230,8 @@ class Trainer(Predictor):
     def __getstate__(self) -> dict[str, Any]:
         """For ``copy`` and ``pickle``: all but what was compiled, and what is under way."""
         return {**super().__getstate__(), "_programs": Programs(), "_single": None, "_running": None, "_task": None,
-                "_adopted": (-1, -1), "_known": (-1, [], []), "_outlines": {}, "_params": np.zeros(0, FLOAT)}
+                "_adopted": (-1, -1), "_known": (-1, [], []), "_outlines": {}, "_judging": {},
+                "_params": np.zeros(0, FLOAT)}
 
     # -- files
 
@@ -388,9 +389,7 @@ class Trainer(Predictor):
         if self._masked is None:
             self._masked = makes_masks(self)
         each, weights = separated(y, len(outputs))
-        shapes = [None if t is None else t.shape for t in each]
-        return plan.objective([name for name, _ in outputs], shapes, [shape for _, shape in outputs],
-                              any(w is not None for w in weights), self._masked)
+        return self._known_objective(plan, outputs, each, any(w is not None for w in weights), self._masked)
 
 
 def _written(array: np.ndarray, value: Any) -> np.ndarray:

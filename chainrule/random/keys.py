@@ -53,11 +53,11 @@ def key(seed: int | None = None) -> np.ndarray:
         (2,)
     """
     if seed is None:
-        seed = int(generator().integers(0, 2**63))
+        drawn = generator().bit_generator.random_raw()  # 64 bits, as good as the words made of a seed, and at hand
+        return np.array((drawn & 0xFFFFFFFF, drawn >> 32), _WORD)
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise ArgumentError.of(f"got seed={seed!r}", "a whole number, 0 or more", "random.key(42)")
-    words = np.random.SeedSequence(int(seed)).generate_state(2, np.uint32)
-    return words.astype(_WORD)
+    return np.random.SeedSequence(int(seed)).generate_state(2, np.uint32)
 
 
 def fold_in(key: Any, number: Any) -> Any:

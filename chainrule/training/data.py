@@ -191,10 +191,9 @@ def _labels(array: np.ndarray, output_shape: Shape, name: str, at: np.ndarray | 
             where, value = _first(array, wrong, at)
             raise DataError.of(f"the value {name}{where} is {value}, which is no class label",
                                f"whole numbers from 0 to {classes - 1}", "loss='mse'   # for numbers")
-    outside = (array < 0) | (array >= classes)
-    if outside.any():
-        where, value = _first(array, outside, at)
-        low, high = int(array.min()), int(array.max())
+    low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
+    if low < 0 or high >= classes:
+        where, value = _first(array, (array < 0) | (array >= classes), at)
         fix = f"{name} = {name} - {low}" if high - low < classes else f"Dense({high + 1}, activation='softmax')"
         raise DataError.of(f"the value {name}{where} is {value}, out of range for {classes} classes",
                            f"labels from 0 to {classes - 1}", fix)

@@ -115,6 +115,9 @@ class Memory:
         shuffle: whether the rows come in another order each epoch.
         steps: of an epoch; None for all there are.
         parts: whether epochs are run in parts.
+
+    Attributes:
+        rows: how many rows an epoch trains on.
     """
 
     def __init__(self, engine: Engine, pair: Pair, batch: int, shuffle: bool, steps: int | None = None,
@@ -127,11 +130,13 @@ class Memory:
         self._step, self._stop = engine.state["step"], engine.interrupt.stop
         self._last, self._begun = np.zeros((), np.int64), np.zeros((), np.int64)
         self._order: Any = None
-        self._rows = np.arange(n)
         if shuffle and batch < n:
             self._order = engine.order(n).bind(engine.key, self._begun)
             self._rows = self._order.result
-        self._kept = self._rows.copy()  # where parts of an epoch are run: they are copied to the front of the rows
+        else:
+            self._rows = np.arange(n)
+        # where parts of an epoch are run: they are copied to the front of the rows
+        self._kept = self._rows.copy() if parts else self._rows
         # one batch is taken as it lies; otherwise all orders and all parts are the same program
         self._epoch = engine.epoch(pair, batch, self._rows if self._full > 1 else None, self._last)
         self._tail: Any = None
@@ -139,14 +144,9 @@ class Memory:
             self._tail = engine.tail(pair, self._rows[self._full * batch:])
         if steps is not None:
             self.steps = min(steps, self.steps)
+        self.rows = min(self.steps * self.batch, n)
         self._moved = False
         self.at = 0
-
-    @property
-    def rows(self) -> int:
-        """How many rows an epoch trains on."""
-        assert self.steps is not None
-        return min(self.steps * self.batch, self._n)
 
     @property
     def samples(self) -> int:
@@ -157,13 +157,15 @@ class Memory:
         """Put the rows in the order of this epoch, of which ``at`` steps have been made."""
         self.at = at
         if self._order is not None:
-            self._begun[...] = self._step - at
+            self._begun[...] = self._step - at if at else self._step
             self._order()
-            if at or self._parts:
-                self._kept[...] = self._rows
         elif self._moved:
             self._rows[...] = self._kept
         self._moved = False
+        if at and not self._parts:
+            self._kept = self._rows.copy()
+        elif self._parts and self._order is not None:
+            self._kept[...] = self._rows
 
     def batch_now(self) -> Pair:
         """Samples and targets of a batch of this epoch."""

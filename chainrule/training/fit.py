@@ -35,7 +35,7 @@ class Training:
     def __init__(self, engine: Engine, feed: Memory | Stream, validation: MemoryEvaluation | StreamEvaluation | None,
                  hooks: Hooks, validated: Callable[[int], bool] = lambda epoch: True) -> None:
         self.engine, self.feed, self.validation, self.hooks = engine, feed, validation, hooks
-        self.validated = validated
+        self.validated, self._hooked = validated, bool(hooks)
         self.state, self.interrupt = engine.state, engine.interrupt
         self.epoch = self.step = 0
         self.inside = False  # of an epoch
@@ -92,12 +92,13 @@ class Training:
         """The steps of the epoch and its validation; ends early when asked to stop. Returns the seconds it took."""
         begin = time.perf_counter()
         self.begin()
-        if self.hooks:
+        feed = self.feed
+        if self._hooked:
             self._by_hooks(model)
-        elif isinstance(self.feed, Memory):
-            self.engine.call(self.feed.run, self.feed.rows)
+        elif isinstance(feed, Memory):
+            self.engine.call(feed.run, feed.rows)
         else:
-            self.feed.run()
+            feed.run()
         if self.validation is not None and not self.interrupt.stop and self.validated(self.epoch):
             self._validate(self.validation)
         return time.perf_counter() - begin
@@ -141,9 +142,9 @@ class Training:
 
     def numbers(self) -> dict[str, float]:
         """Loss and metrics of the epoch that ended, and of its validation."""
-        if not self.samples:
-            raise DataError.of("the training data gave no batch in this epoch", "at least one", "yield x, y")
         found = self.logs()
+        if not found:
+            raise DataError.of("the training data gave no batch in this epoch", "at least one", "yield x, y")
         if self.validation is not None and self.validated(self.epoch):
             if not self.validation.samples:
                 raise DataError.of("the validation data gave no batch", "at least one", "yield x, y")

@@ -61,7 +61,6 @@ class Progress:
         self.out = out or sys.stdout
         self.live = verbose == 1 and self.out.isatty()
         self._drawn = 0
-        self._end = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._begun = time.perf_counter()
@@ -69,6 +68,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if self.verbose:
+            self._end = threading.Event()
             self._thread = threading.Thread(target=self._run, name="chainrule-progress", daemon=True)
             self._thread.start()
         return self
