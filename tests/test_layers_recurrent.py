@@ -9,7 +9,20 @@ from golden.recurrent_cases import BATCH, CASES, IDS, MASK, UNITS, given, layer_
 import chainrule as cr
 from chainrule import layers, random
 from chainrule.errors import ArgumentError, ShapeError
-from chainrule.layers import GRU, LSTM, Bidirectional, Dense, Embedding, Input, Masking, SimpleRNN, TimeDistributed
+from chainrule.layers import (
+    GRU,
+    LSTM,
+    RNN,
+    Bidirectional,
+    Dense,
+    Embedding,
+    GRUCell,
+    Input,
+    LSTMCell,
+    Masking,
+    SimpleRNN,
+    TimeDistributed,
+)
 from chainrule.models import Sequential
 from chainrule.runtime import jit
 
@@ -68,6 +81,20 @@ def test_a_stateful_layer_goes_on_where_it_ended():
         GRU(4, stateful=True)(Input((5, 2)))
     assert GRU(4, stateful=True)(Input(batch_shape=(6, 5, 2))).shape == (6, 4)
     np.testing.assert_array_equal(GRU(4, stateful=True)(X).shape, (BATCH, 4))
+
+
+@pytest.mark.parametrize("layer", [LSTM(4), GRU(4, go_backwards=True), SimpleRNN(4, return_state=True),
+                                   RNN([GRUCell(3), LSTMCell(4)]), Bidirectional(LSTM(4))], ids=repr)
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_last_output_is_a_state(layer, masked):
+    options = {"mask": MASK} if masked else {}
+    layer(X, **options)
+
+    def loss(trained, factor):
+        out = layer.stateless_call(trained, [], X, **options)[0]
+        return np.sum(factor * (out[0] if isinstance(out, tuple) else out))
+    graph = cr.jit(cr.grad(loss)).graph([w.array for w in layer.trainable_weights], np.float32(2))
+    assert not [node for node in graph.nodes if node.op.name == "pad" and X.shape[1] in node.shape]  # zeros for the rest
 
 
 def test_dropout_is_the_same_in_all_steps():

@@ -71,6 +71,13 @@ class Loop(Layer):
         """The outputs of all steps in the order of ``x``, and the states after the last one."""
         raise NotImplementedError
 
+    def output_in(self, states: list[Any]) -> Any:
+        """The output of the step after which the states are these; None if it is none of them.
+
+        Taken from the outputs of all steps it would cost their gradients, of which all but one are zeros.
+        """
+        return None
+
     # -- states that stay
 
     @property
@@ -120,10 +127,12 @@ class Loop(Layer):
         stacked, states = self.advance(sequences, states, mask, training)
         for weight, value in zip(self._kept, tree.flatten(states)[0] if keep else (), strict=False):
             weight.assign(value)
-        if mask is not None and self.zero_output_for_mask:
+        zeros = mask is not None and self.zero_output_for_mask
+        if zeros:
             stacked = np.where(mask[(..., *(None,) * (len(stacked.shape) - 2))], stacked, np.float32(0))
         if not self.return_sequences:
-            out = stacked[:, 0 if self.go_backwards else -1]
+            out = None if zeros else self.output_in(states)
+            out = stacked[:, 0 if self.go_backwards else -1] if out is None else out
         else:
             out = np.flip(stacked, 1) if self.go_backwards else stacked
         return (out, *states) if self.return_state else out
@@ -168,6 +177,10 @@ class Recurrent(Loop, Cell):  # type: ignore[misc]
     def advance(self, x: Any, states: list[Any], mask: Any, training: bool) -> tuple[Any, list[Any]]:
         """One call of the function of ``chainrule.nn``."""
         return self.through(x, states, mask, self.go_backwards, training)
+
+    def output_in(self, states: list[Any]) -> Any:
+        """The first of them."""
+        return states[0]
 
     def describe(self) -> str:
         """Units and what differs from the defaults."""
@@ -316,6 +329,15 @@ class RNN(Loop):
         rows = [_steps_first(x), *([] if mask is None else [_steps_first(mask)])]
         after, stacked = scan(turn, states, tuple(rows), reverse=self.go_backwards)
         return _steps_first(stacked), after
+
+    def output_in(self, states: list[Any]) -> Any:
+        """The first state of the last cell, if the cells are of the package."""
+        cell, state = self.cell, states
+        if not runs_whole(cell):
+            return None
+        while isinstance(cell, StackedRNNCells):
+            cell, state = cell.cells[-1], state[-1]
+        return state[0] if isinstance(state, list | tuple) else state
 
     def describe(self) -> str:
         """The cell and what differs from the defaults."""
