@@ -1,8 +1,8 @@
 """What `fit` costs beside the step itself: per step, epoch, call, hook of a batch; with a train_step of one's own too.
 
 The step by hand is the same network, loss and rule from functions over minibatches in `cr.scan`, compiled whole
-(`peer_chainrule.py`). The step within `fit` is that of an epoch within a long call; what a call costs once stands beside
-it. All are run in turn; the fastest of many counts.
+(`peer_chainrule.py`). The step within `fit` is that of an epoch within a long call; what a call costs once stands
+beside it. All are run in turn; the fastest of many counts.
 
 `python bench/fit.py`, with `--quick` for a glance. One thread.
 """

@@ -12,9 +12,10 @@ import pytest
 import chainrule.numpy  # noqa: F401
 from chainrule import losses, random
 from chainrule.autodiff import value_and_grad
+from chainrule.callbacks import LearningRateScheduler
 from chainrule.layers import Activation, Dense, Dropout, Flatten, Input
 from chainrule.models import Sequential
-from chainrule.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from chainrule.optimizers import SGD, Adagrad, Adam, AdamW, LossScaleOptimizer, RMSprop
 from chainrule.runtime import Counters
 from chainrule.training import Callback, LambdaCallback
 from chainrule.training.progress import Progress, Record, duration, number
@@ -200,6 +201,34 @@ def test_learning_rate_can_change_while_training():
     model.fit(X, TARGETS["binary"], epochs=3, verbose=0, callbacks=[LambdaCallback(on_epoch_end=stop_moving)])
     np.testing.assert_array_equal(weights[0], weights[2])
     assert (Counters.compiled, Counters.loaded) == before
+
+
+@pytest.mark.parametrize("make", [SGD, lambda rate: LossScaleOptimizer(SGD(rate))], ids=["plain", "scaled"])
+def test_a_function_that_knows_the_learning_rate(make):
+    y, rates = TARGETS["binary"], [0.5, 0.0, 0.25]
+    asked, told = two_layers(), two_layers()
+    told.set_weights(asked.get_weights())
+    now = {"rate": rates[0]}
+    asked.compile(make(lambda: now["rate"]), "binary_crossentropy")
+    told.compile(make(rates[0]), "binary_crossentropy")
+    options = dict(batch_size=8, epochs=3, shuffle=False, verbose=0)
+    random.set_seed(5)
+    asked.fit(X, y, **options, callbacks=LambdaCallback(on_epoch_begin=lambda e, _: now.update(rate=rates[e])))
+    random.set_seed(5)
+    told.fit(X, y, **options, callbacks=LearningRateScheduler(lambda epoch: rates[epoch]))
+    for a, b in zip(asked.get_weights(), told.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    before, weights = Counters.compiled, []
+    now["rate"] = 0.0
+    asked.train_on_batch(X, y)  # a program of its own, and no step
+    asked.fit(X, y, batch_size=8, verbose=0, callbacks=LambdaCallback(
+        on_train_batch_begin=lambda i, _: now.update(rate=0.1 * (i == 3)),
+        on_train_batch_end=lambda i, _: weights.append(asked.get_weights()[0])))
+    moved = [bool((a != b).any()) for a, b in zip([told.get_weights()[0], *weights], weights, strict=False)]
+    assert moved == [i == 3 for i in range(7)] and asked.optimizer.learning_rate == 0.0
+    assert Counters.compiled - before <= 1
+    asked.optimizer.learning_rate = 0.5
+    assert asked.optimizer.learning_rate == 0.5
 
 
 def test_data_stay_as_they_are():

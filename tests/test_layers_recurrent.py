@@ -94,7 +94,7 @@ def test_the_last_output_is_a_state(layer, masked):
         out = layer.stateless_call(trained, [], X, **options)[0]
         return np.sum(factor * (out[0] if isinstance(out, tuple) else out))
     graph = cr.jit(cr.grad(loss)).graph([w.array for w in layer.trainable_weights], np.float32(2))
-    assert not [node for node in graph.nodes if node.op.name == "pad" and X.shape[1] in node.shape]  # zeros for the rest
+    assert not [n for n in graph.nodes if n.op.name == "pad" and X.shape[1] in n.shape]  # zeros for the other steps
 
 
 def test_dropout_is_the_same_in_all_steps():

@@ -7,7 +7,7 @@ import pytest
 
 from chainrule import optimizers
 from chainrule.errors import ArgumentError
-from chainrule.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from chainrule.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop, schedules
 from chainrule.runtime import jit
 
 CURVATURE = np.linspace(0.1, 4.0, 11)
@@ -149,4 +149,8 @@ def test_learning_rate_cannot_be_set_to_nonsense():
     rule = Adam()
     with pytest.raises(ArgumentError, match="learning_rate"):
         rule.learning_rate = -1
+    assert rule.learning_rate == 0.001
+    for function in (lambda step: 0.1, schedules.ExponentialDecay, lambda: "fast", lambda: -1.0):
+        with pytest.raises(ArgumentError, match="learning_rate"):
+            rule.learning_rate = function
     assert rule.learning_rate == 0.001

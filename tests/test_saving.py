@@ -15,7 +15,7 @@ from chainrule.errors import ArgumentError, ChainruleError, FileError, ShapeErro
 from chainrule.layers import Activation, Dense, Dropout, Flatten, Input
 from chainrule.losses import Huber
 from chainrule.models import Model, Sequential, load_model
-from chainrule.optimizers import SGD, Adam, schedules
+from chainrule.optimizers import SGD, Adam, LossScaleOptimizer, schedules
 from chainrule.training import keras_files, tensors
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -60,12 +60,21 @@ def test_a_model_comes_back(make, tmp_path):
     assert load_model(path, compile=False).optimizer is None
 
 
+def current_rate():
+    return 0.125
+
+
 def test_schedules_and_rates_come_back(tmp_path):
     path = tmp_path / "model.safetensors"
     model = trained(sequential(), SGD(schedules.ExponentialDecay(0.1, 10, 0.5), momentum=0.9))
     model.save(path)
     found = load_model(path)
     assert found.optimizer.schedule.decay_rate == 0.5 and found.optimizer.momentum == 0.9
+    trained(sequential(), LossScaleOptimizer(SGD(schedules.ExponentialDecay(0.1, 10, 0.5)))).save(path)
+    assert load_model(path).optimizer.inner_optimizer.schedule.decay_rate == 0.5
+    trained(sequential(), SGD(current_rate)).save(path)
+    found = load_model(path, custom_objects={"current_rate": current_rate}).optimizer
+    assert found.learning_rate == current_rate() and not found.has_number
     model = trained(sequential(), SGD(0.1))
     model.optimizer.learning_rate = 0.025
     model.save(path)

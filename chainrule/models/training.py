@@ -215,6 +215,8 @@ class Trainer(Predictor):
         task = run.task_of(self, "train_step", plan, optimizer, (x, y))
         params, others = self.adopt(), [w.array for w in self.arranged()[1]]
         opt, step = self._started(task, params)
+        for optimizer in task.optimizers:
+            optimizer.ask()
         program = self._programs.get(("batch", task.kind), lambda: batch_program(task))
         before = {"params": task.parts(params), "others": others, "opt": opt, "step": step}
         after = program(before, x, y, task.rate, random.key())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import signature
 from typing import Any, ClassVar, Self, TypedDict, Unpack
 
 import numpy as np
@@ -18,7 +19,7 @@ from chainrule.optimizers.schedules import LearningRateSchedule
 from chainrule.recorded import STEP
 
 State = dict[str, Any]
-Rate = float | LearningRateSchedule
+Rate = float | LearningRateSchedule | Callable[[], float]
 
 # the state that is not the rule's own
 _AVERAGE, _GATHERED = "average", "gathered"
@@ -49,7 +50,8 @@ class Optimizer(Configured):
     The learning rate is an input of what is compiled: changing it compiles nothing. A schedule is compiled in.
 
     Args:
-        learning_rate: a number, or a schedule from :mod:`chainrule.optimizers.schedules`.
+        learning_rate: a number; a schedule from :mod:`chainrule.optimizers.schedules`; or a function without arguments,
+            which is asked for it whenever Python has its turn: before each epoch, and where batches have hooks.
         weight_decay: the share of the parameters, times the learning rate, that each step takes away first.
         clipnorm: the largest norm of the gradient of one parameter array; larger ones are scaled down.
         clipvalue: the largest element of a gradient; larger ones are cut.
@@ -80,6 +82,7 @@ class Optimizer(Configured):
         self.rate = np.zeros((), np.float32)  # read by the running program
         self.iterations: Any = np.zeros((), np.int64)  # steps made; a model that trains lends its own count
         self.schedule: LearningRateSchedule | None = None
+        self._asked: Callable[[], float] | None = None  # the function that knows the learning rate
         self._alone: tuple[list[Any], Layout, State] | None = None  # weights and state where no model keeps them
         self.learning_rate = learning_rate
         self.weight_decay = None if weight_decay is None else not_negative("weight_decay", weight_decay)
@@ -115,16 +118,31 @@ class Optimizer(Configured):
         """
         if self.schedule is not None:
             return float(self.schedule(int(self.iterations)))
+        self.ask()
         return self._learning_rate
 
     @learning_rate.setter
     def learning_rate(self, value: Rate) -> None:
         if isinstance(value, LearningRateSchedule):
-            self.schedule = value
+            self.schedule, self._asked = value, None
             return
+        asked = None
+        if callable(value):
+            asked, value = value, _answer(value)
         self._learning_rate = not_negative("learning_rate", value)
-        self.schedule = None
+        self.schedule, self._asked = None, asked
         self.rate[...] = self._learning_rate
+
+    @property
+    def has_number(self) -> bool:
+        """Whether the learning rate is a number: what somebody has set, and no schedule or function knows."""
+        return self.schedule is None and self._asked is None
+
+    def ask(self) -> None:
+        """Take the learning rate from the function that was given for it, if one was."""
+        if self._asked is not None:
+            self._learning_rate = not_negative("learning_rate", self._asked())
+            self.rate[...] = self._learning_rate
 
     def exclude_from_weight_decay(self, var_list: Sequence[Any] | None = None,
                                   var_names: Sequence[str] | None = None) -> None:
@@ -169,7 +187,7 @@ class Optimizer(Configured):
 
     def _now(self) -> dict[str, Any]:
         rate = {} if type(self).learning_rate is not Optimizer.learning_rate else {
-            "learning_rate": self.schedule or self._learning_rate}
+            "learning_rate": self.schedule or self._asked or self._learning_rate}
         return {**rate, **{name: getattr(self, name) for name in self.options_taken}}
 
     # -- the interface
@@ -340,7 +358,7 @@ class Optimizer(Configured):
         return params, average
 
     def __repr__(self) -> str:
-        shown = {"learning_rate": self.schedule or self._learning_rate}
+        shown = {"learning_rate": self.schedule or self._asked or self._learning_rate}
         own = {k: v for k, v in vars(self).items() if k not in _COMMON and not k.startswith("_")}
         common = {k: v for k, v in vars(self).items() if k in _DEFAULTS and v != _DEFAULTS[k]}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in {**shown, **own, **common}.items())})"
@@ -395,6 +413,17 @@ class Search(Optimizer):
             step: how many steps were made before.
         """
         raise NotImplementedError
+
+
+def _answer(function: Callable[[], Any]) -> Any:
+    """The learning rate that a function knows; an error for one that would have to be told something."""
+    try:
+        signature(function).bind()
+    except TypeError:
+        raise ArgumentError.of(f"got learning_rate={getattr(function, '__name__', function)!r}, which takes arguments",
+                               "a function without any, or a LearningRateSchedule, which is told the step",
+                               "Adam(schedules.ExponentialDecay(0.01, 1000, 0.5))") from None
+    return function()
 
 
 def as_dtype(scalar: Any, like: Any) -> Any:

@@ -58,6 +58,15 @@ class LossScaleOptimizer(Optimizer):
             self.inner_optimizer.learning_rate = value
 
     @property
+    def has_number(self) -> bool:
+        """Whether that of the inner optimizer is one."""
+        return self.inner_optimizer.has_number
+
+    def ask(self) -> None:
+        """The inner optimizer does."""
+        self.inner_optimizer.ask()
+
+    @property
     def iterations(self) -> Any:
         """That of the inner optimizer."""
         return self.inner_optimizer.iterations

@@ -206,7 +206,7 @@ def _optimizers(model: Any) -> list[Any]:
 
 def _put_rates(model: Any, facts: dict[str, Any]) -> None:
     for optimizer, rate in zip(_optimizers(model), facts.get("learning_rates", ()), strict=False):
-        if getattr(optimizer, "schedule", None) is None:
+        if optimizer.has_number:
             optimizer.learning_rate = rate
 
 

@@ -37,6 +37,7 @@ class Training:
         self.engine, self.feed, self.validation, self.hooks = engine, feed, validation, hooks
         self.validated, self._hooked = validated, bool(hooks)
         self.state, self.interrupt = engine.state, engine.interrupt
+        self._optimizers = engine.task.optimizers
         self.epoch = self.step = 0
         self.inside = False  # of an epoch
         self.callbacks: Sequence[Any] = ()
@@ -79,6 +80,7 @@ class Training:
     def begin(self) -> None:
         """Start the epoch, or go on with a resumed one."""
         at, self.step = self.step, 0
+        self._ask()
         if not at:
             for total in self._totals:
                 total[...] = 0.0
@@ -87,6 +89,11 @@ class Training:
             self.feed.samples = self._resumed
         self._resumed = 0
         self.inside = True
+
+    def _ask(self) -> None:
+        """Ask for learning rates that functions know."""
+        for optimizer in self._optimizers:
+            optimizer.ask()
 
     def run(self, model: Any) -> float:
         """The steps of the epoch and its validation; ends early when asked to stop. Returns the seconds it took."""
@@ -128,6 +135,7 @@ class Training:
                 hooks.begin(at)
                 interrupt.native = True
             model.adopt()  # what the hooks did to the weights
+            self._ask()
             until = hooks.stop(at)
             if memory:
                 call(partial(feed.run, until), (until - at) * feed.batch)
