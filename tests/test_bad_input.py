@@ -127,10 +127,6 @@ def test_at_the_wrong_time():
     for call in (lambda: empty.fit(X, BITS), lambda: empty.predict(X)):
         with pytest.raises(UsageError, match="has no layers"):
             call()
-    rigid = Sequential([Flatten(input_shape=(4,))])
-    rigid.compile("adam", "mse")
-    with pytest.raises(UsageError, match="without weights"):
-        rigid.fit(X, X, verbose=0)
 
 
 def test_unknown_names_when_compiling():

@@ -18,9 +18,9 @@ from chainrule.callbacks import (
     TerminateOnNaN,
 )
 from chainrule.errors import ArgumentError, DataError, UsageError
-from chainrule.layers import Dense, Dropout, Input
+from chainrule.layers import BatchNormalization, Dense, Dropout, Flatten, Input
 from chainrule.models import Model, Sequential, clone_model, load_model, model_from_json
-from chainrule.optimizers import SGD, Adam, schedules
+from chainrule.optimizers import SGD, Adam, LossScaleOptimizer, schedules
 from chainrule.utils import PyDataset
 
 RNG = np.random.default_rng(0)
@@ -93,6 +93,31 @@ def test_several_steps_at_a_time():
     assert np.array_equal(model.predict_on_batch(X), model.predict(X, batch_size=53))
     with pytest.raises(ArgumentError, match="run_eagerly=True"):
         compiled(run_eagerly=True)
+
+
+class OwnStep(Model):
+    def train_step(self, data):
+        x, y = data
+        loss = self.compute_loss(x, y, self(x, training=True))
+        self.optimizer.apply(self.gradients(self.optimizer.scale_loss(loss)), self.trainable_weights)
+        return {"loss": loss}
+
+
+@pytest.mark.parametrize("kind", [Model, OwnStep])
+def test_fit_of_a_model_that_learns_nothing(kind, tmp_path):
+    given = Input((3,))
+    normal = BatchNormalization(center=False, scale=False, momentum=0.5)
+    for layer, optimizer in ((Flatten(), SGD(0.1, momentum=0.9)), (normal, LossScaleOptimizer(Adam()))):
+        model = kind(given, layer(given))
+        model.compile(optimizer, "mse", metrics=["mae"])
+        with pytest.warns(UserWarning, match="no trainable weights"):
+            history = model.fit(X, X + 1, batch_size=8, epochs=2, verbose=0, validation_data=(X, X + 1)).history
+        assert set(history) == {"loss", "val_loss", "val_mae"} | ({"mae"} if kind is Model else set())
+        assert history["val_loss"][-1] == pytest.approx(np.mean((model.predict(X) - X - 1) ** 2), rel=1e-5)
+        if kind is Model:
+            model.save(tmp_path / "model.safetensors")
+            np.testing.assert_array_equal(load_model(tmp_path / "model.safetensors").predict(X), model.predict(X))
+    assert normal.moving_mean.any()  # its state is part of the step
 
 
 def test_metrics_and_losses_inside_of_a_model():

@@ -277,6 +277,8 @@ class Optimizer(Configured):
         if len(grads) != len(weights):
             raise ArgumentError.of(f"apply got {len(grads)} gradients for {len(weights)} weights", "one for each",
                                    "optimizer.apply(gradients, model.trainable_weights)")
+        if not grads:  # of a model without trainable weights
+            return
         pairs = [(g, w) for g, w in zip(grads, weights, strict=True) if g is not None]
         grads, weights = [g for g, _ in pairs], [w for _, w in pairs]
         step = STEP.get()

@@ -73,7 +73,7 @@ def save(model: Any, filepath: Any, overwrite: bool = True, weights_only: bool =
     path = tensors.named(filepath, "filepath")
     if not overwrite and path.exists():
         raise FileError.of(f"{path} is there already", "another name, or overwrite=True", "")
-    if not model.weights:
+    if not model.weights and not model.built:
         raise UsageError.of(f"{model.name} has no weights to save; a model is built by its first data, or by Input",
                             "a model that is built", "model.build((None, 10))")
     arrays, facts = snapshot(model)

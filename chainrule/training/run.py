@@ -7,6 +7,7 @@ thread (``sources.py``, ``reader.py``).
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -109,7 +110,8 @@ def started(model: Any, task: Task) -> Engine:
     """What the programs of a run share, around the model's own arrays."""
     params = model.adopt()
     if not params.size:
-        raise UsageError.of("fit of a model without weights", "at least one layer that learns", "model.add(Dense(1))")
+        warnings.warn(f"model {model.name!r} has no trainable weights: fit computes its loss and metrics, and learns "
+                      "nothing", UserWarning, stacklevel=5)
     opt, step = model._started(task, params)
     state = new_state(task.parts(params), [w.array for w in model.arranged()[1]], opt, step, task.objective.zeros())
     return Engine(task, model._programs, state, params, task.rate, random.key(), Interrupt())

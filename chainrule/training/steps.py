@@ -221,14 +221,16 @@ class Recording:
             self.found[id(weight)] = g
 
     def scale(self, optimizer: Optimizer) -> Any:
-        """What the loss is to be multiplied by."""
+        """What the loss is to be multiplied by; None for an optimizer that changes nothing."""
+        if all(known is not optimizer for known, _ in self.outline.optimizers):
+            return None
         return optimizer.loss_scale(self.opt[self._index(optimizer)]["state"])
 
     def gradients(self, loss: Any, by: Any) -> Any:
         """The derivatives; zeros where the loss does not depend on a weight."""
         nodes = [_node(x) for x in _list(by)]
-        found = gradients(as_node(loss), nodes)
-        if not found:
+        found = gradients(as_node(loss), nodes) if nodes else {}
+        if nodes and not found:
             raise UsageError.of("gradients of a loss that depends on none of what is asked for",
                                 "weights as they were when the loss was computed: ask before optimizer.apply",
                                 "gradients = self.gradients(loss, weights)")
@@ -298,7 +300,8 @@ class OwnTask:
 
     def parts(self, params: np.ndarray) -> list[np.ndarray]:
         """The vectors of the groups, as parts of the one of all that is trained."""
-        return np.split(params, np.cumsum([sum(w.array.size for w in group) for group in self.groups])[:-1])
+        ends = np.cumsum([sum(w.array.size for w in group) for group in self.groups])
+        return np.split(params, ends[:-1]) if len(ends) else []
 
     def start(self, params: np.ndarray) -> list[State]:
         """The optimizers' states before the first step."""
