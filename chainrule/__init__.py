@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         layers,
         losses,
         metrics,
+        mixed_precision,
         models,
         nn,
         optimizers,
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
 inspect = lazy("chainrule.inspect")  # what not every program needs is loaded when it is first used, as are those below
 INSPECT[:] = [inspect]
 _MODULES = frozenset(("activations", "callbacks", "constraints", "initializers", "layers", "losses", "metrics",
-                      "models", "nn", "optimizers", "plot", "regularizers", "utils"))
+                      "mixed_precision", "models", "nn", "optimizers", "plot", "regularizers", "utils"))
 _NAMES = {"Model": "models", "Sequential": "models", "explain": "inspect", "minimize": "descent"}
 
 
@@ -111,6 +112,7 @@ __all__ = [
     "map",
     "metrics",
     "minimize",
+    "mixed_precision",
     "models",
     "nn",
     "numpy",

@@ -118,17 +118,18 @@ def test_a_run_without_hooks_is_resumed_within_an_epoch(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the server forks")
-def test_killed_at_random_moments(tmp_path):
-    """50 kills, each at any moment of a run, its saves included."""
-    killed_run.train(tmp_path, "never", None)
-    killed_run.train(tmp_path, "warm")  # compiles the programs, to be found on disk
-    expected = np.load(tmp_path / "never.npz")
+@pytest.mark.parametrize("kind, times", [("run", 50), ("own", 10)])
+def test_killed_at_random_moments(kind, times, tmp_path):
+    """So many kills, each at any moment of a run, its saves included."""
+    killed_run.train(tmp_path, f"{kind} never", None)
+    killed_run.train(tmp_path, f"{kind} warm")  # compiles the programs, to be found on disk
+    expected = np.load(tmp_path / f"{kind} never.npz")
     rng, kills, ended = np.random.default_rng(), 0, 0
     server = subprocess.Popen([sys.executable, killed_run.__file__, tmp_path], stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
-        while kills < 50:
-            name = f"run{ended}"
+        while kills < times:
+            name = f"{kind}{ended}"
             server.stdin.write(name + "\n")
             server.stdin.flush()
             child = int(server.stdout.readline())
@@ -138,7 +139,7 @@ def test_killed_at_random_moments(tmp_path):
                 kills += 1
             assert server.stdout.readline() == "ended\n"
             ended += (tmp_path / f"{name}.npz").exists()
-        server.stdin.write(f"run{ended}\n")  # the last one to its end
+        server.stdin.write(f"{kind}{ended}\n")  # the last one to its end
         server.stdin.close()
         assert server.wait(60) == 0
     finally:
@@ -146,9 +147,9 @@ def test_killed_at_random_moments(tmp_path):
         server.stdout.close()
         server.wait()
     for k in range(ended + 1):
-        found = np.load(tmp_path / f"run{k}.npz")
+        found = np.load(tmp_path / f"{kind}{k}.npz")
         for name in expected:
-            np.testing.assert_array_equal(found[name], expected[name], err_msg=f"run {k}, {name}")
+            np.testing.assert_array_equal(found[name], expected[name], err_msg=f"{kind} {k}, {name}")
 
 
 def test_a_full_disk_harms_nothing(tmp_path):

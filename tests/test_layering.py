@@ -34,7 +34,7 @@ LEVELS = [
     ["layers"],
     ["optimizers"],
     ["training", "looked_into"],
-    ["models", "callbacks", "utils"],
+    ["models", "callbacks", "mixed_precision", "utils"],
     ["check", "descent", "variables"],
     ["inspect", "plot", "io", "distributed"],  # at the side: nothing below imports them
     ["command"],

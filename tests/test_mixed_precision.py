@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from samples import HALF
 
-from chainrule import dtypes, layers, random
+from chainrule import dtypes, layers, mixed_precision, random
 from chainrule.compiler.loops import Contract
 from chainrule.compiler.pipeline import build
 from chainrule.errors import ArgumentError
 from chainrule.layers import deserialize, serialize
-from chainrule.models import Sequential
+from chainrule.models import Model, Sequential, clone_model, load_model
 from chainrule.optimizers import SGD, Adam, LossScaleOptimizer
 from chainrule.trace import record
 
@@ -62,6 +62,69 @@ def test_training_in_half_numbers(dtype):
     assert losses[-1] < 0.15 < losses[0]
     assert net.predict(X, verbose=0).dtype == np.float32  # of the last layer, which computes in float32
     assert all(w.dtype == np.float32 for w in net.get_weights())
+
+
+class Inside(layers.Layer):
+    """A layer of one's own that knows nothing of dtypes, with a layer inside."""
+
+    def __init__(self, units, **options):
+        super().__init__(**options)
+        self.units, self.dense = units, layers.Dense(units)
+
+    def call(self, x):
+        return self.dense(x) * 2
+
+
+class Own(Model):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.inside, self.out = Inside(8), layers.Dense(1, activation="sigmoid", dtype="float32")
+
+    def call(self, x):
+        return self.out(self.inside(x))
+
+
+@pytest.fixture
+def policy(request):
+    before = mixed_precision.set_dtype_policy(f"mixed_{request.param}")
+    yield request.param
+    mixed_precision.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize("policy", HALF, indirect=True)
+@pytest.mark.parametrize("kind", ["sequential", "functional", "subclass"])
+def test_a_policy_for_all_layers(policy, kind, tmp_path):
+    given = layers.Input((12,))
+    assert given.dtype == np.float32 and mixed_precision.dtype_policy() == f"mixed_{policy}"
+    last = {"activation": "sigmoid", "dtype": "float32"}
+    net = Own() if kind == "subclass" else Model(given, layers.Dense(1, **last)(Inside(8)(given))) if (
+        kind == "functional") else Sequential([Inside(8), layers.Dense(1, **last)])
+    net.compile(Adam(0.01), "binary_crossentropy")
+    assert isinstance(net.optimizer, LossScaleOptimizer) == (policy == "float16")
+    net.fit(X, Y, verbose=0)
+    first = next(layer for layer in net.layers if isinstance(layer, Inside))
+    assert first(X).dtype == policy and net.predict(X).dtype == np.float32
+    net.save(tmp_path / "model.safetensors")
+    mixed_precision.set_global_policy("float32")
+    copies = load_model(tmp_path / "model.safetensors", custom_objects={"Inside": Inside, "Own": Own}), clone_model(net)
+    copies[1](X)
+    copies[1].set_weights(net.get_weights())
+    for found in copies:  # what was made under a policy keeps it
+        np.testing.assert_array_equal(found.predict(X), net.predict(X))
+    plain = Sequential([layers.Dense(2)])
+    plain.compile("sgd", "mse")
+    assert plain(X).dtype == np.float32 and isinstance(plain.optimizer, SGD)
+    mixed_precision.set_dtype_policy(f"mixed_{policy}")
+    assert clone_model(plain)(X).dtype == np.float32
+    net.compile(Adam(0.01), "binary_crossentropy", auto_scale_loss=False)
+    assert isinstance(net.optimizer, Adam)
+
+
+def test_a_policy_that_is_none():
+    for wrong in ("float64", "half", None, 16):
+        with pytest.raises(ArgumentError, match="mixed_bfloat16"):
+            mixed_precision.set_dtype_policy(wrong)
+    assert mixed_precision.global_policy() == "float32"
 
 
 @half

@@ -43,7 +43,8 @@ class Layer(Holder):
         trainable: whether training changes its weights; may be set at any time, also for a whole model.
         activity_regularizer: a function of the output whose result, divided by the batch size, is added to the loss.
         dtype: "float32"; with "mixed_bfloat16" or "mixed_float16" weights are float32, while what the layer takes,
-            multiplies and gives is of half that size. float16 ends at 65504: train with ``LossScaleOptimizer``.
+            multiplies and gives is of half that size. float16 ends at 65504: train with ``LossScaleOptimizer``. None:
+            as the policy of :mod:`chainrule.mixed_precision` says.
         autocast: accepted, and without effect: floats become float32.
 
     A weight is made in ``build`` and used in ``call`` under the name it was stored as. Layers stored as attributes,
@@ -80,7 +81,7 @@ class Layer(Holder):
         vars(layer).update(
             _given=(args, options), _own=[], _named={}, _inbound=[], _trainable=True, _drawn=0, _added=[],
             named=False, name=layer_name(cls.__name__), built=False, input_shape=None, output_shape=None,
-            argument_shapes=None, given_shape=None, activity_regularizer=None)
+            argument_shapes=None, given_shape=None, activity_regularizer=None, _policy=precision.dtype_policy())
         return layer
 
     def __getstate__(self) -> dict[str, Any]:  # for copies: they were applied to nothing yet
@@ -88,6 +89,7 @@ class Layer(Holder):
 
     _given: tuple[tuple[Any, ...], dict[str, Any]]
     _own: list[Weight]
+    _policy: str  # the one that it was made under
     _named: dict[str, Weight]
     _inbound: list[Any]  # weak references to what the layer was applied to while models were put together
     _added: list[Any]
@@ -391,7 +393,8 @@ class Layer(Holder):
             >>> Dropout(0.5, name="drop").get_config()
             {'rate': 0.5, 'noise_shape': None, 'seed': None, 'name': 'drop', 'trainable': True}
         """
-        return config.arguments_of(self, *self._given)
+        policy = {} if self._policy == "float32" else {"dtype_policy": self._policy}
+        return {**config.arguments_of(self, *self._given), **policy}
 
     @classmethod
     def from_config(cls, config_: dict[str, Any]) -> Any:
@@ -401,7 +404,8 @@ class Layer(Holder):
             >>> Dense.from_config(Dense(4, activation="relu").get_config())
             Dense(4, activation='relu')
         """
-        return cls(**{name: config.deserialize(value) for name, value in config_.items()})
+        with precision.under(config_.get("dtype_policy", "float32")):
+            return cls(**{name: config.deserialize(value) for name, value in config_.items() if name != "dtype_policy"})
 
     # -- where the layer stands in models
 

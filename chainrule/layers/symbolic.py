@@ -166,7 +166,7 @@ class InputLayer(Layer):
             raise ArgumentError.of(f"Input got batch_shape={batch_shape} beside shape={shape}, batch_size={batch_size}",
                                    "one way to say it", "Input(batch_shape=(32, 10))")
         given = shape if shape is not None else tuple(batch_shape or ())[1:]
-        super().__init__(name, input_shape=() if given == () else given)
+        super().__init__(name, input_shape=() if given == () else given, dtype="float32")
         batch = batch_size if batch_shape is None else tuple(batch_shape)[0]
         self.batch_shape = self.input_shape = (batch, *(self.given_shape or ()))
         self.input_dtype = FLOAT if dtype is None else np.dtype(dtype)

@@ -52,7 +52,7 @@ class Model(LookedInto, Trainer):
     scoped = False
 
     def __init__(self, inputs: Any = None, outputs: Any = None, name: str | None = None, **options: Any) -> None:
-        super().__init__(name, **options)
+        super().__init__(name, **{"dtype": "float32", **options})  # it computes in what its layers do
         self._prepare()
         self._network: Network | None = None
         if inputs is not None or outputs is not None:

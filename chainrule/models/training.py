@@ -89,7 +89,8 @@ class Trainer(Predictor):
             run_eagerly: False: what trains is always compiled.
             steps_per_execution: hooks of batches are called after every so many of them.
             jit_compile: of no meaning here: what trains is always compiled.
-            auto_scale_loss: of no meaning here, where layers compute in float32.
+            auto_scale_loss: whether the optimizer of a model that was made while the policy of
+                :mod:`chainrule.mixed_precision` is ``"mixed_float16"`` becomes a ``LossScaleOptimizer``.
 
         Raises:
             ArgumentError: for arguments that no model could be trained with; nothing is changed then.
@@ -102,7 +103,11 @@ class Trainer(Predictor):
             raise ArgumentError.of("got run_eagerly=True", "False: to look at numbers there are cr.debug_nans(), "
                                    "model.graph(x, y), and model(x), which computes at once",
                                    "model.compile(optimizer, loss)")
-        chosen = optimizers.get(optimizer), Plan.of(loss, loss_weights, metrics, weighted_metrics)
+        rule = optimizers.get(optimizer)
+        scalable = rule.uses_gradient and not rule.evaluates and not isinstance(rule, optimizers.LossScaleOptimizer)
+        if auto_scale_loss and scalable and self._policy == "mixed_float16":
+            rule = optimizers.LossScaleOptimizer(rule)
+        chosen = rule, Plan.of(loss, loss_weights, metrics, weighted_metrics)
         self.steps_per_execution = whole("steps_per_execution", steps_per_execution)
         self.optimizer, self._plan = chosen
         self.loss, self.run_eagerly, self.jit_compile = self._plan.loss, False, True
