@@ -2,7 +2,11 @@
 
 import copy
 import csv
+import importlib
+import inspect
+import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,6 +64,24 @@ class Seen(Callback):
 def batches():
     for i in range(0, 50, 10):
         yield X[i:i + 10], Y[i:i + 10]
+
+
+POSITIONS = json.loads((Path(__file__).parent / "golden" / "positions.json").read_text())
+OF_OUR_OWN = {"metrics.Metric"}  # (name, dtype), as all metrics have it; Keras's base has dtype first
+
+
+def test_arguments_by_position_mean_what_they_mean_in_keras():
+    """Further ones are taken by name alone: then a call by position is an error, and means nothing else."""
+    seen = 0
+    for path, theirs in POSITIONS.items():
+        room, name = path.split(".")
+        ours = getattr(importlib.import_module(f"chainrule.{room}"), name, None)
+        if isinstance(ours, type) and path not in OF_OUR_OWN:
+            parameters = list(inspect.signature(ours.__init__).parameters.values())[1:]
+            by_position = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+            assert by_position[:len(theirs)] == theirs[:len(by_position)], path
+            seen += 1
+    assert seen > 200
 
 
 def test_hooks_of_batches_of_evaluations_and_predictions():

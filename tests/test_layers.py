@@ -171,6 +171,7 @@ def test_models_share_layers():
 
 
 def test_a_model_in_a_model():
+    random.set_seed(3)
     inner = Sequential([Dense(8, activation="tanh"), Dropout(0.1)])
     model = Sequential([Input((3,)), inner, Dense(1)])
     assert len(model.get_weights()) == 4 and model.output_shape == (None, 1)

@@ -57,7 +57,7 @@ class MultiHeadAttention(KernelLayer):
     def __init__(self, num_heads: int, key_dim: int, value_dim: int | None = None, dropout: float = 0.0,
                  use_bias: bool = True, output_shape: int | Sequence[int] | None = None,
                  attention_axes: int | Sequence[int] | None = None, sliding_window: int | None = None,
-                 flash_attention: bool | None = None, use_gate: bool = False, seed: int | None = None,
+                 flash_attention: bool | None = None, *, use_gate: bool = False, seed: int | None = None,
                  **options: Any) -> None:
         super().__init__(None, use_bias, **options)
         self.num_heads, self.key_dim = whole("num_heads", num_heads), whole("key_dim", key_dim)

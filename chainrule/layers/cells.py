@@ -150,7 +150,7 @@ class LSTMCell(Cell):
     gates, state_count = 4, 2
 
     def __init__(self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid",
-                 use_bias: bool = True, unit_forget_bias: bool = True, **options: Any) -> None:
+                 use_bias: bool = True, *, unit_forget_bias: bool = True, **options: Any) -> None:
         super().__init__(units, activation=activation, use_bias=use_bias, **options)
         self.recurrent_activation = activations.get(recurrent_activation)
         self.unit_forget_bias = bool(unit_forget_bias)
@@ -183,7 +183,7 @@ class GRUCell(Cell):
     gates = 3
 
     def __init__(self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid",
-                 use_bias: bool = True, reset_after: bool = True, **options: Any) -> None:
+                 use_bias: bool = True, *, reset_after: bool = True, **options: Any) -> None:
         super().__init__(units, activation=activation, use_bias=use_bias, **options)
         self.recurrent_activation = activations.get(recurrent_activation)
         self.reset_after = bool(reset_after)

@@ -206,9 +206,15 @@ class Conv2DTranspose(_ConvTranspose):
 
 
 class Conv3DTranspose(_ConvTranspose):
-    """The transpose of :class:`Conv3D`; arguments as for :class:`Conv1DTranspose`."""
+    """The transpose of :class:`Conv3D`; arguments as for :class:`Conv1DTranspose`, but for Keras's order of two."""
 
     rank = 3
+
+    def __init__(self, filters: int, kernel_size: Any, strides: Any = 1, padding: str = "valid",
+                 data_format: str | None = None, output_padding: Any = None, dilation_rate: Any = 1,
+                 activation: Any = None, use_bias: bool = True, **options: Any) -> None:
+        super().__init__(filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate, activation,
+                         use_bias, **options)
 
 
 # Keras's longer names

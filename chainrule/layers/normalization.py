@@ -93,7 +93,7 @@ class BatchNormalization(_Normalizer):
 
     def __init__(self, axis: int = -1, momentum: float = 0.99, epsilon: float = 1e-3, center: bool = True,
                  scale: bool = True, beta_initializer: Any = "zeros", gamma_initializer: Any = "ones",
-                 moving_mean_initializer: Any = "zeros", moving_variance_initializer: Any = "ones",
+                 moving_mean_initializer: Any = "zeros", moving_variance_initializer: Any = "ones", *,
                  renorm: bool = False, renorm_clipping: dict[str, float] | None = None, renorm_momentum: float = 0.99,
                  synchronized: bool = False, **options: Any) -> None:
         super().__init__(center, scale, beta_initializer, gamma_initializer, **options)

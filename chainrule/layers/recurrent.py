@@ -231,7 +231,7 @@ class LSTM(Recurrent, LSTMCell):  # type: ignore[misc]
     """
 
     def __init__(self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid",
-                 use_bias: bool = True, unit_forget_bias: bool = True, **options: Any) -> None:
+                 use_bias: bool = True, *, unit_forget_bias: bool = True, **options: Any) -> None:
         super().__init__(units, activation=activation, recurrent_activation=recurrent_activation, use_bias=use_bias,
                          unit_forget_bias=unit_forget_bias, **options)
 
@@ -259,7 +259,7 @@ class GRU(Recurrent, GRUCell):  # type: ignore[misc]
     """
 
     def __init__(self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid",
-                 use_bias: bool = True, reset_after: bool = True, **options: Any) -> None:
+                 use_bias: bool = True, *, reset_after: bool = True, **options: Any) -> None:
         super().__init__(units, activation=activation, recurrent_activation=recurrent_activation, use_bias=use_bias,
                          reset_after=reset_after, **options)
 
@@ -270,6 +270,7 @@ class RNN(Loop):
     Args:
         cell: :class:`SimpleRNNCell`, :class:`LSTMCell`, :class:`GRUCell`, :class:`StackedRNNCells`, a list of cells, or
             an object with ``call(x, states) -> (output, states)`` and ``state_size``, usually a :class:`Layer`.
+        return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask: see :class:`Loop`.
         options: those of :class:`Loop`.
 
     Shapes: ``(batch, steps, …)`` to ``(batch, units)``, or ``(batch, steps, units)`` with ``return_sequences``.
@@ -285,8 +286,11 @@ class RNN(Loop):
                 [2., 2., 2.]]], dtype=float32)
     """
 
-    def __init__(self, cell: Any, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, cell: Any, return_sequences: bool = False, return_state: bool = False,
+                 go_backwards: bool = False, stateful: bool = False, unroll: bool = False,
+                 zero_output_for_mask: bool = False, **options: Any) -> None:
+        super().__init__(return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
+                         stateful=stateful, unroll=unroll, zero_output_for_mask=zero_output_for_mask, **options)
         self.cell = StackedRNNCells(cell) if isinstance(cell, list | tuple) else checked(cell)
 
     @property

@@ -115,7 +115,7 @@ class SeparableConv1D(_Depthwise):
     def __init__(self, filters: int, kernel_size: Any, strides: Any = 1, padding: str = "valid",
                  data_format: str | None = None, dilation_rate: Any = 1, depth_multiplier: int = 1,
                  activation: Any = None, use_bias: bool = True, depthwise_initializer: Any = "glorot_uniform",
-                 pointwise_initializer: Any = "glorot_uniform", pointwise_regularizer: Any = None,
+                 pointwise_initializer: Any = "glorot_uniform", *, pointwise_regularizer: Any = None,
                  pointwise_constraint: Any = None, **options: Any) -> None:
         super().__init__(filters, kernel_size, strides, padding, data_format, dilation_rate, depth_multiplier,
                          activation, use_bias, depthwise_initializer, **options)

@@ -159,7 +159,7 @@ class InputLayer(Layer):
     """Where data enter a model; made by :func:`Input`."""
 
     def __init__(self, shape: Sequence[int | None] | None = None, batch_size: int | None = None, dtype: Any = None,
-                 name: str | None = None, batch_shape: Sequence[int | None] | None = None) -> None:
+                 *, name: str | None = None, batch_shape: Sequence[int | None] | None = None) -> None:
         if shape is None and batch_shape is None:
             raise ArgumentError.of("Input without a shape", "the extents of one sample", "Input(shape=(10,))")
         if batch_shape is not None and (shape is not None or batch_size is not None):
@@ -184,7 +184,7 @@ class InputLayer(Layer):
 
 
 def Input(shape: Sequence[int | None] | None = None, batch_size: int | None = None, dtype: Any = None,  # noqa: N802
-          name: str | None = None, batch_shape: Sequence[int | None] | None = None) -> Symbol:
+          *, name: str | None = None, batch_shape: Sequence[int | None] | None = None) -> Symbol:
     """Where data enter a model: a symbolic batch, to which layers are applied, or the first entry of a Sequential.
 
     Args:
@@ -199,7 +199,7 @@ def Input(shape: Sequence[int | None] | None = None, batch_size: int | None = No
         >>> Flatten()(x).shape
         (None, 784)
     """
-    return InputLayer(shape, batch_size, dtype, name, batch_shape).symbol
+    return InputLayer(shape, batch_size, dtype, name=name, batch_shape=batch_shape).symbol
 
 
 class Operation(Layer):

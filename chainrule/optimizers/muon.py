@@ -50,9 +50,9 @@ class Muon(Optimizer):
 
     def __init__(self, learning_rate: Rate = 0.001, adam_beta_1: float = 0.9, adam_beta_2: float = 0.999,
                  adam_weight_decay: float | None = 0.004, epsilon: float = 1e-7, weight_decay: float | None = 0.004,
-                 exclude_layers: Sequence[str] | None = None, exclude_embeddings: bool = True, muon_a: float = 3.4445,
-                 muon_b: float = -4.7750, muon_c: float = 2.0315, adam_lr_ratio: float = 1.0, momentum: float = 0.95,
-                 ns_steps: int = 5, nesterov: bool = True, rms_rate: float | None = 0.2,
+                 *, exclude_layers: Sequence[str] | None = None, exclude_embeddings: bool = True,
+                 muon_a: float = 3.4445, muon_b: float = -4.7750, muon_c: float = 2.0315, adam_lr_ratio: float = 1.0,
+                 momentum: float = 0.95, ns_steps: int = 5, nesterov: bool = True, rms_rate: float | None = 0.2,
                  **options: Unpack[Options]) -> None:
         super().__init__(learning_rate, weight_decay, **options)
         self.adam_beta_1, self.adam_beta_2 = share("adam_beta_1", adam_beta_1), share("adam_beta_2", adam_beta_2)

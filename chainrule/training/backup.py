@@ -22,6 +22,7 @@ class BackupAndRestore(Callback):
         backup_dir: a folder, for a file ``backup.safetensors`` in it, or the path of a ``.safetensors`` file.
         save_freq: ``'epoch'``, or a number of steps: also within an epoch after every so many of its steps. The loop
             then returns to Python that often, and a save costs the time to write all weights and the optimizer's state.
+        double_checkpoint: accepted, and without effect: a save leaves the file before it unharmed until it is whole.
         delete_checkpoint: whether the file is removed at the end.
 
     Example:
@@ -31,7 +32,8 @@ class BackupAndRestore(Callback):
 
     runs_last = True
 
-    def __init__(self, backup_dir: Any, save_freq: str | int = "epoch", delete_checkpoint: bool = True) -> None:
+    def __init__(self, backup_dir: Any, save_freq: str | int = "epoch", double_checkpoint: bool = False,
+                 delete_checkpoint: bool = True) -> None:
         if save_freq != "epoch" and isinstance(save_freq, str):
             raise ArgumentError.of(f"got save_freq={save_freq!r}", "'epoch' or a number of steps", "save_freq=1000")
         self.batch_interval = None if isinstance(save_freq, str) else whole("save_freq", save_freq)

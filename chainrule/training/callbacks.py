@@ -156,10 +156,11 @@ class LambdaCallback(Callback):
     """A callback from functions, each given under the name of its hook.
 
     Args:
-        on_epoch_begin: of ``(epoch, logs)``, as ``on_epoch_end``.
+        on_epoch_begin, on_epoch_end: of ``(epoch, logs)``.
+        on_train_begin, on_train_end: of ``(logs)``.
+        on_train_batch_begin, on_train_batch_end: of ``(batch, logs)``.
         batch_interval: see :class:`Callback`.
-        hooks: more functions: ``on_train_begin`` and ``on_train_end`` of ``(logs)``, ``on_train_batch_end`` of
-            ``(batch, logs)``, …; what is not named ``on_…`` becomes an attribute.
+        hooks: more functions, such as ``on_test_end``; what is not named ``on_…`` becomes an attribute.
 
     Example:
         >>> seen = []
@@ -170,10 +171,13 @@ class LambdaCallback(Callback):
 
     def __init__(self, on_epoch_begin: Callable[..., Any] | None = None, on_epoch_end: Callable[..., Any] | None = None,
                  on_train_begin: Callable[..., Any] | None = None, on_train_end: Callable[..., Any] | None = None,
-                 batch_interval: int = 1, **hooks: Callable[..., Any] | None) -> None:
+                 on_train_batch_begin: Callable[..., Any] | None = None,
+                 on_train_batch_end: Callable[..., Any] | None = None, *, batch_interval: int = 1,
+                 **hooks: Callable[..., Any] | None) -> None:
         self.batch_interval = whole("batch_interval", batch_interval)
         given = {"on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end, "on_train_begin": on_train_begin,
-                 "on_train_end": on_train_end, **hooks}
+                 "on_train_end": on_train_end, "on_train_batch_begin": on_train_batch_begin,
+                 "on_train_batch_end": on_train_batch_end, **hooks}
         for name, function in given.items():
             if name not in _HOOKS and name.startswith("on_"):
                 raise ArgumentError.of(f"LambdaCallback got {name}", f"one of {', '.join(_HOOKS)}",

@@ -80,7 +80,7 @@ class TensorBoard(Callback):
         'first'
     """
 
-    def __init__(self, log_dir: Any = "logs", histogram_freq: int = 0, write_gradients: bool = False,
+    def __init__(self, log_dir: Any = "logs", histogram_freq: int = 0, *, write_gradients: bool = False,
                  update_freq: str | int = "epoch") -> None:
         if update_freq != "epoch" and isinstance(update_freq, str):
             raise ArgumentError.of(f"got update_freq={update_freq!r}", "'epoch' or a number of steps",
