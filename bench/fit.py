@@ -1,14 +1,15 @@
 """What `fit` costs beside the step itself: per step, epoch, call, hook of a batch; with a train_step of one's own too.
 
 The step by hand is the same network, loss and rule from functions over minibatches in `cr.scan`, compiled whole
-(`peer_chainrule.py`). The step within `fit` is that of an epoch within a long call; what a call costs once stands
-beside it. All are run in turn; the fastest of many counts.
+(`peer_chainrule.py`). A call of `fit` is 50 ms long or one epoch, and its step is a share of all that it takes; what a
+call costs once stands beside it. All are run in turn; the fastest of many counts.
 
 `python bench/fit.py`, with `--quick` for a glance. One thread.
 """
 
 import argparse
 import time
+from dataclasses import replace
 
 import numpy as np
 from peer_chainrule import epoch_of
@@ -33,6 +34,9 @@ class Stepped(Model):
         loss = self.compute_loss(x, y, predicted)
         self.optimizer.apply(self.gradients(loss), self.trainable_weights)
         return {"loss": loss, **self.compute_metrics(x, y, predicted)}
+
+
+WAYS = ("fit", Model), ("train_step of one's own", Stepped)
 
 
 class EachBatch(Callback):
@@ -81,7 +85,11 @@ def timed(function):
 
 
 def network(work, seconds):
-    """Seconds a step by hand; for each way to fit, seconds a step and what a call costs once."""
+    """Seconds a step by hand; for each way to fit, seconds a step, and what a call costs once.
+
+    The latter is None where it is lost in an epoch of many milliseconds.
+    """
+    work = replace(work, learning_rate=1e-6)  # moments of what is learned get too small to be normal, and take longer
     epoch, arguments = epoch_of(work)
     by_hand = cr.jit(epoch, donate=(0,)).bind(*arguments)
     x, y = work.arrays()
@@ -89,21 +97,21 @@ def network(work, seconds):
     many = max(1, round(0.05 / timed(by_hand)))
 
     def epochs_by_hand():
-        for _ in range(many):  # as many as in fit: numbers too small to be normal, which take long, come with training
+        for _ in range(many):
             by_hand()
     calls = {"by hand": epochs_by_hand}
-    for name, kind in (("fit", Model), ("train_step of one's own", Stepped)):
+    for name, kind in WAYS:
         model = model_of(work, kind)
-        for epochs in (1, 1 + many):
+        for epochs in {1, many}:
             def fit(model=model, epochs=epochs):
                 model.fit(x, y, batch_size=work.batch, epochs=epochs, verbose=0)
             fit()
             calls[name, epochs] = fit
     found = in_turn(calls, seconds)
     ways = {}
-    for name in ("fit", "train_step of one's own"):
-        each = (found[name, 1 + many] - found[name, 1]) / many
-        ways[name] = each / work.steps, found[name, 1] - each
+    for name, _ in WAYS:
+        each = found[name, many] / many
+        ways[name] = each / work.steps, None if many == 1 else (found[name, 1] - each) * many / (many - 1)
     return found["by hand"] / many / work.steps, ways
 
 
@@ -141,10 +149,11 @@ def main() -> None:
     print(f"{'µs':28}{'by hand':>12}{'within fit':>12}{'ratio':>8}{'own step':>12}{'ratio':>8}{'a call once':>14}")
     for name in options.networks:
         work = WORKLOADS[name]
-        hand, ways = network(work, 2.0 if options.quick else 12.0)
+        hand, ways = network(work, 2.0 if options.quick else 20.0)
         (step, once), (own, _) = ways.values()
+        call = "" if once is None else f"{1e6 * once:.0f}"
         print(f"{name + f', {work.steps} steps':28}{1e6 * hand:12.2f}{1e6 * step:12.2f}{step / hand:8.3f}"
-              f"{1e6 * own:12.2f}{own / hand:8.3f}{1e6 * once:14.0f}", flush=True)
+              f"{1e6 * own:12.2f}{own / hand:8.3f}{call:>14}", flush=True)
     print("Beside the steps: µs")
     for name, value in overheads(0.5 if options.quick else 3.0).items():
         print(f"  {name:32}{value:10.2f}")
