@@ -53,9 +53,8 @@ def key(seed: int | None = None) -> np.ndarray:
         (2,)
     """
     if seed is None:
-        drawn = generator().bit_generator.random_raw()  # 64 bits, as good as the words made of a seed, and at hand
-        return np.array((drawn & 0xFFFFFFFF, drawn >> 32), _WORD)
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        seed = int(generator().integers(0, 2**63))
+    elif isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise ArgumentError.of(f"got seed={seed!r}", "a whole number, 0 or more", "random.key(42)")
     return np.random.SeedSequence(int(seed)).generate_state(2, np.uint32)
 
