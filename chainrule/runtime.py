@@ -73,9 +73,9 @@ def aligned(array: np.ndarray) -> np.ndarray:
 def _room(size: int) -> np.ndarray:
     """So many bytes from the start of a cache line on, whatever they hold.
 
-    Longer ones begin at different places of a page one after the other. Processors tell loads from stores before them by
-    the place in the page: a loop over vectors that all begin at the same place, such as an optimizer's, takes 1.5 times
-    as long.
+    Longer ones begin at different places of a page, one after the other. Processors tell loads from stores before them
+    by the place in the page: a loop over vectors that all begin at the same place, such as an optimizer's, took up to
+    1.5 times as long.
     """
     if size < PAGE // 4:
         raw = np.empty(size + ALIGN, np.uint8)
