@@ -23,6 +23,7 @@ class Effort:
         full: multiply-adds of all tiles of a contraction that are written without a loop.
         turn: multiply-adds that one turn of its innermost loop may grow to.
         price: cycles of a contraction that an instruction must save.
+        addresses: whether LLVM may look for cheaper ways to step through memory. That takes a sixth of its time.
     """
 
     unroll: int
@@ -31,10 +32,11 @@ class Effort:
     full: int
     turn: int
     price: float
+    addresses: bool
 
 
-FAST = Effort(unroll=48, costly=1, jam=4, full=128, turn=32, price=0.0)
-BRIEF = Effort(unroll=8, costly=8, jam=1, full=16, turn=8, price=6.0)
+FAST = Effort(unroll=48, costly=1, jam=4, full=128, turn=32, price=0.0, addresses=True)
+BRIEF = Effort(unroll=8, costly=8, jam=1, full=16, turn=8, price=6.0, addresses=False)
 
 
 def effort(points: int, turns: int) -> Effort:

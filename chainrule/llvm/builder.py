@@ -242,9 +242,10 @@ class Builder:
             return Value(VOID, "")
         return self._made(result, text)
 
-    def hidden(self, x: Value) -> Value:
-        """The same word, of which LLVM cannot see where it comes from."""
-        return self._made(x.type, f'call {x.type.text} asm sideeffect "", "=r,0"({x.type.text} {x.name})')
+    def hidden(self, x: Value, movable: bool = False) -> Value:
+        """The same word, of which LLVM cannot see where it comes from; if ``movable``, it may be taken elsewhere."""
+        stays = "" if movable else "sideeffect "
+        return self._made(x.type, f'call {x.type.text} asm {stays}"", "=r,0"({x.type.text} {x.name})')
 
     def ret(self, x: Value) -> None:
         self._lines.append(f"ret {x.type.text} {x.name}")

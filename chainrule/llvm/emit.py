@@ -116,6 +116,7 @@ def _call_on_objects(module: ir.Module, run: ir.Function, count: int) -> None:
     """
     call = ir.Function(module, run.function_type, "call")
     e = Emitter(Builder(call.append_basic_block()))
+    e.hides_counts = True
     table, arena = call.args
     head = e.b.load(table, I64)
     pointers = e.b.gep(table, integer(1), PTR)
@@ -258,6 +259,7 @@ class _Writer:
         """Write ``s`` here."""
         if isinstance(s, Nest):
             worth = self.effort(s)
+            self.e.hides_counts = not worth.addresses
             emit_nest(self.frame(worth), s, schedule(s, self.unit.target, worth), self.part)
         elif isinstance(s, Contract):
             self.contract(s)
@@ -339,6 +341,7 @@ class _Writer:
             return
         worth = effort(points(s), turns * prod(axis.extent for axis in self.axes))
         chosen = plan(_described(s), self.unit.target, worth, uses)
+        self.e.hides_counts = not worth.addresses
         early = [p for p in chosen.packs_before if uses[p.operand] > 1]
         if len(early) < sum(uses[p.operand] > 1 for p in chosen.packs):  # one depends on loops of the contraction
             return
@@ -350,6 +353,7 @@ class _Writer:
 
     def contract(self, s: Contract) -> None:
         frame, chosen = self.frame(), self.planned(s)
+        self.e.hides_counts = not self.effort(s).addresses
         scratch = self.scratch(chosen.scratch * s.dtype.itemsize) if chosen.scratch else None
         bases = {id(access): self.address(frame, access) for access in _accesses(s)}
         work = _Epilogue(frame, s, (*s.axes, *s.reduce_axes), bases)

@@ -84,13 +84,14 @@ class Emitter:
 
     ``fast`` allows multiply-add contraction in :meth:`add`, :meth:`sub` and :meth:`mul`; the vector
     mathematics switches it off (:meth:`exact`) where it relies on single roundings. ``native_half`` says that the
-    processor converts float16.
+    processor converts float16, ``hides_counts`` that LLVM is not to see how loops count (``compiler/effort.py``).
     """
 
     def __init__(self, builder: Builder, math: dict[str, Callable[..., Val]] | None = None,
                  native_half: bool = False) -> None:
         self.b = builder
         self.native_half = native_half
+        self.hides_counts = False
         self.flags: tuple[str, ...] = CONTRACT
         self._math = math if math is not None else {}
 
@@ -425,6 +426,8 @@ class Emitter:
         for phi, c in zip(phis, loop.result, strict=True):
             phi.add_incoming(c.ir, b.block)
         following = b.add(i, integer(step), flags=("nsw",))
+        if self.hides_counts:
+            following = b.hidden(following, movable=True)
         i.add_incoming(following, b.block)
         if runs:
             b.cbranch(b.icmp_signed("<", following, stop.ir), head, after)

@@ -119,7 +119,6 @@ def _optimized(module: ir.Module, target: Target, machine: llvm.TargetMachine) -
     parsed.verify()
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(1))
     passes = llvm.create_new_function_pass_manager()
-    passes.add_instruction_combine_pass()
     passes.add_simplify_cfg_pass()
     for function in parsed.functions:
         if not function.is_declaration:
