@@ -36,7 +36,7 @@ class Effort:
 
 
 FAST = Effort(unroll=48, costly=1, jam=4, full=128, turn=32, price=0.0, addresses=True)
-BRIEF = Effort(unroll=8, costly=8, jam=1, full=16, turn=8, price=6.0, addresses=False)
+BRIEF = Effort(unroll=8, costly=8, jam=1, full=8, turn=4, price=6.0, addresses=False)
 
 
 def effort(points: int, turns: int) -> Effort:

@@ -128,13 +128,20 @@ class Operands:
         along, across = (plan.along, pack.axis) if plan.dot else (pack.axis, plan.inner[-1])
         source = self.direct(operand, around | spans)
         target = self.packed_view(pack, spans[pack.axis], spans)
-        for first in range(0, spans[along].size, plan.lanes):
+
+        def vectors(first: Index, used: int) -> None:
             here, there = (v.move(self.e, along, first) for v in (source, target))
-            used = min(plan.lanes, spans[along].size - first)
             width = plan.lanes if along == plan.vector else power_of_two(used)
             kept = plan.lanes if along == plan.vector else used
             for n, x in enumerate(self.columns(here, along, across, used, spans[across].size, width)):
                 store_first(self.e, x, there.move(self.e, across, n).pointer, kept)
+        size, written = spans[along].size, 0
+        if source.strides[along] != 1 and size >= 2 * plan.lanes:  # transposing takes so much that a loop costs nothing
+            written = size - size % plan.lanes
+            with self.e.loop(0, written, plan.lanes) as loop:
+                vectors(loop.index, plan.lanes)
+        for first in range(written, size, plan.lanes):
+            vectors(first, min(plan.lanes, size - first))
 
     def columns(self, view: View, along: int, across: int, lanes: int, count: int, width: int) -> list[Val]:
         """Registers with lanes along one axis, for ``count`` places of another one."""
