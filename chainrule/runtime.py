@@ -180,8 +180,9 @@ def compile_graph(graph: Graph, donated: Sequence[tuple[int, int]] = ()) -> Exec
         Counters.compiled += 1
         program = pipeline.build(graph, donated)
         workshop = background.Background(target, cores())
-        emitted = emit.emit_program(program, target, workshop.submit)
-        code = tuple(workshop.finish(emitted.module))
+        with background.handing_over():
+            emitted = emit.emit_program(program, target, workshop.submit)
+            code = tuple(workshop.finish(emitted.module))
         constants = tuple(np.ascontiguousarray(v).reshape(-1) for _, v in program.constants)
         entry = cache.Entry(code, emitted.arena, constants, emitted.workers)
         cache.save(name, entry)

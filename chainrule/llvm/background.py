@@ -2,21 +2,54 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from chainrule.llvm import ir
 from chainrule.llvm.jit import Target, compile_module
 
 
+HAND_OVER = 1e-4  # seconds
+
+
+class _Pace:
+    lock = threading.Lock()
+    users = 0
+    usual = 0.0
+
+
+@contextmanager
+def handing_over() -> Iterator[None]:
+    """Let Python's threads take turns more often meanwhile.
+
+    A thread that compiles needs the interpreter for a moment between LLVM's functions. The one that emits does nothing
+    but Python, and would let it wait 5 ms each time: nothing would be compiled before all is emitted.
+    """
+    with _Pace.lock:
+        if _Pace.users == 0:
+            _Pace.usual = sys.getswitchinterval()
+            sys.setswitchinterval(min(HAND_OVER, _Pace.usual))
+        _Pace.users += 1
+    try:
+        yield
+    finally:
+        with _Pace.lock:
+            _Pace.users -= 1
+            if _Pace.users == 0:
+                sys.setswitchinterval(_Pace.usual)
+
+
 class Background:
-    """Up to ``threads`` threads that compile what is submitted.
+    """Threads that compile what is submitted, so many that they and the one that emits have a processor each.
 
     They end when nothing is left to do; :meth:`finish` does its share and waits for them.
     """
 
-    def __init__(self, target: Target, threads: int) -> None:
-        self._target, self._limit = target, threads
+    def __init__(self, target: Target, processors: int) -> None:
+        self._target, self._limit = target, max(1, processors - 1)
         self._waiting: deque[tuple[int, ir.Module]] = deque()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
