@@ -7,6 +7,7 @@ import struct
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from chainrule import cache, dtypes, tree
 from chainrule.errors import ArgumentError
 from chainrule.graph import Graph
 from chainrule.lazy import lazy
-from chainrule.llvm.jit import Loaded, assembly, host, optimize
+from chainrule.llvm.jit import Loaded, assembly, host, kept_code, optimize
 from chainrule.ops.declare import OBSERVER, Traced
 from chainrule.ops.host import reason
 from chainrule.signatures import Request, Signature
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 # the compiler is loaded when something is compiled: a program from the disk cache starts without it
 accounts, pipeline = lazy("chainrule.compiler.accounts"), lazy("chainrule.compiler.pipeline")
 background, emit = lazy("chainrule.llvm.background"), lazy("chainrule.llvm.emit")
+objects = lazy("chainrule.llvm.objects")
 
 ALIGN = 64
 PAGE = 4096
@@ -86,13 +88,20 @@ def _room(size: int) -> np.ndarray:
     return raw[start:start + size]
 
 
+@lru_cache
+def _call_on_objects() -> tuple[Loaded, Callable[..., None]]:
+    """The function of ``llvm/objects.py``, and what keeps it alive."""
+    loaded = Loaded(kept_code("call", host(), lambda: objects.emit_call()), host(), ("call",))
+    return loaded, _ENTRY(loaded.address("call"))
+
+
 class Executable:
     """Native code of a graph with the memory it works in. Thread-safe: every call has an arena of its own."""
 
     def __init__(self, entry: cache.Entry) -> None:
-        self._loaded = Loaded(entry.code, host(), ("run", "call"))
-        self.function = _ENTRY(self._loaded.address("run"))
-        self._call = _ENTRY(self._loaded.address("call"))
+        self._loaded = Loaded(entry.code, host())
+        self._address = self._loaded.address("run")
+        self.function = _ENTRY(self._address)
         self.arena_bytes = entry.arena
         self.constants = entry.constants
         self.worker_bytes = entry.workers or 0
@@ -102,6 +111,7 @@ class Executable:
             self.pool = shared_pool()
             self.pool.reserve(entry.workers)
             self.further.append(self.pool.address)
+        self._call = _call_on_objects()[1]
         self._pack: Callable[..., bytes] | None = None
         self._arenas: list[tuple[np.ndarray, int]] = []  # not in use at present, with their addresses
 
@@ -111,7 +121,9 @@ class Executable:
 
     def _packing(self, arrays: int) -> Callable[..., bytes]:
         """Puts what so many arrays, and all further pointers, are found by side by side."""
-        self._pack = struct.Struct(f"{_DIRECT + arrays + len(self.further)}P").pack
+        words = f"{arrays + len(self.further)}P"
+        self._pack = partial(struct.Struct(f"3P{words}").pack, _HEAD, self._address, arrays) if _DIRECT else \
+            struct.Struct(words).pack
         return self._pack
 
     def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
@@ -125,7 +137,7 @@ class Executable:
             self.pool.start()
         pack = self._pack or self._packing(len(inputs) + len(outputs))
         if _DIRECT:
-            self._call(pack(_HEAD, *map(id, inputs), *map(id, outputs), *self.further), begin)
+            self._call(pack(*map(id, inputs), *map(id, outputs), *self.further), begin)
         else:
             self.function(pack(*map(address, (*inputs, *outputs)), *self.further), begin)
         self._arenas.append((arena, begin))

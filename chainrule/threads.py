@@ -22,10 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import cache
 from chainrule.errors import ArgumentError
 from chainrule.lazy import lazy
-from chainrule.llvm.jit import Loaded, compile_module, host
+from chainrule.llvm.jit import Loaded, host, kept_code
 from chainrule.tracebacks import public
 
 native = lazy("chainrule.llvm.pool")
@@ -57,16 +56,6 @@ def cores() -> int:
     return max(1, min(len(found), MOST, math.ceil(min(_quota(), MOST))))
 
 
-def _code() -> tuple[bytes, ...]:
-    target = host()
-    name = cache.key("pool", target)
-    entry = cache.load(name)
-    if entry is None:
-        entry = cache.Entry((compile_module(native.emit_pool(target.triple), target),), 0, ())
-        cache.save(name, entry)
-    return entry.code
-
-
 def _aligned(size: int, to: int) -> tuple[np.ndarray, int]:
     """Memory, and the aligned address in it from which on ``size`` bytes are there."""
     raw = np.zeros(size + to, np.uint8)
@@ -81,7 +70,8 @@ class Pool:
     """The native pool and its workers. ``live`` says that they run as :func:`set_threads` and :meth:`reserve` want."""
 
     def __init__(self) -> None:
-        self._loaded = Loaded(_code(), host(), native.FUNCTIONS)
+        code = kept_code("pool", host(), lambda: native.emit_pool(host().triple))
+        self._loaded = Loaded(code, host(), native.FUNCTIONS)
         self._memory, self.address = _aligned(native.size(MOST), native.LINE)
         self._work = self._function("work", None, ctypes.c_void_p, ctypes.c_int64)
         self._stop = self._function("stop", None, ctypes.c_void_p, ctypes.c_int64)

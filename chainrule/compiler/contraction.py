@@ -108,8 +108,12 @@ class _Search:
     def best(self) -> Plan:
         if not self.axes or not all(x.extent for x in self.axes):
             return self.complete(None, {}, (), 1.0)
-        priced = ((*self.price(v, tile), v, tile) for v, tile in self.tiles())
-        cycles, packs, v, tile = min(priced, key=lambda t: t[0])
+        cheapest: tuple[float, Packs, int, dict[int, int]] | None = None
+        for v, tile in self.tiles():
+            priced = self.price(v, tile, cheapest[0] if cheapest else inf)
+            if priced is not None:
+                cheapest = (*priced, v, tile)
+        cycles, packs, v, tile = cheapest  # type: ignore[misc]  # there is a tile, and it has a price
         return self.complete(v, tile, packs, cycles)
 
     # -- register tiles
@@ -154,29 +158,36 @@ class _Search:
 
     # -- the model
 
-    def price(self, v: int, tile: dict[int, int]) -> tuple[float, Packs]:
-        """Cycles of the whole contraction, and what is copied of its operands for them."""
-        outside = prod(self.axes[i].extent for i in self.outer if i not in tile)
-        cycles, direct, widening = 0.0, [0.0, 0.0], [0.0, 0.0]
+    def price(self, v: int, tile: dict[int, int], most: float = inf) -> tuple[float, Packs] | None:
+        """Cycles of the whole contraction, and what is copied of its operands for them; None if ``most`` or more."""
+        outside = prod([self.axes[i].extent for i in self.outer if i not in tile])
+        cycles, parts = 0.0, []
         combinations = list(product(*(self.pieces(i, n, v) for i, n in tile.items())))
         for combination in combinations:
             sizes = {i: p.size for i, p in zip(tile, combination, strict=True)}
             counts = {i: ceil(n / self.lanes) if i == v else n for i, n in sizes.items()}
-            turns = outside * prod((p.stop - p.start) // p.size for p in combination)
+            turns = outside * prod([(p.stop - p.start) // p.size for p in combination])
             looped = self.steps * prod(counts.values()) * len(combinations) > self.effort.full
             one = self.tile_cycles(v, tile, counts) + 4 * looped
             cycles += turns * one * (1 + COPY_PRICE * (len(combinations) - 1))
             written, transposing = self.code(v, counts, looped) if self.effort.price else (0, (0, 0))
             cycles += self.effort.price * written
-            for o in (A, B):
-                sweeps = prod(self.axes[i].extent // counts.get(i, 1) for i in self.outer if not self.stride(o, i))
-                direct[o] += turns * self.steps * self.direct_cycles(o, v, tile, counts, sweeps)
-                direct[o] += self.effort.price * transposing[o]
-                widening[o] += turns * self.steps * self.widening_cycles(o, v, counts)
-        ways = [self.prepared(o, v, tile, direct[o], widening[o]) for o in (A, B)]
-        copies = (copy for _, copy in ways if copy is not None)
+            parts.append((counts, turns, transposing))
+        if cycles >= most:  # and what follows only adds to that
+            return None
+        ways = []
+        for o in (A, B):
+            direct = widening = 0.0
+            for counts, turns, transposing in parts:
+                sweeps = prod([self.axes[i].extent // counts.get(i, 1) for i in self.outer if not self.stride(o, i)])
+                direct += turns * self.steps * self.direct_cycles(o, v, tile, counts, sweeps)
+                direct += self.effort.price * transposing[o]
+                widening += turns * self.steps * self.widening_cycles(o, v, counts)
+            ways.append(self.prepared(o, v, tile, direct, widening))
+        cycles += sum([cost for cost, _ in ways])
+        copies = [copy for _, copy in ways if copy is not None]
         order = sorted(copies, key=lambda p: 2 if isinstance(p, Wide) else p.axis != v)
-        return cycles + sum(cost for cost, _ in ways), tuple(order)
+        return (cycles, tuple(order)) if cycles < most else None
 
     def prepared(
         self, o: int, v: int, tile: dict[int, int], direct: float, widening: float
@@ -209,7 +220,7 @@ class _Search:
         registers, steps, dot = prod(counts.values()), self.steps, v in self.reduced
         if dot:
             steps = steps // self.axes[v].extent * ceil(self.axes[v].extent / self.lanes)
-        each = [prod(n for i, n in counts.items() if self.stride(o, i)) for o in (A, B)]
+        each = self.loads(counts)
         loads = sum(each)
         latency = FMA_LATENCY / chains(registers, max(1, min(steps, 8)))
         step = max(registers / FMA_RATE, loads / LOAD_RATE, latency, (registers + loads) / ISSUED) + 0.03 * loads
@@ -219,10 +230,8 @@ class _Search:
             return 14 + registers * (2.5 if registers > 1 else 0) + steps * step
         if self.from_l2(v, tile, counts):
             step = max(step, L2_VECTOR * counts[v]) + 0.05 * counts[v]
-        step += 0.02 * sum(n for i, n in counts.items() for o in (A, B)
-                           if abs(self.stride(o, i)) * self.items[o] >= MEMORY_PAGE)
-        apart = sum(log2(max(1.0, abs(self.stride(o, i)) * self.items[o] / LINE))
-                    for i in counts if i != v for o in (A, B, OUT))  # rows that lie together are fetched together
+        step += 0.02 * sum([n * self.paged[i] for i, n in counts.items()])
+        apart = sum([self.apart[i] for i in counts if i != v])  # rows that lie together are fetched together
         once = 8 + registers * (1 if self.stride(OUT, v) == 1 else 2 * self.lanes)
         return (once + steps * step) * (1 + 0.004 * apart)
 
@@ -231,11 +240,25 @@ class _Search:
         registers, dot = prod(counts.values()), v in self.reduced
         steps = max(1, self.effort.turn // registers) if looped else self.steps
         along = [self.stride(o, v) for o in (A, B)]
-        loads = [prod(n for i, n in counts.items() if self.stride(o, i)) for o in (A, B)]
+        loads = self.loads(counts)
         step = registers + sum(n * (2 if a else 4) for n, a in zip(loads, along, strict=True))
         transposing = [0.0 if dot or a in (0, 1) else max(0, self.quad - steps) * step + n * (3 * self.lanes + 6)
                        for n, a in zip(loads, along, strict=True)]
         return steps * step + registers * (9 if dot else 6), transposing
+
+    def loads(self, counts: dict[int, int]) -> list[int]:
+        """Vectors, or repeated elements, that a step of a tile takes of A and of B."""
+        return [prod([n for i, n in counts.items() if self.axes[i].strides[o]]) for o in (A, B)]
+
+    @cached_property
+    def paged(self) -> list[int]:
+        """For each axis by how many operands its neighbours lie a page of memory apart, or more."""
+        return [sum(abs(x.strides[o]) * self.items[o] >= MEMORY_PAGE for o in (A, B)) for x in self.axes]
+
+    @cached_property
+    def apart(self) -> list[float]:
+        """For each axis how far apart neighbours lie: doublings of a cache line, of all arrays together."""
+        return [sum(log2(max(1.0, abs(x.strides[o]) * self.items[o] / LINE)) for o in (A, B, OUT)) for x in self.axes]
 
     def far(self, operand: int, v: int, tile: dict[int, int]) -> float:
         """Cycles that a vector takes longer to load for the size of what the innermost loop over tiles sweeps."""
@@ -302,7 +325,7 @@ class _Search:
         if self.items[operand] == self.item:
             return 0.0
         once, constants = self.widening(operand, v)
-        each = [prod(n for i, n in counts.items() if self.stride(o, i)) for o in (A, B)]
+        each = self.loads(counts)
         registers, loads, more = prod(counts.values()), sum(each), each[operand] * once
         free = max(registers / FMA_RATE, loads / LOAD_RATE)
         cycles = max(0.0, (registers + loads + more) / ISSUED - free, more / SHIFT_RATE - free) + 0.08 * more

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from chainrule.llvm import ir
 from chainrule.llvm.jit import Target, compile_module
 
-
 HAND_OVER = 1e-4  # seconds
 
 

@@ -251,8 +251,9 @@ class _Nest:
             odd = first % (2 * plan.lanes)  # is all the same, if it is for both operands
             x = load_every_other(e, here.beyond(e, -odd).pointer, view.dtype, bool(odd), r.width)
         elif along == 0:  # zero beyond the end only if lanes are added up
-            x = e.splat(e.cast(e.load(here.pointer, view.dtype), self.dtype), lanes if plan.dot else r.width)
-            x = resize(e, x, r.width)
+            wide = lanes if plan.dot else r.width
+            x = resize(e, e.load_splat(here.pointer, view.dtype, wide) if view.dtype == self.dtype else e.splat(
+                e.cast(e.load(here.pointer, view.dtype), self.dtype), wide), r.width)
         elif along == 1 or plan.dot or step != 1:
             x = self.operands.columns(here, plan.along, plan.along, lanes, 1, r.width)[0]
         else:

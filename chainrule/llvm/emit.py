@@ -1,4 +1,4 @@
-"""A program of loop nests → an LLVM module with a function ``run(pointers, arena)``, and ``call`` on array objects.
+"""A program of loop nests → an LLVM module with a function ``run(pointers, arena)``.
 
 ``pointers`` lists the inputs, outputs and constants, then the thread pool, if the program uses it. Small statements
 stand one after another in that function as long as it is short; a large one becomes a function of its own, so that
@@ -49,7 +49,7 @@ from chainrule.llvm.half import HALF
 from chainrule.llvm.jit import Target
 from chainrule.llvm.kernel import Array, Kernel
 from chainrule.llvm.math import MATH
-from chainrule.llvm.modules import Modules
+from chainrule.llvm.modules import RUN_TYPE, Modules
 from chainrule.llvm.nests import emit_nest
 from chainrule.llvm.pool import DISPATCH_TYPE, PART_TYPE
 
@@ -98,35 +98,11 @@ class Emitted(NamedTuple):
 def emit_program(program: Program, target: Target, finished: Callable[[ir.Module], None] | None = None) -> Emitted:
     """The LLVM module of a planned program; with ``finished``, which takes full modules, a long one has several."""
     pointers = len(program.inputs) + len(program.outputs) + len(program.constants)
-    main, modules = ir.Module(), Modules(finished)
+    modules = Modules(finished)
     unit = _Unit(modules, target, program.arena, pointers)
-    function = ir.Function(main, ir.FunctionType(ir.VOID, [PTR, PTR]), "run")
-    _Writer(unit, function).write(program.statements)
-    _call_on_objects(main, function, len(program.inputs) + len(program.outputs))
+    main = modules.run(_Writer(unit, modules.function("run", RUN_TYPE)).write(program.statements))
     main.take(modules.filling)
     return Emitted(main, unit.arena + unit.scratch, unit.workers)
-
-
-def _call_on_objects(module: ir.Module, run: ir.Function, count: int) -> None:
-    """``call(table, arena)``: after its first entry the table begins with ``count`` of NumPy's array objects.
-
-    The rest is as for ``run``. The pointer to its elements is the first field of an array after Python's own
-    (``PyArrayObject_fields`` of NumPy's C interface); the first entry says how many bytes these take. To ask for it
-    from Python takes longer than a small program.
-    """
-    call = ir.Function(module, run.function_type, "call")
-    e = Emitter(Builder(call.append_basic_block()))
-    e.hides_counts = True
-    table, arena = call.args
-    head = e.b.load(table, I64)
-    pointers = e.b.gep(table, integer(1), PTR)
-    if count:
-        with e.loop(0, count) as loop:
-            entry = e.b.gep(pointers, loop.index.ir, PTR)
-            field = e.b.gep(e.b.load(entry, PTR), head, I8)
-            e.b.store(e.b.load(field, PTR), entry)
-    e.b.call(run, [pointers, arena])
-    e.b.ret_void()
 
 
 class _Writer:
@@ -138,21 +114,34 @@ class _Writer:
     """
 
     def __init__(self, unit: _Unit, function: ir.Function, turns: int = 1) -> None:
-        self.unit, self.function, self.turns = unit, function, turns
+        self.unit, self.turns = unit, turns
         self.part: Part | None = None
         self.packed: dict[int, ir.Value] = {}  # operands of the function's contraction
         self.used = 0
         self.rest: _Writer | None = None
-        self.entry = Builder(function.append_basic_block())  # only addresses
-        self.e = Emitter(Builder(function.append_basic_block()), MATH | HALF, unit.target.native_half)
         self.axes: dict[Axis, Val] = {}
-        self.known: dict[Buffer, ir.Value] = {}
         self.alone = False  # inside of a loop that is shared out as a whole
+        self.begin(function)
+
+    def begin(self, function: ir.Function) -> None:
+        self.function = function
+        self.entry = Builder(function.append_basic_block())  # only addresses
+        self.e = Emitter(Builder(function.append_basic_block()), MATH | HALF, self.unit.target.native_half)
+        self.known: dict[Buffer, ir.Value] = {}
         function.noalias = 2
 
-    def write(self, statements: Sequence[Statement]) -> None:
-        self.statements(statements)
+    def write(self, statements: Sequence[Statement]) -> list[ir.Function]:
+        """Write a program, in functions that are to run one after another; all but the last are complete."""
+        functions = [self.function]
+        for s in statements:
+            if self.function.lines > self.limit():
+                self.close()
+                self.unit.modules.complete(self.function)
+                self.begin(self.unit.modules.function("run", RUN_TYPE))
+                functions.append(self.function)
+            self.statements([s])
         self.close()
+        return functions
 
     def close(self) -> None:
         self.e.b.ret_void()

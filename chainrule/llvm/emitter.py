@@ -386,6 +386,13 @@ class Emitter:
             return Val(self.b.trunc(byte, lane_type(dtype, lanes)), dtype)
         return Val(self.b.load(pointer, lane_type(dtype, lanes), dtype.itemsize, volatile), dtype)
 
+    def load_splat(self, pointer: ir.Value, dtype: np.dtype, lanes: int) -> Val:
+        """The element at ``pointer`` in every lane."""
+        if lanes == 1 or dtype == BOOL:
+            return self.splat(self.load(pointer, dtype), lanes)
+        one = self.b.load(pointer, ir.vector_type(element_type(dtype), 1), dtype.itemsize)
+        return Val(self.b.shuffle_vector(one, ir.undefined(one.type), _lanes((0,) * lanes)), dtype)
+
     def store(self, x: Val, pointer: ir.Value) -> None:
         """Write the lanes of ``x`` to consecutive elements at ``pointer``."""
         value = x.ir

@@ -169,6 +169,12 @@ class Function(Value):
         self.names = 0
         module.globals[name] = self
 
+    def rename(self, name: str) -> None:
+        """Give a function that nothing calls yet another name."""
+        del self.module.globals[self.name[1:]]
+        self.name = f"@{name}"
+        self.module.globals[name] = self
+
     def new_name(self) -> str:
         self.names += 1
         return f"%v{self.names}"

@@ -13,6 +13,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite.binding import ffi
 
+from chainrule import cache as disk
 from chainrule.llvm import ir
 
 
@@ -145,6 +146,16 @@ def _object(parsed: llvm.ModuleRef, machine: llvm.TargetMachine) -> bytes:
 def compile_module(module: ir.Module, target: Target) -> bytes:
     """Machine code of a module. Threads may do so at the same time."""
     return _with_machine(target, lambda machine: _object(_optimized(module, target, machine), machine))
+
+
+def kept_code(name: str, target: Target, emitted: Callable[[], ir.Module]) -> tuple[bytes, ...]:
+    """Machine code that every program shares, from the disk if it is there."""
+    key = disk.key(name, target)
+    entry = disk.load(key)
+    if entry is None:
+        entry = disk.Entry((compile_module(emitted(), target),), 0, ())
+        disk.save(key, entry)
+    return entry.code
 
 
 @cache

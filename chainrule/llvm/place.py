@@ -41,10 +41,17 @@ class Place:
         return e.at(self._tile.pointer(base, own, dtype), sum(n * own[i] for i, n in self._at.items()), dtype)
 
     def load(self, base: ir.Value, strides: Sequence[int], dtype: np.dtype) -> Val:
-        """The elements of an array at ``base`` that belong to the lanes."""
+        """The elements of an array at ``base`` that belong to the lanes. What rows have in common is loaded once."""
+        own = self._tile.own(strides)
+        key = (id(base), own, sum(n * own[i] for i, n in self._at.items()), dtype, self.lanes)
+        if key not in self._tile.loads:
+            self._tile.loads[key] = self._load(base, strides, dtype)
+        return self._tile.loads[key]
+
+    def _load(self, base: ir.Value, strides: Sequence[int], dtype: np.dtype) -> Val:
         e, pointer, stride = self._tile.e, self.pointer(base, strides, dtype), self.lane_stride(strides)
         if self.lanes == 1 or stride == 0:
-            return e.splat(e.load(pointer, dtype), self.lanes)
+            return e.load_splat(pointer, dtype, self.lanes)
         if stride == 1:
             return resize(e, load_first(e, pointer, dtype, self.lanes, power_of_two(self.lanes)), self.lanes)
         return gather(e, pointer, 0, stride, dtype, self.lanes, self.lanes)
@@ -64,6 +71,7 @@ class Tile:
     def __init__(self, e: Emitter, plan: Plan, start: dict[int, Index]) -> None:
         self.e, self.plan = e, plan
         self.start = {i: n for i, n in start.items() if not plan.axes[i].reduce}
+        self.loads: dict[tuple, Val] = {}
         self._offsets: dict[tuple[int, ...], Index] = {}
         self._pointers: dict[tuple, ir.Value] = {}
 
