@@ -20,7 +20,6 @@ FLOAT16, FLOAT32, FLOAT64 = np.dtype(np.float16), np.dtype(np.float32), np.dtype
 _NUMPY = frozenset(np.dtype(t) for t in (
     np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64, np.float16, np.float32,
     np.float64, np.complex64, np.complex128))
-COMPLEX = frozenset(d for d in _NUMPY if d.kind == "c")  # computed by the NumPy reference only
 NAMES = (*sorted(d.name for d in _NUMPY), "bfloat16")
 PYTHON = (bool, int, float, complex)  # the types of scalars that give way to arrays
 

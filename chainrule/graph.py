@@ -373,23 +373,19 @@ class Graph:
     @cached_property
     def key(self) -> str:
         """A digest of everything that the graph means: equal keys, equal functions."""
-        digest = hashlib.sha256()
-        for text in self._signature():
-            digest.update(text if isinstance(text, bytes) else text.encode())
-            digest.update(b"\0")
-        return digest.hexdigest()
+        return hashlib.sha256(b"\0".join(self._signature())).hexdigest()
 
-    def _signature(self) -> Iterable[str | bytes]:
+    def _signature(self) -> Iterable[bytes]:
         name = self.number
-        yield str([type_name(i) for i in self.inputs])
+        yield str([type_name(i) for i in self.inputs]).encode()
         for node in self.nodes:
-            yield f"{node.op.name}{[name[i] for i in node.inputs]}{type_name(node)}"
+            yield f"{node.op.name}{[name[i] for i in node.inputs]}{type_name(node)}".encode()
             for k, v in node.params.items():
                 if isinstance(v, np.ndarray):
                     yield v.tobytes()
                 else:
-                    yield f"{k}={[g.key for g in graphs_in(v)] or v!r}"
-        yield str([name[o] for o in self.outputs])
+                    yield f"{k}={[g.key for g in graphs_in(v)] or v!r}".encode()
+        yield str([name[o] for o in self.outputs]).encode()
 
     def evaluate(self, *arguments: Any) -> list[Any]:
         """The outputs by walking the graph with NumPy: the reference that compiled code must agree with."""

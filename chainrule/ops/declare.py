@@ -163,6 +163,13 @@ def constant_node(value: Any) -> Node:
     return node
 
 
+def _repeated(number: float, dtype: np.dtype, shape: tuple[int, ...]) -> Node:
+    """A number as an array of equal elements."""
+    array = np.asarray(number, dtype)
+    node = Node(CONSTANT, (), {"value": array}, (), dtype, array)
+    return make(REGISTRY["broadcast"], (node,), {"shape": shape, "dims": ()}) if shape else node
+
+
 def input_node(shape: tuple[int, ...], dtype: np.dtype, value: Any = None, **params: Any) -> Node:
     """An input of a graph."""
     return Node(INPUT, (), params, tuple(shape), np.dtype(dtype), value)
@@ -250,6 +257,15 @@ class _Elementwise(Op):
             else:
                 if dtype.kind in self.kinds or dtypes.kind(dtype) in self.kinds:
                     return type(args[0])(make(self, nodes, params))
+        elif len(nodes) == 1 and len(args) == 2:  # the next common one: a float array and a Python number
+            x, y = args
+            number = y if isinstance(x, Traced) else x
+            node = nodes[0]
+            if (type(number) in (float, int) and not node.weak and dtypes.is_float(node.dtype)
+                    and dtypes.kind(node.dtype) in self.kinds and 1 not in node.shape and 0 not in node.shape):
+                repeated = _repeated(number, node.dtype, node.shape)
+                return type(y if number is x else x)(
+                    make(self, [repeated, node] if number is x else [node, repeated], params))
         return bind(self, *unify(*args, **self.extra["unify"]), **params)
 
 

@@ -106,11 +106,12 @@ def reason(graph: Graph) -> str | None:
     """Why the graph cannot become native code: the first complex value or host operation; None if it can."""
     for node in graph.nodes:
         for part in node.dtype if isinstance(node.dtype, tuple) else (node.dtype,):
-            if part in dtypes.COMPLEX:
+            if part.kind == "c":
                 return f"{part} values"
         if node.op.kind == "host":
             return str(node.params.get("call", f"np.fft.{node.op.name}"))
-        inner = next((r for v in node.params.values() if isinstance(v, Graph) and (r := reason(v))), None)
-        if inner:
-            return inner
+        for param in node.params.values():
+            inner = reason(param) if isinstance(param, Graph) else None
+            if inner:
+                return inner
     return None
