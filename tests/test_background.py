@@ -1,5 +1,7 @@
 """Modules of a program compile in threads while others are emitted; together they are the program."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -98,6 +100,15 @@ def test_what_fails_in_a_thread_fails_for_the_caller(monkeypatch):
         workshop.submit(ir.Module(name))
     with pytest.raises(RuntimeError, match="no such instruction"):
         workshop.finish(ir.Module("good"))
+
+
+def test_threads_take_turns_more_often_only_meanwhile():
+    usual = sys.getswitchinterval()
+    with background.handing_over():
+        with background.handing_over():
+            assert sys.getswitchinterval() < usual
+        assert sys.getswitchinterval() < usual
+    assert sys.getswitchinterval() == usual
 
 
 def test_llvm_says_what_it_cannot_parse():

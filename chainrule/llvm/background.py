@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from chainrule.llvm import ir
 from chainrule.llvm.jit import Target, compile_module
 
-HAND_OVER = 1e-4  # seconds
+HAND_OVER = 1e-4  # seconds after which a thread lets others use the interpreter
 
 
 class _Pace:
