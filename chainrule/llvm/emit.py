@@ -404,6 +404,7 @@ def _kernel(unit: _Unit, s: Custom) -> tuple[ir.Function, int, int]:
     if key not in unit.kernels:
         kind = ir.FunctionType(ir.VOID, [PTR] * (len(wholes) + 1) + [I64] * 2)
         function = unit.modules.function(s.op.name, kind)
+        function.combines = True
         b = Builder(function.append_basic_block())
         scratch, begin, end = function.args[-3:]
         e = Kernel(b, MATH, unit.target.vector_bytes, scratch, (Val(begin, INT64), Val(end, INT64)))

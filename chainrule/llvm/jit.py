@@ -119,11 +119,13 @@ def _optimized(module: ir.Module, target: Target, machine: llvm.TargetMachine) -
             raise RuntimeError(f"LLVM cannot parse what was emitted: {error}")
     parsed.verify()
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(1))
-    passes = llvm.create_new_function_pass_manager()
-    passes.add_simplify_cfg_pass()
+    few, more = llvm.create_new_function_pass_manager(), llvm.create_new_function_pass_manager()
+    more.add_instruction_combine_pass()
+    for passes in (few, more):
+        passes.add_simplify_cfg_pass()
     for function in parsed.functions:
         if not function.is_declaration:
-            _run_passes(passes, function, builder)
+            _run_passes(more if module.globals[function.name].combines else few, function, builder)
     return parsed
 
 
