@@ -7,7 +7,7 @@ import struct
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from chainrule import cache, dtypes, tree
 from chainrule.errors import ArgumentError
 from chainrule.graph import Graph
 from chainrule.lazy import lazy
-from chainrule.llvm.jit import Loaded, assembly, host, kept_code, optimize
+from chainrule.llvm.jit import ENTRY, Loaded, assembly, call_on_objects, host, optimize
 from chainrule.ops.declare import OBSERVER, Traced
 from chainrule.ops.host import reason
 from chainrule.signatures import Request, Signature
@@ -31,13 +31,11 @@ if TYPE_CHECKING:
 # the compiler is loaded when something is compiled: a program from the disk cache starts without it
 accounts, pipeline = lazy("chainrule.compiler.accounts"), lazy("chainrule.compiler.pipeline")
 background, emit = lazy("chainrule.llvm.background"), lazy("chainrule.llvm.emit")
-objects = lazy("chainrule.llvm.objects")
 
 ALIGN = 64
 PAGE = 4096
 _places = cycle(range(0, PAGE, PAGE // 8))
 _MANY = 100  # signatures of one function that deserve a word
-_ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 _HEAD = object.__basicsize__  # bytes of a Python object before the fields of its type
 
 
@@ -88,20 +86,13 @@ def _room(size: int) -> np.ndarray:
     return raw[start:start + size]
 
 
-@lru_cache
-def _call_on_objects() -> tuple[Loaded, Callable[..., None]]:
-    """The function of ``llvm/objects.py``, and what keeps it alive."""
-    loaded = Loaded(kept_code("call", host(), lambda: objects.emit_call()), host(), ("call",))
-    return loaded, _ENTRY(loaded.address("call"))
-
-
 class Executable:
     """Native code of a graph with the memory it works in. Thread-safe: every call has an arena of its own."""
 
     def __init__(self, entry: cache.Entry) -> None:
         self._loaded = Loaded(entry.code, host())
         self._address = self._loaded.address("run")
-        self.function = _ENTRY(self._address)
+        self.function = ENTRY(self._address)
         self.arena_bytes = entry.arena
         self.constants = entry.constants
         self.worker_bytes = entry.workers or 0
@@ -111,7 +102,7 @@ class Executable:
             self.pool = shared_pool()
             self.pool.reserve(entry.workers)
             self.further.append(self.pool.address)
-        self._call = _call_on_objects()[1]
+        self._call = call_on_objects()[1]
         self._pack: Callable[..., bytes] | None = None
         self._arenas: list[tuple[np.ndarray, int]] = []  # not in use at present, with their addresses
 

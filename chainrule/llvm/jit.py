@@ -14,7 +14,11 @@ import llvmlite.binding as llvm
 from llvmlite.binding import ffi
 
 from chainrule import cache as disk
+from chainrule.lazy import lazy
 from chainrule.llvm import ir
+
+objects = lazy("chainrule.llvm.objects")  # not needed where its code is on the disk
+ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)  # of a program
 
 
 @dataclass(frozen=True)
@@ -181,6 +185,13 @@ class Loaded:
 
     def address(self, name: str) -> int:
         return self._library[name]
+
+
+@cache
+def call_on_objects() -> tuple[Loaded, Callable[..., None]]:
+    """The function of ``llvm/objects.py``, and what keeps it alive."""
+    loaded = Loaded(kept_code("call", host(), lambda: objects.emit_call()), host(), ("call",))
+    return loaded, ENTRY(loaded.address("call"))
 
 
 def assembly(parsed: llvm.ModuleRef, target: Target) -> str:
