@@ -113,8 +113,8 @@ class Executable:
     def _packing(self, arrays: int) -> Callable[..., bytes]:
         """Puts what so many arrays, and all further pointers, are found by side by side."""
         words = f"{arrays + len(self.further)}P"
-        self._pack = partial(struct.Struct(f"3P{words}").pack, _HEAD, self._address, arrays) if _DIRECT else \
-            struct.Struct(words).pack
+        direct = partial(struct.Struct(f"3P{words}").pack, _HEAD, self._address, arrays)
+        self._pack = direct if _DIRECT else struct.Struct(words).pack
         return self._pack
 
     def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:

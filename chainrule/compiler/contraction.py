@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from itertools import product
-from math import ceil, gcd, inf, log2, prod
+from math import ceil, gcd, inf, prod
 from typing import Protocol
 
 from chainrule.compiler.contraction_plan import (
@@ -37,6 +37,7 @@ from chainrule.compiler.contraction_plan import (
     Step,
     Wide,
     chains,
+    distances,
     in_pairs,
     merge,
     pieces,
@@ -94,6 +95,7 @@ class _Search:
         self.items = [c.memory(A).itemsize, c.memory(B).itemsize, self.item]
         self.lanes = machine.vector_bytes // self.item
         self.quad = min(4, 16 // self.item)  # elements of the 128 bits that transposing loads take
+        self.paged, self.apart = distances(self.axes, self.items, MEMORY_PAGE, LINE)
         self.outer = [i for i, x in enumerate(self.axes) if not x.reduce]
         self.reduced = [i for i, x in enumerate(self.axes) if x.reduce]
         self.steps = prod(self.axes[i].extent for i in self.reduced)
@@ -249,16 +251,6 @@ class _Search:
     def loads(self, counts: dict[int, int]) -> list[int]:
         """Vectors, or repeated elements, that a step of a tile takes of A and of B."""
         return [prod([n for i, n in counts.items() if self.axes[i].strides[o]]) for o in (A, B)]
-
-    @cached_property
-    def paged(self) -> list[int]:
-        """For each axis by how many operands its neighbours lie a page of memory apart, or more."""
-        return [sum(abs(x.strides[o]) * self.items[o] >= MEMORY_PAGE for o in (A, B)) for x in self.axes]
-
-    @cached_property
-    def apart(self) -> list[float]:
-        """For each axis how far apart neighbours lie: doublings of a cache line, of all arrays together."""
-        return [sum(log2(max(1.0, abs(x.strides[o]) * self.items[o] / LINE)) for o in (A, B, OUT)) for x in self.axes]
 
     def far(self, operand: int, v: int, tile: dict[int, int]) -> float:
         """Cycles that a vector takes longer to load for the size of what the innermost loop over tiles sweeps."""

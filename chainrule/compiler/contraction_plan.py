@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil, prod
+from math import ceil, log2, prod
 
 import numpy as np
 
@@ -302,6 +302,13 @@ def reach(axes: Sequence[Axis], operand: int, settled: Sequence[int]) -> tuple[i
     """The first of an operand's elements, and their number to the last one, where the ``settled`` axes stand still."""
     ends = [(x.extent - 1) * x.strides[operand] for i, x in enumerate(axes) if i not in settled]
     return sum(min(0, n) for n in ends), 1 + sum(map(abs, ends))
+
+
+def distances(axes: Sequence[Axis], items: Sequence[int], page: int, line: int) -> tuple[list[int], list[float]]:
+    """For each axis: how many operands' neighbours lie a page apart; the doublings of a line between all arrays'."""
+    far = [[abs(x.strides[o]) * items[o] for o in (A, B, OUT)] for x in axes]
+    return ([sum(d >= page for d in each[:2]) for each in far],
+            [sum(log2(max(1.0, d / line)) for d in each) for each in far])
 
 
 def in_pairs(c: Contraction, lanes: Axis) -> bool:
