@@ -49,6 +49,7 @@ from chainrule.graph import Graph, Node
 from chainrule.ops.declare import CONSTANT
 
 ENDLESS = 2**62  # turns of a loop that ends by its test
+SMALL = 4096  # elements of a padded array that are all zeroed at once, and not the margins alone
 
 
 @dataclass
@@ -238,10 +239,11 @@ class _Block:
     def _emit_pad(self, group: Group) -> None:
         node = group.lead
         assert node is not None
-        if not self.leftover[node]:
+        placed, spread = not self.leftover[node], max(node.params["step"], default=1) > 1
+        if placed or node.size > SMALL and not spread:
             self._margins(node)
-            return
-        self._fill(node)
+        else:
+            self._fill(node)
         for operand, part in self.leftover[node]:
             self._copy(operand, part, "pad")
 
