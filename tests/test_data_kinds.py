@@ -168,7 +168,7 @@ def test_batches(kind, in_order):
     same(fitted(batches, batch_size=None, **options), in_order)
     if kind != "generator":
         model = in_order[1]
-        np.testing.assert_array_equal(model.predict(batches), model.predict(X))
+        np.testing.assert_array_equal(model.predict(batches), model.predict(X, batch_size=BATCH))
         assert model.evaluate(batches, verbose=0) == pytest.approx(model.evaluate(X, Y, verbose=0), rel=1e-6)
 
 

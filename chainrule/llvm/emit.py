@@ -54,6 +54,7 @@ from chainrule.llvm.nests import emit_nest
 from chainrule.llvm.pool import DISPATCH_TYPE, PART_TYPE
 
 OUTLINE = 20_000  # points of a statement from which on it is a function of its own
+LITTLE = 1_000  # points up to which no statement is worth sharing out
 LONG = 200  # instructions of a function from which on it takes in no more
 LONGEST = 5000  # of one in a loop of many turns, where a call and what loops cannot be freed of cost more
 
@@ -152,13 +153,19 @@ class _Writer:
             if self.rest is None and self.function.lines > self.limit():
                 self.begin_rest()
             writer = self.rest or self
-            if points(s) > OUTLINE or isinstance(s, Loop) and s.parallel or isinstance(s, Custom) and self.cut(s):
+            if self.apart(s):
                 writer.outline(s)
             else:
                 writer.statement(s)
             if self.rest is not None and self.rest.function.lines > self.limit():
                 self.end_rest()
         self.end_rest()
+
+    def apart(self, s: Statement) -> bool:
+        """Whether a statement is a function of its own."""
+        if isinstance(s, Loop):
+            return s.parallel
+        return points(s) > OUTLINE or (isinstance(s, Custom) or points(s) > LITTLE) and self.cut(s) is not None
 
     def limit(self) -> int:
         """Instructions that a function has where one stands."""
