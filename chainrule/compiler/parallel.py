@@ -31,7 +31,7 @@ from chainrule.compiler.loops import (
 from chainrule.compiler.schedule import Band, Machine, Schedule, schedule
 from chainrule.cost import COSTLY
 
-WORTH = 10_000  # cycles of a statement from which on it is shared out; to hand out parts takes about 1,200
+WORTH = 6_000  # cycles of a statement from which on it is shared out; to hand out parts takes about 1,200
 GRAIN = 4  # chunks for each thread: enough that one that comes late is no loss
 ENOUGH = 16  # units, so that threads get about equal shares
 _COSTLY_CYCLES = 12  # of a vector of exp, tanh, …
