@@ -10,6 +10,7 @@ import chainrule as cr
 from chainrule import nn, random
 from chainrule.check import check_grads
 from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
+from chainrule.ops.windows import windows
 from chainrule.runtime import jit
 
 RNG = np.random.default_rng(4)
@@ -174,6 +175,19 @@ def test_gradients_of_pools_whose_windows_overlap(case, pool):
     def pulled(x, back):
         return cr.vjp(lambda x: pool(x, window, stride, padding), x)[1](back)[0]
     assert_same(jit(pulled)(x, back), pulled(x, back), scale=16)
+
+
+@pytest.mark.parametrize(("extent", "window", "stride"), [(9, 3, 1), (9, 3, 2), (10, 4, 3)])
+def test_gradients_of_sums_over_what_windows_hold_under_a_condition(extent, window, stride):
+    x, weights = numbers(2, extent), numbers(2, (extent - window) // stride + 1)
+
+    def loss(x):
+        seen = windows(x, axes=(1,), window=(window,), stride=(stride,), dilation=(1,))
+        chosen = seen > 0.1
+        for k in range(30):  # written out as a tree this would have no end
+            chosen = (chosen | (seen > k)) & (chosen | (seen < -k))
+        return np.sum(np.sum(seen * chosen.astype(np.float64), axis=2) * weights)
+    assert_same(jit(cr.grad(loss))(x), cr.grad(loss)(x), scale=16)
 
 
 def test_gradients_of_overlapping_pools_store_no_windows():

@@ -191,7 +191,7 @@ class _Fold:
             return expand(np.zeros((), self.y.dtype), tuple(shape))
         if self.spread:
             offsets = product(*(range(p.count) for p in phases))
-            return reduce(ew.add, (self._taken(self.y.node, phases, counts, js) for js in offsets))
+            return reduce(ew.add, (self._taken(self.y.node, phases, counts, js, {}) for js in offsets))
         spans = [(0, n) for n in padded.shape]
         for k, (axis, p) in enumerate(zip(self._positions(), phases, strict=True)):
             spans[axis] = (self._before(k) - p.before, counts[k] + p.reach)
@@ -209,8 +209,16 @@ class _Fold:
 
     def _follows(self, node: Node) -> bool:
         """Whether a node with an element for each place of the windows can be computed from what the places have."""
-        return (not node.ndim or self._is_repeated(node) or self._is_seen(node)
-                or node.op.kind == "elementwise" and all(map(self._follows, node.inputs)))
+        known, waiting = {node}, [node]
+        while waiting:
+            node = waiting.pop()
+            if not node.ndim or self._is_repeated(node) or self._is_seen(node):
+                continue
+            if node.op.kind != "elementwise":
+                return False
+            waiting += [i for i in dict.fromkeys(node.inputs) if i not in known]
+            known.update(node.inputs)
+        return True
 
     def _is_repeated(self, node: Node) -> bool:
         """Whether a node is the same for all places of a window."""
@@ -223,16 +231,24 @@ class _Fold:
         return node.op is windows and (p["axes"], p["window"], p["stride"], p["dilation"]) == (
             self.axes, self.window, self.stride, self.dilation)
 
-    def _taken(self, node: Node, phases: Sequence[_Phase], counts: Sequence[int], js: Sequence[int]) -> Any:
+    def _taken(self, node: Node, phases: Sequence[_Phase], counts: Sequence[int], js: Sequence[int],
+               known: dict[Node, Any]) -> Any:
         """What ``node`` has for the places of a phase in the ``js``-th of the windows that see them."""
+        if node not in known:
+            known[node] = self._taken_anew(node, phases, counts, js, known)
+        return known[node]
+
+    def _taken_anew(self, node: Node, phases: Sequence[_Phase], counts: Sequence[int], js: Sequence[int],
+                    known: dict[Node, Any]) -> Any:
         if not node.ndim:
             return wrap(node)
         if self._is_seen(node):
             return self._places(node.inputs[0], phases, counts)
         if node.op is not broadcast:
-            return node.op(*(self._taken(i, phases, counts, js) for i in node.inputs), **node.params)
+            return node.op(*(self._taken(i, phases, counts, js, known) for i in node.inputs), **node.params)
         if not node.params["dims"]:
-            return expand(wrap(node.inputs[0]), self.results(node.shape))
+            places = dict(zip(self.axes, counts, strict=True))
+            return expand(wrap(node.inputs[0]), tuple(places.get(a, n) for a, n in enumerate(self.shape)))
         near = self._near.get(node)
         if near is None:
             near = self._near[node] = self._padded(wrap(node.inputs[0]))
