@@ -1,0 +1,276 @@
+"""What a contraction takes by one way or another: a model of the machine's cycles.
+
+``compiler/contraction.py`` tries register tiles against it. All figures were found by measuring the loops that
+``llvm/contraction.py`` writes.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from math import ceil, gcd, inf, prod
+from typing import Protocol
+
+from chainrule.compiler.contraction_plan import (
+    FMA_LATENCY,
+    FMA_RATE,
+    LOAD_RATE,
+    OUT,
+    A,
+    B,
+    Contraction,
+    chains,
+    distances,
+    in_pairs,
+    merge,
+    reach,
+)
+from chainrule.compiler.effort import Effort
+from chainrule.dtypes import FLOAT16
+
+WIDE_CODE = 30  # instructions that making an operand float32 takes
+THIN = 32  # steps of a block for which the sums are worth loading and storing
+BRIEF = 128  # steps of a sum that takes no longer than to read another array for the epilogue
+STREAMS = 8  # rows read side by side before they get into each other's way
+ISSUED = 5  # instructions a cycle, about
+SHIFT_RATE = 1  # shifts, shuffles and conversions of vectors in a cycle that is full of multiply-adds
+L2_VECTOR = 1.2  # cycles in which the second-level cache gives a vector
+LINE, L1_WAY, L2_WAY, MEMORY_PAGE = 64, 4096, 65536, 4096  # bytes; a way is a cache's size over its associativity
+
+
+class Machine(Protocol):
+    """What a plan depends on."""
+
+    @property
+    def vector_bytes(self) -> int: ...
+    @property
+    def vector_registers(self) -> int: ...
+    @property
+    def l1_bytes(self) -> int: ...
+    @property
+    def l2_bytes(self) -> int: ...
+    @property
+    def native_half(self) -> bool: ...
+
+
+class Costs:
+    """Cycles of one contraction, tile by tile and operand by operand."""
+
+    def __init__(self, c: Contraction, machine: Machine, effort: Effort, uses: tuple[int, int]) -> None:
+        self.c, self.machine, self.effort, self.uses = c, machine, effort, uses
+        self.axes = merge(c)
+        if not all(x.extent for x in self.axes):  # nothing to add up, or nothing at all
+            self.axes = tuple(x for x in self.axes if not x.reduce)
+        self.item = c.dtype.itemsize  # of sums and of what is packed
+        self.items = [c.memory(A).itemsize, c.memory(B).itemsize, self.item]
+        self.lanes = machine.vector_bytes // self.item
+        self.quad = min(4, 16 // self.item)  # elements of the 128 bits that transposing loads take
+        self.paged, self.apart = distances(self.axes, self.items, MEMORY_PAGE, LINE)
+        self.outer = [i for i, x in enumerate(self.axes) if not x.reduce]
+        self.reduced = [i for i, x in enumerate(self.axes) if x.reduce]
+        self.steps = prod(self.axes[i].extent for i in self.reduced)
+        self.sizes = [self.items[o] * prod(x.extent for x in self.axes if x.strides[o]) for o in (A, B, OUT)]  # bytes
+
+    def stride(self, operand: int, axis: int | None) -> int:
+        return 0 if axis is None else self.axes[axis].strides[operand]
+
+    def extent(self, axis: int | None) -> int:
+        return 1 if axis is None else self.axes[axis].extent
+
+    def tile_cycles(self, v: int, tile: dict[int, int], counts: dict[int, int]) -> float:
+        """One tile, if all it reads is in the first-level cache in good order."""
+        registers, steps, dot = prod(counts.values()), self.steps, v in self.reduced
+        if dot:
+            steps = steps // self.axes[v].extent * ceil(self.axes[v].extent / self.lanes)
+        each = self.loads(counts)
+        loads = sum(each)
+        latency = FMA_LATENCY / chains(registers, max(1, min(steps, 8)))
+        step = max(registers / FMA_RATE, loads / LOAD_RATE, latency, (registers + loads) / ISSUED) + 0.03 * loads
+        if dot:  # without blocks: an operand that is swept for each row of the other comes from where it fits
+            step += max(0, loads - STREAMS) + sum(n * (self.far(o, v, tile) + self.alone(o, tile))
+                                                  for n, o in zip(each, (A, B), strict=True))
+            return 14 + registers * (2.5 if registers > 1 else 0) + steps * step
+        if self.from_l2(v, tile, counts):
+            step = max(step, L2_VECTOR * counts[v]) + 0.05 * counts[v]
+        step += 0.02 * sum([n * self.paged[i] for i, n in counts.items()])
+        apart = sum([self.apart[i] for i in counts if i != v])  # rows that lie together are fetched together
+        once = 8 + registers * (1 if self.stride(OUT, v) == 1 else 2 * self.lanes)
+        return (once + steps * step) * (1 + 0.004 * apart)
+
+    def code(self, v: int, counts: dict[int, int], looped: bool) -> tuple[float, list[float]]:
+        """About how many instructions one tile is written in; and by how many more if A, or B, is transposed."""
+        registers, dot = prod(counts.values()), v in self.reduced
+        steps = max(1, self.effort.turn // registers) if looped else self.steps
+        along = [self.stride(o, v) for o in (A, B)]
+        loads = self.loads(counts)
+        step = registers + sum(n * (2 if a else 4) for n, a in zip(loads, along, strict=True))
+        transposing = [0.0 if dot or a in (0, 1) else max(0, self.quad - steps) * step + n * (3 * self.lanes + 6)
+                       for n, a in zip(loads, along, strict=True)]
+        return steps * step + registers * (9 if dot else 6), transposing
+
+    def loads(self, counts: dict[int, int]) -> list[int]:
+        """Vectors, or repeated elements, that a step of a tile takes of A and of B."""
+        return [prod([n for i, n in counts.items() if self.axes[i].strides[o]]) for o in (A, B)]
+
+    def far(self, operand: int, v: int, tile: dict[int, int]) -> float:
+        """Cycles that a vector takes longer to load for the size of what the innermost loop over tiles sweeps."""
+        inner = next(reversed(self.tile_order(v, tile)), None)
+        swept = self.stride(operand, inner) != 0
+        within = [i for i in range(len(self.axes)) if i in self.reduced or i == inner or not swept]
+        elements = prod(self.axes[i].extent for i in within if self.stride(operand, i))
+        spread = reach(self.axes, operand, [i for i in range(len(self.axes)) if i not in within])[1]
+        fresh = min(elements, spread) / elements  # windows overlap
+        half = 2 * self.items[operand] * fresh * elements
+        price = 0.0 if half <= self.machine.l1_bytes else 0.2 if half <= self.machine.l2_bytes else 1.0
+        return price if swept or inner is None else price * max(fresh, 0.2) * tile[inner] / self.axes[inner].extent
+
+    def alone(self, operand: int, tile: dict[int, int]) -> float:
+        """Cycles that a vector takes longer to load where windows overlap, but not those of one tile."""
+        window = reach(self.axes, operand, self.outer)[1]
+        overlap = any(0 < abs(self.stride(operand, i)) < window for i in self.outer)
+        return 0.3 if overlap and any(abs(self.stride(operand, i)) >= window for i in tile) else 0.0
+
+    def direct_cycles(
+        self, operand: int, v: int, tile: dict[int, int], counts: dict[int, int], sweeps: int
+    ) -> float:
+        """What one step takes beyond that if the operand is not packed, on the average of all sweeps over it."""
+        along, count = self.stride(operand, v), prod(n for i, n in counts.items() if self.stride(operand, i))
+        if v in self.reduced:
+            return 0.0 if along in (0, 1) else count * float(self.lanes)
+        if along != 1 and any(self.stride(operand, i) == 1 for i in self.reduced):
+            return 0.0 if along == 0 else count * (self.lanes / self.quad + 1) * 0.75
+        if along in (0, 1):
+            item = self.items[operand]
+            bytes_ = {i: abs(self.stride(operand, i)) * item * (self.lanes if i == v else 1) for i in counts}
+            lines = prod(ceil(n * min(bytes_[i] / LINE, 1)) for i, n in counts.items() if bytes_[i])
+            busy = L2_VECTOR * counts[v] * self.from_l2(v, tile, counts) - prod(counts.values()) / FMA_RATE
+            missed = self.miss_cycles(operand, lines, self.block_steps(v, tile), busy) * (1 - 1 / max(1, sweeps))
+            return missed + (along and self.spill_cycles(v, tile, counts))
+        return count * float(self.lanes)
+
+    def spill_cycles(self, v: int, tile: dict[int, int], counts: dict[int, int]) -> float:
+        """What one step takes longer if a mask for the last lanes leaves too few registers for the sums."""
+        rest, registers, have = tile[v] % self.lanes, prod(counts.values()), self.machine.vector_registers
+        masked = rest & (rest - 1) and counts[v] == ceil(tile[v] / self.lanes)
+        if not masked or have > 16:  # such machines keep masks elsewhere
+            return 0.0
+        return registers / FMA_RATE if registers + min(counts.values()) + 2 > have else 0.0
+
+    def widening(self, operand: int, v: int | None) -> tuple[float, int]:
+        """Instructions that make a vector of half numbers float32, and the constants that they take.
+
+        Of what the tile reads; if ``v`` is None, of what is packed.
+        """
+        if self.items[operand] == self.item:
+            return 0.0, 0
+        plain = self.c.memory(operand) != FLOAT16
+        once, constants = (2.0, 0) if plain or self.machine.native_half else (10.0, 5)
+        if v is not None and in_pairs(self.c, self.axes[v]):
+            return 1.0, 1
+        if v is None or v in self.reduced or self.stride(operand, v):
+            return once, constants
+        follow = any(self.stride(operand, i) == 1 for i in self.reduced)  # then it is loaded with its neighbour
+        return (1.0, 1) if plain and follow else (once + 1, constants)
+
+    def widening_cycles(self, operand: int, v: int, counts: dict[int, int]) -> float:
+        """What one step takes longer for that if the operand is not packed."""
+        if self.items[operand] == self.item:
+            return 0.0
+        once, constants = self.widening(operand, v)
+        each = self.loads(counts)
+        registers, loads, more = prod(counts.values()), sum(each), each[operand] * once
+        free = max(registers / FMA_RATE, loads / LOAD_RATE)
+        cycles = max(0.0, (registers + loads + more) / ISSUED - free, more / SHIFT_RATE - free) + 0.08 * more
+        if constants and registers + min(each) + 1 + constants > self.machine.vector_registers:
+            cycles += 2 * registers  # sums go to memory in every step
+        return cycles / self.lanes if v in self.reduced else cycles  # a step is an element, there
+
+    def wide_cycles(self, operand: int, tile: dict[int, int]) -> tuple[float, tuple[int, ...]]:
+        """What it takes to make the operand float32 as it lies, part by part, and the loops that settle on a part.
+
+        A part fits half of the second-level cache, and as far as that allows none is made twice.
+        """
+        settled: list[int] = []
+        loops = sorted((i for i in self.outer if i not in tile and self.stride(operand, i)),
+                       key=lambda i: -abs(self.stride(operand, i)))
+        most = self.machine.l2_bytes // (2 * self.item)
+        for i in loops:
+            if abs(self.stride(operand, i)) >= reach(self.axes, operand, (*settled, i))[1] or \
+                    reach(self.axes, operand, settled)[1] > most:
+                settled.append(i)
+        count = reach(self.axes, operand, settled)[1]
+        if count > most:
+            return inf, ()
+        each = 20 + count / self.lanes * (1.5 + self.widening(operand, None)[0] / ISSUED)
+        return prod(self.axes[i].extent for i in settled) * each + self.effort.price * WIDE_CODE, tuple(settled)
+
+    def from_l2(self, v: int, tile: dict[int, int], counts: dict[int, int]) -> bool:
+        """Whether the panels with the lanes come from the second-level cache."""
+        return self.block_steps(v, tile) * counts[v] * self.machine.vector_bytes > self.machine.l1_bytes // 2
+
+    def miss_cycles(self, operand: int, lines: int, steps: int, busy: float) -> float:
+        """For ``lines`` cache lines a step, where every step goes to other lines, as far apart as the stride says.
+
+        ``busy``: cycles of a step for which the second-level cache is busy beyond those of the arithmetic.
+        """
+        apart = max((abs(self.stride(operand, i)) for i in self.reduced), default=0) * self.items[operand]
+        line = L2_VECTOR * LINE / self.machine.vector_bytes
+        for size, way, price in ((self.machine.l1_bytes, L1_WAY, 0.0),
+                                 (self.machine.l2_bytes, L2_WAY, max(0.0, line * lines + busy) + 0.3 * lines)):
+            sets = way // gcd(max(apart, LINE), way)
+            if 2 * steps <= size // way * sets and 2 * steps * lines * LINE <= size:
+                return price
+        return 5.0 * lines
+
+    def pack_cycles(self, operand: int, axis: int, width: int) -> float:
+        width = min(width, self.lanes)
+        vectors = self.sizes[operand] / self.items[operand] / width
+        spread = 1.0 if self.sizes[operand] <= self.machine.l1_bytes // 2 else 3.0
+        spread += self.widening(operand, None)[0] / ISSUED
+        if self.stride(operand, axis) == 1:
+            return 20 + vectors * spread
+        transposable = any(x.strides[operand] == 1 for x in self.axes)
+        return 20 + vectors * (spread + 0.25 * width / self.quad if transposable else 1.5 * width)
+
+    @cached_property
+    def thin(self) -> int:
+        """So many steps are done at a time where all sums, and what these steps read, fit the first-level cache.
+
+        0 where they do not. So are two long and narrow matrices multiplied along their length, as for the gradient of
+        a small layer's weights: neither has to be packed, and each is read once.
+        """
+        l1 = self.machine.l1_bytes
+        read = self.sizes[A] + self.sizes[B]
+        if len(self.reduced) != 1 or 2 * self.sizes[OUT] > l1 or read <= l1:
+            return 0
+        steps = self.steps * l1 // read
+        return steps if steps >= THIN else 0
+
+    def block_steps(self, v: int | None, tile: dict[int, int]) -> int:
+        """About how many steps of the reduction are done at a time."""
+        if v not in tile or len(tile) < 2:
+            return self.steps
+        if self.thin:
+            return self.thin
+        l2, panel, read = self.machine.l2_bytes, tile[v] * self.item, self.sizes[A] + self.sizes[B]
+        if read > l2 and 4 * self.sizes[OUT] <= l2:  # a long sum of few outputs
+            return min(self.steps, max(64, l2 * self.steps // (4 * read)))
+        return self.steps if 2 * self.steps * panel <= l2 else max(1, l2 // (8 * panel))
+
+    def tile_order(self, v: int | None, tile: dict[int, int]) -> list[int]:
+        """Tile loops, outermost first: a panel with the lanes is kept while rows are swept, unless all are small.
+
+        Where the epilogue reads arrays as large as the outputs, panels may be as large as a part of the second-level
+        cache: rows are then finished one after the other, and what the epilogue touches is used in memory's order.
+        """
+        order = sorted(tile, key=lambda i: i != v)
+        panels = max((self.sizes[o] for o in (A, B) if self.stride(o, v)), default=0)
+        small = 2 * panels <= self.machine.l1_bytes
+        if v in tile and self.reads_much and self.steps <= BRIEF:
+            small |= 4 * panels <= self.machine.l2_bytes < self.sizes[OUT]
+        return order[::-1] if small else order
+
+    @cached_property
+    def reads_much(self) -> bool:
+        """Whether the epilogue touches another array of as many elements as the outputs."""
+        each = zip(*(self.axes[i].strides[OUT + 1:] for i in self.outer), strict=True)
+        return sum(map(all, each)) > 1
