@@ -31,6 +31,23 @@ SMALL_CACHES = {"l1_bytes": 4096, "l2_bytes": 16384}  # so that little matrices 
 F4 = np.dtype("f4")
 
 
+BFLOAT16 = next(np.dtype(h) for h in HALVES if np.dtype(h) != np.float16)
+
+
+def products_of_pairs(e: Emitter, x: Val, y: Val, total: Val) -> Val:
+    """What AVX-512-BF16's instruction does, for processors without it."""
+    def part(v: Val, upper: bool) -> Val:
+        bits = e.bitcast(v, np.uint32)
+        return e.bitcast(e.and_(bits, e.like(bits, 0xFFFF0000)) if upper else e.shl(bits, e.like(bits, 16)), F4)
+
+    for upper in (False, True):
+        total = e.fma(part(x, upper), part(y, upper), total)
+    return total
+
+
+FUNCTIONS = MATH | HALF | ({} if jit.host().native_bfloat16 else {"add_products_of_pairs": products_of_pairs})
+
+
 def machine(vector_bytes: int, **others: Any) -> jit.Target:
     return replace(jit.host(), vector_bytes=vector_bytes, vector_registers=WIDTHS[vector_bytes], **others)
 
@@ -43,7 +60,7 @@ def compiled(c: Contraction, target: jit.Target, axis: int | None) -> tuple[Call
     p = plan(c, target)
     module = ir.Module()
     function = ir.Function(module, ir.FunctionType(ir.VOID, [PTR] * 5 + [I64] * 2), "kernel")
-    e = Emitter(Builder(function.append_basic_block()), MATH | HALF, target.native_half)
+    e = Emitter(Builder(function.append_basic_block()), FUNCTIONS, target.native_half)
     a, b, out, bias, scratch, begin, end = function.args
     strides = tuple(x.out for x in c.axes)
 
@@ -198,6 +215,31 @@ def test_half_operands(dtype: str, vector_bytes: int) -> None:
     for kind in ("forward", "filters"):
         for caches in ({}, SMALL_CACHES):
             check(replace(convolution(kind, 2, 7, 20, 17, 33, 3), stored=(half, half)), vector_bytes, **caches)
+
+
+@pytest.mark.parametrize("vector_bytes", WIDTHS)
+def test_pairs_of_bfloat16(vector_bytes: int) -> None:
+    """Sums by words of two numbers: read where they lie, or put together by packing; odd sums, blocks, parts."""
+    stored = {"stored": (BFLOAT16, BFLOAT16)}
+    others = {"native_bfloat16": True}
+    forms = set()
+    for n, kind in enumerate(PRODUCTS):
+        for shape in [*SIZES[n % 2::2], (61, 150, 700), (150, 77, 333)]:
+            p = check(replace(product_of(kind, *shape), **stored), vector_bytes, at_end=bool(n % 2), **others,
+                      **(SMALL_CACHES if shape[2] > 100 else {}))
+            forms |= {(p.words.direct, p.words.odd, p.dot)} if p.words else set()
+    assert len(forms) >= 5 and any(dot for *_, dot in forms)
+    for kind in ("forward", "filters"):
+        for c in [convolution(kind, 2, 9, 12, 16, 24, 3), convolution(kind, 2, 7, 20, 17, 33, 3)]:
+            check(replace(c, **stored), vector_bytes, **others)
+    c = replace(product_of("NN", 90, 77, 402), **stored)
+    for axis in (0, 1):
+        assert check(c, vector_bytes, axis=axis, **others, **SMALL_CACHES).words is not None
+    rng = random.Random(vector_bytes)
+    for n in range(30):
+        c = random_contraction(rng)
+        if c.dtype == F4:
+            check(replace(c, **stored), vector_bytes, at_end=bool(n % 2), **others)
 
 
 @pytest.mark.parametrize("vector_bytes", WIDTHS)

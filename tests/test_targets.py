@@ -5,6 +5,8 @@ What this processor has, with features switched off, runs here; AArch64 code run
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import emulator
 import llvmlite.binding as llvm
 import numpy as np
@@ -24,7 +26,9 @@ from chainrule.trace import record
 SSE = Target(host().triple, "x86-64", "", 16, 16, 32 << 10, 256 << 10, False)
 AVX2 = Target(host().triple, "haswell", "", 32, 16, 32 << 10, 256 << 10, True)
 AVX512 = Target(host().triple, "skylake-avx512", "-prefer-256-bit", 64, 32, 32 << 10, 1 << 20, True)
+BF16 = replace(AVX512, cpu="cooperlake", native_bfloat16=True)
 ARM = Target("aarch64-unknown-linux-gnu", "generic", "+neon", 16, 32, 64 << 10, 512 << 10, True)
+WIDE = "avx512f", "avx512vl", "avx512bw", "avx512dq"
 X86 = pytest.mark.skipif(not host().triple.startswith("x86_64"), reason="x86-64 code does not run here")
 
 
@@ -92,15 +96,17 @@ def assert_near(results, expected):
 @X86
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(("target", "features"), [(SSE, ()), (AVX2, ("avx2", "fma", "f16c")),
-                                                  (AVX512, ("avx512f", "avx512vl", "avx512bw", "avx512dq"))],
-                         ids=["sse2", "avx2", "avx512"])
+                                                  (AVX512, WIDE), (BF16, (*WIDE, "avx512bf16"))],
+                         ids=["sse2", "avx2", "avx512", "bf16"])
 def test_x86_with_features_switched_off(target, features, case):
     parsed, arena, constants, leaves, expected = compiled(case, target)
     code = emit_object(parsed, target)
     text = assembly(parsed, target)
-    assert ("%zmm" in text) <= (target is AVX512) and ("%ymm" in text) <= (target is not SSE)
+    assert ("%zmm" in text) <= (target in (AVX512, BF16)) and ("%ymm" in text) <= (target is not SSE)
     if case == "float32":
-        assert {SSE: "mulps\t%xmm", AVX2: "%ymm", AVX512: "%zmm"}[target].split("\t")[-1] in text
+        assert {SSE: "mulps\t%xmm", AVX2: "%ymm"}.get(target, "%zmm").split("\t")[-1] in text
+    if case == "products of bfloat16":
+        assert ("vdpbf16ps" in text) == (target is BF16)  # two products a lane and instruction
     if has(*features):  # the code of a processor that this one is not is only looked at
         results = [np.empty(e.shape, e.dtype) for e in expected]
         Executable(Entry((code,), arena, constants)).run(leaves, results)

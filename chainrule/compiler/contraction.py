@@ -37,6 +37,7 @@ from chainrule.compiler.contraction_plan import (
     Wide,
     in_pairs,
     pieces,
+    words_of,
 )
 from chainrule.compiler.effort import FAST, Effort
 
@@ -51,13 +52,18 @@ Packs = tuple[Pack | Wide, ...]
 @lru_cache(maxsize=1024)
 def plan(c: Contraction, machine: Machine, effort: Effort = FAST, uses: tuple[int, int] = (1, 1)) -> Plan:
     """The cheapest plan by the model. ``uses``: how often A, and B, are used before they change."""
-    return _Search(c, machine, effort, uses).best()
+    plain = _Search(c, machine, effort, uses).best()
+    assert plain is not None
+    words = words_of(c) if machine.native_bfloat16 else None
+    paired = _Search(c, machine, effort, uses, words).best() if words else None
+    return plain if paired is None or paired.cycles > plain.cycles else paired
 
 
 class _Search(Costs):
     """Tries register tiles against a model of the machine's cycles."""
 
-    def best(self) -> Plan:
+    def best(self) -> Plan | None:
+        """The cheapest; None if pairs cannot be put together where it goes by words."""
         if not self.axes or not all(x.extent for x in self.axes):
             return self.complete(None, {}, (), 1.0)
         cheapest: tuple[float, Packs, int, dict[int, int]] | None = None
@@ -65,7 +71,9 @@ class _Search(Costs):
             priced = self.price(v, tile, cheapest[0] if cheapest else inf)
             if priced is not None:
                 cheapest = (*priced, v, tile)
-        cycles, packs, v, tile = cheapest  # type: ignore[misc]  # there is a tile, and it has a price
+        if cheapest is None:
+            return None
+        cycles, packs, v, tile = cheapest
         return self.complete(v, tile, packs, cycles)
 
     # -- register tiles
@@ -81,11 +89,18 @@ class _Search(Costs):
                     yield v, {v: min(extent, vectors * self.lanes)} | ({r: rows} if r is not None else {})
         pairs: list[tuple[int | None, int | None]] = [(i, j) for i in self.outer for j in self.outer if i < j]
         pairs = pairs or [(i, None) for i in self.outer] or [(None, None)]
-        easy = [v for v in self.reduced if v in smooth and all(self.stride(o, v) in (0, 1) for o in (A, B))]
-        for v in easy if self.effort.price and self.outer else [i for i in self.reduced if i in smooth]:
+        for v in self.dotted(smooth):
             for i, j in pairs:
                 for rows, columns in self.grid(self.extent(i), self.extent(j), 0):
                     yield v, {axis: n for axis, n in ((i, rows), (j, columns)) if axis is not None}
+
+    def dotted(self, smooth: Sequence[int]) -> list[int]:
+        """The axes along which the lanes of the dot form may run."""
+        if self.words is not None:  # its lanes are words of both operands as they lie
+            return [self.words.axis] if all(self.words.direct) else []
+        among = [v for v in self.reduced if v in smooth]
+        easy = [v for v in among if all(self.stride(o, v) in (0, 1) for o in (A, B))]
+        return easy if self.effort.price and self.outer else among
 
     def temporaries(self, v: int) -> int:
         """Registers that transposing blocks in registers takes."""
@@ -148,7 +163,8 @@ class _Search(Costs):
         packed = [(self.pack_cycles(o, i, tile[i]) / self.uses[o] +
                    self.effort.price * PACK_CODE * (1 if self.stride(o, i) == 1 else 2), Pack(o, i))
                   for i in self.packable(o, v, tile)]
-        ways: list[tuple[float, Pack | Wide | None]] = [(direct + widening, None), *packed]
+        apart = self.words is not None and not self.words.direct[o]  # then packing puts the pairs together
+        ways: list[tuple[float, Pack | Wide | None]] = [(inf if apart else direct + widening, None), *packed]
         if widening and self.reduced and not in_pairs(self.c, self.axes[v]):
             cycles, settled = self.wide_cycles(o, tile)
             ways.append((direct + cycles, Wide(o, settled)))
@@ -206,7 +222,9 @@ class _Search(Costs):
 
     def complete(self, v: int | None, tile: dict[int, int], copied: Packs, cycles: float) -> Plan:
         packs = [p for p in copied if isinstance(p, Pack)]
-        inner = tuple(sorted(self.reduced, key=lambda i: (i == v, -max(abs(self.stride(o, i)) for o in (A, B)))))
+        paired = self.words and self.words.axis  # innermost, where packing puts pairs together
+        inner = tuple(sorted(self.reduced, key=lambda i: (
+            i == v, i == paired, -max(abs(self.stride(o, i)) for o in (A, B)))))
         cuts = self.cuts(self.block_steps(v, tile), inner)
         steps = prod(cuts.get(i, self.axes[i].extent) for i in inner)
         outside = bool(cuts) and self.sizes[OUT] <= self.machine.l2_bytes // 2  # all partial sums are kept at a time
@@ -230,7 +248,7 @@ class _Search(Costs):
         nest += [Step(i, tile[i]) for i in self.tile_order(v, tile)]
         sizes = tuple(tile.get(i, 1) for i in range(len(self.axes)))
         unroll = self.unroll(v, tile, packs, inner, cuts)
-        return Plan(self.c, self.axes, self.lanes, v, sizes, tuple(nest), inner, unroll, cycles)
+        return Plan(self.c, self.axes, self.lanes, v, sizes, tuple(nest), inner, unroll, cycles, self.words)
 
     def unroll(
         self, v: int | None, tile: dict[int, int], packs: Sequence[Pack], inner: Sequence[int],

@@ -18,6 +18,8 @@ from chainrule.compiler.contraction_plan import (
     A,
     B,
     Contraction,
+    Words,
+    by_words,
     chains,
     distances,
     in_pairs,
@@ -50,18 +52,21 @@ class Machine(Protocol):
     def l2_bytes(self) -> int: ...
     @property
     def native_half(self) -> bool: ...
+    @property
+    def native_bfloat16(self) -> bool: ...
 
 
 class Costs:
     """Cycles of one contraction, tile by tile and operand by operand."""
 
-    def __init__(self, c: Contraction, machine: Machine, effort: Effort, uses: tuple[int, int]) -> None:
-        self.c, self.machine, self.effort, self.uses = c, machine, effort, uses
-        self.axes = merge(c)
+    def __init__(self, c: Contraction, machine: Machine, effort: Effort, uses: tuple[int, int],
+                 words: Words | None = None) -> None:
+        self.c, self.machine, self.effort, self.uses, self.words = c, machine, effort, uses, words
+        self.axes = merge(c) if words is None else by_words(merge(c), words)
         if not all(x.extent for x in self.axes):  # nothing to add up, or nothing at all
             self.axes = tuple(x for x in self.axes if not x.reduce)
         self.item = c.dtype.itemsize  # of sums and of what is packed
-        self.items = [c.memory(A).itemsize, c.memory(B).itemsize, self.item]
+        self.items = [self.item if words else c.memory(o).itemsize for o in (A, B)] + [self.item]
         self.lanes = machine.vector_bytes // self.item
         self.quad = min(4, 16 // self.item)  # elements of the 128 bits that transposing loads take
         self.paged, self.apart = distances(self.axes, self.items, MEMORY_PAGE, LINE)
@@ -226,6 +231,9 @@ class Costs:
         vectors = self.sizes[operand] / self.items[operand] / width
         spread = 1.0 if self.sizes[operand] <= self.machine.l1_bytes // 2 else 3.0
         spread += self.widening(operand, None)[0] / ISSUED
+        if self.words is not None and not self.words.direct[operand]:  # two numbers are read for a word
+            vectors *= 2
+            spread += 3 / ISSUED
         if self.stride(operand, axis) == 1:
             return 20 + vectors * spread
         transposable = any(x.strides[operand] == 1 for x in self.axes)

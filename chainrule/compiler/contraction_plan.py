@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil, log2, prod
 
@@ -16,6 +16,7 @@ from chainrule.dtypes import is_bfloat16
 
 A, B, OUT = 0, 1, 2
 FMA_RATE, LOAD_RATE, FMA_LATENCY = 2, 2, 4  # vector instructions a cycle; cycles
+PAIRED = 4  # steps of a sum that are worth going by pairs
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,20 @@ class Axis:
     @property
     def origin(self) -> int:
         return self.parts[-1]
+
+
+@dataclass(frozen=True)
+class Words:
+    """Steps of a reduced axis two at a time: each word holds two neighbouring bfloat16 of the sum.
+
+    For processors that multiply and add such pairs. ``direct``: whether an operand's pairs lie together in memory, as
+    words that are read like float32; else packing puts them together. The plan's axis counts words, and so do the
+    strides of a direct operand; those of another count its elements. ``odd``: the last word has one number and a zero.
+    """
+
+    axis: int
+    direct: tuple[bool, bool]
+    odd: bool
 
 
 @dataclass(frozen=True)
@@ -118,6 +133,7 @@ class Plan:
     inner: tuple[int, ...]  # reduced axes looped over inside the tile, innermost last
     unroll: int  # steps of the innermost one in a turn of its loop
     cycles: float  # the model's estimate
+    words: Words | None = None
 
     @property
     def along(self) -> int:
@@ -146,6 +162,11 @@ class Plan:
     def steps(self) -> int:
         """Elements of the reduction."""
         return prod(x.extent for x in self.contraction.axes if x.reduce)
+
+    def memory(self, operand: int) -> np.dtype:
+        """What an operand is read as where it lies."""
+        direct = self.words is not None and self.words.direct[operand]
+        return self.contraction.dtype if direct else self.contraction.memory(operand)
 
     def pieces(self, i: int) -> tuple[Piece, ...]:
         """The register tiles along axis ``i``: full ones, then at most one kind of smaller ones."""
@@ -272,6 +293,7 @@ class Plan:
             lines.append("  " * len(lines) + text)
         tile = "×".join(f"{t}{self.name(i)}" for i, t in enumerate(self.tile) if t > 1) or "1"
         lanes = f"{self.lanes} lanes along {self.name(self.vector)}" if self.vector is not None else "scalars"
+        lanes += f", pairs of {self.name(self.words.axis)} as words" if self.words is not None else ""
         inner = ", ".join(self.name(i) for i in self.inner) or "nothing"
         lines.append("  " * len(lines)
                      + f"{'dot' if self.dot else 'tile'} {tile}, {lanes}, sum over {inner}, unroll {self.unroll}")
@@ -314,6 +336,33 @@ def distances(axes: Sequence[Axis], items: Sequence[int], page: int, line: int) 
 def in_pairs(c: Contraction, lanes: Axis) -> bool:
     """Whether the dot form reads the even and the odd ones of both operands in turn: bfloat16 one after another."""
     return lanes.reduce and all(is_bfloat16(c.memory(o)) and lanes.strides[o] == 1 for o in (A, B))
+
+
+def words_of(c: Contraction) -> Words | None:
+    """How a contraction goes by words: pairs along the reduced axis along which most operands' lie together."""
+    axes = merge(c)
+    if not all(is_bfloat16(c.memory(o)) for o in (A, B)):
+        return None
+
+    def direct(operand: int, along: int) -> bool:
+        others = (x.strides[operand] for i, x in enumerate(axes) if i != along)
+        return axes[along].strides[operand] == 1 and axes[along].extent % 2 == 0 and not any(s % 2 for s in others)
+    found = [Words(i, (direct(A, i), direct(B, i)), x.extent % 2 == 1)
+             for i, x in enumerate(axes) if x.reduce and x.extent >= PAIRED]
+    return max(found, key=lambda w: (sum(w.direct), axes[w.axis].extent), default=None)
+
+
+def by_words(axes: Sequence[Axis], words: Words) -> tuple[Axis, ...]:
+    """The axes of a plan that goes by words."""
+    def stride(i: int, operand: int, s: int) -> int:
+        if operand not in (A, B):
+            return s
+        if words.direct[operand]:
+            return s if i == words.axis else s // 2
+        return 2 * s if i == words.axis else s
+    return tuple(replace(x, extent=ceil(x.extent / 2) if i == words.axis else x.extent,
+                         strides=tuple(stride(i, o, s) for o, s in enumerate(x.strides)))
+                 for i, x in enumerate(axes))
 
 
 def pieces(extent: int, tile: int, unit: int = 1) -> tuple[Piece, ...]:

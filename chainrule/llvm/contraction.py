@@ -73,7 +73,7 @@ class _Nest:
         self.e, self.plan, self.epilogue = e, plan, epilogue
         self.axes, self.dtype = plan.axes, plan.contraction.dtype
         self.operands = Operands(e, plan, operands, scratch, packed)
-        self.by_pairs = plan.dot and in_pairs(plan.contraction, plan.axes[plan.along])
+        self.by_pairs = plan.dot and plan.words is None and in_pairs(plan.contraction, plan.axes[plan.along])
         memory: Any = scratch  # there is some if anything needs it
         self.partial: Any = e.at(memory, self.operands.scratch, self.dtype) if plan.partial_size else None
 
@@ -227,6 +227,8 @@ class _Nest:
         return sums
 
     def multiply_add(self, x: Val, y: Val, total: Val | None) -> Val:
+        if self.plan.words is not None:
+            return self.e.math("add_products_of_pairs", x, y, self.e.like(x, 0) if total is None else total)
         if total is None:
             return self.e.mul(x, y)
         return self.e.fma(x, y, total) if self.dtype.kind == "f" else self.e.add(self.e.mul(x, y), total)

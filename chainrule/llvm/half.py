@@ -14,6 +14,7 @@ import numpy as np
 from chainrule import dtypes
 from chainrule.llvm import ir
 from chainrule.llvm.emitter import Emitter, Val, lane_type
+from chainrule.llvm.lanes import resize
 from chainrule.llvm.math_base import F32, F64
 
 _U16, _U32, _HALF = np.dtype(np.uint16), np.dtype(np.uint32), np.dtype(np.float16)
@@ -140,5 +141,25 @@ def load_every_other(e: Emitter, pointer: ir.Value, dtype: np.dtype, odd: bool, 
     return e.bitcast(e.and_(words, e.like(words, 0xFFFF0000)) if odd else e.shl(words, e.like(words, 16)), F32)
 
 
+def pair(e: Emitter, first: Val, second: Val) -> Val:
+    """Words of two bfloat16 that are given as float32: the first in the lower half."""
+    low = e.shr(_bits(e, first), e.like(_bits(e, first), 16))
+    return e.bitcast(e.or_(low, _bits(e, second)), F32)
+
+
+def add_products_of_pairs(e: Emitter, x: Val, y: Val, total: Val) -> Val:
+    """``total`` + the products of both pairs of bfloat16 in each word of ``x`` and ``y``.
+
+    AVX-512-BF16's instruction: both are added without rounding of the products; subnormals count as zero. Source:
+    Intel 64 and IA-32 Architectures Software Developer's Manual, VDPBF16PS.
+    """
+    lanes = max(4, x.lanes)
+    sums, words = lane_type(F32, lanes), ir.vector_type(ir.BFLOAT, 2 * lanes)
+    function = e.b.module.declared(f"llvm.x86.avx512bf16.dpbf16ps.{32 * lanes}", sums, [sums, words, words])
+    pairs = [e.b.bitcast(resize(e, v, lanes).ir, words) for v in (x, y)]
+    return resize(e, Val(e.b.call(function, [resize(e, total, lanes).ir, *pairs]), F32), x.lanes)
+
+
 # By the names under which the emitter calls them.
-HALF: dict[str, Callable[..., Val]] = {"narrow": narrow, "widen": widen}
+HALF: dict[str, Callable[..., Val]] = {
+    "narrow": narrow, "widen": widen, "add_products_of_pairs": add_products_of_pairs}

@@ -70,7 +70,8 @@ def vector_type(element: Type, count: int) -> VectorOf:
     return VectorOf(element, count)
 
 
-VOID, POINTER, HALF, FLOAT, DOUBLE = Type("void"), Type("ptr"), _Float("half"), _Float("float"), _Float("double")
+VOID, POINTER = Type("void"), Type("ptr")
+HALF, BFLOAT, FLOAT, DOUBLE = _Float("half"), _Float("bfloat"), _Float("float"), _Float("double")
 
 
 class Value:

@@ -33,6 +33,7 @@ class Target:
     l1_bytes: int
     l2_bytes: int
     native_half: bool  # has instructions that convert float16
+    native_bfloat16: bool = False  # has instructions that multiply and add pairs of bfloat16
 
 
 def _data_cache(level: int, otherwise: int) -> int:
@@ -62,7 +63,8 @@ def host() -> Target:
         flattened += ",-prefer-256-bit"
     arm = llvm.get_default_triple().startswith(("aarch64", "arm64"))
     return Target(llvm.get_default_triple(), llvm.get_host_cpu_name(), flattened, vector, 32 if wide or arm else 16,
-                  _data_cache(1, 32 * 1024), _data_cache(2, 512 * 1024), arm or bool(features.get("f16c")))
+                  _data_cache(1, 32 * 1024), _data_cache(2, 512 * 1024), arm or bool(features.get("f16c")),
+                  wide and bool(features.get("avx512bf16")))
 
 
 def _machine(target: Target) -> llvm.TargetMachine:

@@ -15,6 +15,7 @@ import numpy as np
 from chainrule.compiler.contraction_plan import Pack, Piece, Plan, Wide, pieces
 from chainrule.llvm import ir
 from chainrule.llvm.emitter import Emitter, Val
+from chainrule.llvm.half import pair
 from chainrule.llvm.lanes import gather, load_columns, load_first, power_of_two, square, store_first
 from chainrule.llvm.place import Index, affine, plus, value
 
@@ -28,6 +29,7 @@ class Span:
     size: int = 0
     block: Index = 0  # where the block starts
     part: bool = False  # no block of the plan, but what one thread computes
+    half: bool = False  # the last word of an odd sum, with one number only
 
     @property
     def whole(self) -> bool:
@@ -110,8 +112,11 @@ class Operands:
         """Loop over the axes in ``order``, then copy a block."""
         if not order:
             return self.copy_block(pack, around, spans)
+        words = self.plan.words
         for piece in self.copied(pack, order[0]):
             with over(self.e, piece, around.get(order[0])) as span:
+                if words and words.odd and order[0] == words.axis:
+                    span = replace(span, half=piece.start == self.axes[words.axis].extent - 1)
                 self.copy(order[1:], pack, around, spans | {order[0]: span})
 
     def copied(self, pack: Pack, axis: int) -> Sequence[Piece]:
@@ -120,6 +125,9 @@ class Operands:
         if axis == pack.axis:
             return pieces(extent, square(self.dtype)) if plan.dot else plan.pieces(axis)
         turn = 1 if axis != plan.inner[-1] else plan.lanes if plan.dot else square(self.dtype)
+        if plan.words and axis == plan.words.axis and not plan.words.direct[pack.operand]:
+            whole, turn = extent - plan.words.odd, square(self.dtype) // 2
+            return *pieces(whole, turn, turn), *([Piece(whole, extent, 1)] if plan.words.odd else [])
         return pieces(extent, turn, turn)
 
     def copy_block(self, pack: Pack, around: dict[int, Span], spans: dict[int, Span]) -> None:
@@ -129,11 +137,12 @@ class Operands:
         source = self.direct(operand, around | spans)
         target = self.packed_view(pack, spans[pack.axis], spans)
 
+
         def vectors(first: Index, used: int) -> None:
             here, there = (v.move(self.e, along, first) for v in (source, target))
             width = plan.lanes if along == plan.vector else power_of_two(used)
             kept = plan.lanes if along == plan.vector else used
-            for n, x in enumerate(self.columns(here, along, across, used, spans[across].size, width)):
+            for n, x in enumerate(self.taken(operand, here, along, across, used, spans[across], width)):
                 store_first(self.e, x, there.move(self.e, across, n).pointer, kept)
         size, written = spans[along].size, 0
         if source.strides[along] != 1 and size >= 2 * plan.lanes:  # transposing takes so much that a loop costs nothing
@@ -142,6 +151,15 @@ class Operands:
                 vectors(loop.index, plan.lanes)
         for first in range(written, size, plan.lanes):
             vectors(first, min(plan.lanes, size - first))
+
+    def taken(self, operand: int, view: View, along: int, across: int, lanes: int, span: Span, width: int) -> list[Val]:
+        """What is packed at a span of the axis ``across``: numbers, or words of two of them."""
+        if self.plan.words is None or self.plan.words.direct[operand]:
+            return self.columns(view, along, across, lanes, span.size, width)
+        single = replace(view, strides=tuple(s // 2 if i == across else s for i, s in enumerate(view.strides)))
+        singles = self.columns(single, along, across, lanes, 2 * span.size - span.half, width)
+        singles += [self.e.const(0, self.dtype, width)] * span.half
+        return [pair(self.e, low, high) for low, high in zip(singles[::2], singles[1::2], strict=True)]
 
     def columns(self, view: View, along: int, across: int, lanes: int, count: int, width: int) -> list[Val]:
         """Registers with lanes along one axis, for ``count`` places of another one."""
@@ -194,7 +212,7 @@ class Operands:
         """An operand where it lies in memory, from the start of all spans on."""
         strides = tuple(x.strides[operand] for x in self.axes)
         start = affine(self.e, [(s.start, strides[i]) for i, s in spans.items()])
-        return View(self.pointers[operand], strides, self.plan.contraction.memory(operand)).beyond(self.e, start)
+        return View(self.pointers[operand], strides, self.plan.memory(operand)).beyond(self.e, start)
 
     def view(self, operand: int, spans: dict[int, Span]) -> View:
         """How the tile at ``spans`` reads an operand."""
