@@ -19,6 +19,7 @@ from chainrule.compiler.contraction_plan import (
     B,
     Contraction,
     Words,
+    across,
     by_words,
     chains,
     distances,
@@ -32,6 +33,7 @@ from chainrule.dtypes import FLOAT16
 WIDE_CODE = 30  # instructions that making an operand float32 takes
 THIN = 32  # steps of a block for which the sums are worth loading and storing
 BRIEF = 128  # steps of a sum that takes no longer than to read another array for the epilogue
+TURNING = 4  # cycles in which a register of sums is transposed and stored in parts
 STREAMS = 8  # rows read side by side before they get into each other's way
 ISSUED = 5  # instructions a cycle, about
 SHIFT_RATE = 1  # shifts, shuffles and conversions of vectors in a cycle that is full of multiply-adds
@@ -98,7 +100,8 @@ class Costs:
             step = max(step, L2_VECTOR * counts[v]) + 0.05 * counts[v]
         step += 0.02 * sum([n * self.paged[i] for i, n in counts.items()])
         apart = sum([self.apart[i] for i in counts if i != v])  # rows that lie together are fetched together
-        once = 8 + registers * (1 if self.stride(OUT, v) == 1 else 2 * self.lanes)
+        lanes = across(self.axes, v, [i for i, n in counts.items() if n > 1])
+        once = 8 + registers * (1 if self.stride(OUT, v) == 1 else TURNING if lanes != v else 2 * self.lanes)
         return (once + steps * step) * (1 + 0.004 * apart)
 
     def code(self, v: int, counts: dict[int, int], looped: bool) -> tuple[float, list[float]]:

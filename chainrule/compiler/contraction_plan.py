@@ -148,10 +148,15 @@ class Plan:
     @cached_property
     def lane_axis(self) -> int | None:
         """The axis (of the plan) along which the accumulators' lanes run when the epilogue sees them."""
+        rows = [i for i, t in enumerate(self.tile) if t > 1 and i != self.vector]
         if not self.dot:
-            return self.vector
-        rows = [i for i, t in enumerate(self.tile) if t > 1]
+            return across(self.axes, self.vector, rows)
         return min(rows, key=lambda i: (self.axes[i].strides[OUT] != 1, -self.tile[i]), default=None)
+
+    @property
+    def turned(self) -> bool:
+        """Whether the sums of a tile are transposed for the epilogue."""
+        return not self.dot and self.lane_axis != self.vector
 
     @property
     def vector_axis(self) -> int | None:
@@ -331,6 +336,13 @@ def distances(axes: Sequence[Axis], items: Sequence[int], page: int, line: int) 
     far = [[abs(x.strides[o]) * items[o] for o in (A, B, OUT)] for x in axes]
     return ([sum(d >= page for d in each[:2]) for each in far],
             [sum(log2(max(1.0, d / line)) for d in each) for each in far])
+
+
+def across(axes: Sequence[Axis], v: int | None, rows: Sequence[int]) -> int | None:
+    """The axis of a tile (``v``, or one of ``rows``) along which finished sums lie together in memory."""
+    if v is None or axes[v].strides[OUT] == 1:
+        return v
+    return next((i for i in rows if axes[i].strides[OUT] == 1), v)
 
 
 def in_pairs(c: Contraction, lanes: Axis) -> bool:

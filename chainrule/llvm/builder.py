@@ -247,6 +247,10 @@ class Builder:
         stays = "" if movable else "sideeffect "
         return self._made(x.type, f'call {x.type.text} asm {stays}"", "=r,0"({x.type.text} {x.name})')
 
+    def kept(self, x: Value) -> None:
+        """Keep ``x`` in its register up to here; no instruction."""
+        self._lines.append(f'call void asm sideeffect "", "X"({x.type.text} {x.name})')
+
     def ret(self, x: Value) -> None:
         self._lines.append(f"ret {x.type.text} {x.name}")
 

@@ -20,7 +20,7 @@ from chainrule.llvm import ir
 from chainrule.llvm.emitter import Emitter, Loop, Val
 from chainrule.llvm.frame import Part
 from chainrule.llvm.half import load_every_other, load_repeated
-from chainrule.llvm.lanes import power_of_two, resize, square, sum_lanes
+from chainrule.llvm.lanes import MASKED_BYTES, power_of_two, resize, square, sum_lanes, transpose
 from chainrule.llvm.operands import Operands, Span, View, over
 from chainrule.llvm.place import Index, Place, Tile, affine, plus, value
 
@@ -216,6 +216,7 @@ class _Nest:
         sums = [list(chain) for chain in sums]
         unit = self.plan.lanes if self.plan.dot else 1
         columns: dict[tuple, list[Val]] = {}
+        once = self.used_once(views, registers)
         for step, first in enumerate(range(0, count, unit)):
             values: dict[tuple, Val] = {}
             for n, (r, chain) in enumerate(zip(registers, sums, strict=True)):
@@ -224,7 +225,19 @@ class _Nest:
                 x, y = (self.read(o, v, r, first, count, values, columns) for o, v in enumerate(views))
                 place = step % len(chain)
                 chain[place] = self.multiply_add(x, y, chain[place])
+                for o in once:  # else LLVM adds the sum to a register of these, which moves sums about, and spills
+                    self.e.b.kept((x, y)[o].ir)
         return sums
+
+    def used_once(self, views: list[View], registers: list[_Register]) -> list[int]:
+        """The operands of which each register multiplies with another value, where registers are few."""
+        if self.plan.dot or len({r.row for r in registers}) < len(registers) or len(registers) == 1:
+            return []
+        if self.dtype.kind != "f":
+            return []
+        if registers[0].width != self.plan.lanes or self.plan.lanes * self.dtype.itemsize == MASKED_BYTES:
+            return []  # parts of registers are no matter, nor are tiles of processors with many
+        return [o for o, view in enumerate(views) if view.strides[next(iter(registers[0].at))]]
 
     def multiply_add(self, x: Val, y: Val, total: Val | None) -> Val:
         if self.plan.words is not None:
@@ -282,8 +295,28 @@ class _Nest:
     def finish(self, spans: dict[int, Span], registers: list[_Register], sums: Sums) -> None:
         tile = Tile(self.e, self.plan, {i: s.start for i, s in spans.items()})
         totals = [self.sum_of(x, r) for r, x in zip(registers, self.totals(sums), strict=True)]
-        for r, x in self.across(registers, totals) if self.plan.dot else zip(registers, totals, strict=True):
+        finished = (self.across(registers, totals) if self.plan.dot else self.turned(registers, totals)
+                    if self.plan.turned else zip(registers, totals, strict=True))
+        for r, x in finished:
             self.epilogue(self.e, Place(tile, r.at, r.lanes), resize(self.e, x, r.lanes))
+
+    def turned(self, registers: list[_Register], totals: list[Val]) -> Iterator[tuple[_Register, Val]]:
+        """The sums with lanes along the axis along which they lie together, as many at a time as a register has."""
+        plan = self.plan
+        v, axis = plan.along, plan.lane_axis
+        assert axis is not None
+        rows: dict[int, list[tuple[_Register, Val]]] = {}
+        for r, x in zip(registers, totals, strict=True):
+            rows.setdefault(r.at[v], []).append((r, x))
+        for start, row in rows.items():
+            first = 0
+            while first < len(row):
+                size = min(1 << ((len(row) - first).bit_length() - 1), plan.lanes)
+                group = row[first:first + size]
+                columns = transpose(self.e, [x for _, x in group])
+                for lane in range(group[0][0].lanes):
+                    yield _Register({**group[0][0].at, v: start + lane}, size, size), columns[lane]
+                first += size
 
     def across(self, registers: list[_Register], totals: list[Val]) -> Iterator[tuple[_Register, Val]]:
         """Dot form: sum the lanes of each register, for as many neighbours at a time as a register has lanes."""

@@ -122,6 +122,16 @@ def square(dtype: np.dtype) -> int:
     return min(4, 16 // dtype.itemsize)
 
 
+def transpose(e: Emitter, x: Sequence[Val]) -> list[Val]:
+    """For each lane of the registers ``x``, a power of two of them, a register of those lanes."""
+    lanes, block = x[0].lanes, min(len(x), square(x[0].dtype))
+    if lanes < block or block == 1:
+        return [join(e, [pick(e, v, [lane]) for v in x]) for lane in range(lanes)]
+    parts = [_transpose_blocks(e, list(x[i:i + block])) for i in range(0, len(x), block)]
+    return [join(e, [pick(e, part[lane % block], range(lane - lane % block, lane - lane % block + block))
+                     for part in parts]) for lane in range(lanes)]
+
+
 def _transpose_blocks(e: Emitter, x: list[Val]) -> list[Val]:
     """Transpose the blocks of ``len(x)`` lanes that lie at equal places of the registers ``x``."""
     if len(x) == 1:
