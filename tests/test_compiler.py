@@ -233,6 +233,18 @@ def test_many_threads_may_call_one_function():
     assert from_threads == [expected] * 80
 
 
+def test_rows_of_a_large_array_are_fetched_ahead(capsys):
+    def rows(table, places):
+        return np.take(table, places, axis=0) * 2
+
+    table, places = RNG.normal(size=(1200, 130)).astype("f4"), RNG.integers(0, 100, 9)
+    for size, ahead in ((1200, True), (100, False)):  # small ones stay in the caches
+        f = jit(rows)
+        np.testing.assert_array_equal(f(table[:size], places), rows(table, places))
+        f.show("llvm")
+        assert ("call void @llvm.prefetch" in capsys.readouterr().out) == ahead
+
+
 def test_a_broadcast_constant_stays_small():
     rows = np.arange(3.0)
     graph = trace(lambda x: x + np.broadcast_to(rows, (1000, 3)) + rows, np.ones((1000, 3)))

@@ -247,6 +247,12 @@ class Builder:
         stays = "" if movable else "sideeffect "
         return self._made(x.type, f'call {x.type.text} asm {stays}"", "=r,0"({x.type.text} {x.name})')
 
+    def prefetch(self, pointer: Value) -> None:
+        """Fetch the line at ``pointer`` to the caches, where it may be read soon."""
+        I32 = integer_type(32)
+        function = self.module.declared("llvm.prefetch.p0", VOID, [POINTER, I32, I32, I32])
+        self.call(function, [pointer, I32(0), I32(3), I32(1)])
+
     def kept(self, x: Value) -> None:
         """Keep ``x`` in its register up to here; no instruction."""
         self._lines.append(f'call void asm sideeffect "", "X"({x.type.text} {x.name})')

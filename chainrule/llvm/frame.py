@@ -172,6 +172,17 @@ class Evaluator:
             return load_first(e, pointer, dtype, lanes, width)
         return gather(e, pointer, 0, stride, dtype, lanes, width)
 
+    def address(self, x: Load, axis: Axis, at: Val, vector: Axis) -> ir.Value:
+        """Where a load will begin once ``axis`` stands at ``at``, with ``vector`` at 0."""
+        axes, values = self.frame.axes, self.values
+        self.frame.axes, self.values = {**axes, axis: at, vector: self.frame.zero}, dict(values)
+        for y in expressions([e for _, e in x.access.at.dynamic]):
+            if axis in depends(y):
+                self.values[id(y)] = self.compute(y, 1, None, 1)
+        pointer = self.frame.e.at(self.frame.base(x.access), self.position(x.access.at, None, 1), x.dtype)
+        self.frame.axes, self.values = axes, values
+        return pointer
+
     def store(self, store: Store, lanes: int, vector: Axis | None, width: int) -> None:
         e, access = self.frame.e, store.access
         value = self.value(store.value, width)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from chainrule.compiler.loops import Apply, Nest, roots
-from chainrule.compiler.schedule import Band, Schedule
+from chainrule.compiler.loops import Apply, Load, Nest, roots
+from chainrule.compiler.schedule import Band, Schedule, depends
 from chainrule.cost import COSTLY
+from chainrule.llvm import ir
 from chainrule.llvm.emitter import Emitter, Val
 from chainrule.llvm.frame import Evaluator, Frame, Part
 from chainrule.llvm.lanes import pick, power_of_two
 
+AHEAD = 2  # rows between the one that is read and the one that is fetched
+LONG = 32  # elements of a row
+FAR = 256 << 10  # bytes of an array that caches near the core may not hold
 COMBINE = {"add": Emitter.add, "mul": Emitter.mul, "max": Emitter.max, "min": Emitter.min}
 
 
@@ -47,6 +51,7 @@ class _Emission:
         self.work = Evaluator(frame, roots(nest), [b.axis for b in order])
         self.cost = max(1, sum(frame.effort.costly if isinstance(x, Apply) and x.op.name in COSTLY else 1
                                for x in self.work.all))
+        self.fetched: list[tuple[ir.Value, np.dtype]] = []  # where the rows begin that are read soon
         self.values = [store.value for store in nest.stores] + [x for s in nest.stores for _, x in s.access.at.dynamic]
 
     def run(self) -> None:
@@ -62,7 +67,10 @@ class _Emission:
         def turn(i: Val, carry: list[Val]) -> list[Val]:
             self.frame.axes[bands[0].axis] = i
             self.work.enter(level)
+            before = self.fetched
+            self.fetched = [*before, *self.look_ahead(bands[0], i)]
             self.loops(bands[1:], level + 1, inside)
+            self.fetched = before
             return carry
         if self.part is not None and self.part.axis == bands[0]:
             with self.e.loop(self.part.begin, self.part.end) as loop:
@@ -70,6 +78,29 @@ class _Emission:
             return
         rest = int(np.prod([b.extent for b in self.bands[level:]], dtype=np.int64))
         self.frame.repeat(bands[0].extent, self.cost * -(-rest // self.plan.lanes), turn)
+
+    def look_ahead(self, band: Band, i: Val) -> Iterator[tuple[ir.Value, np.dtype]]:
+        """Where the rows begin that are looked up (``take``) some turns of ``band`` later.
+
+        Processors foresee what follows in memory, but not which row is next; a large array's come from far away.
+        """
+        if self.nest.combine is not None or self.vector is None or band.extent <= AHEAD:
+            return
+        last = self.e.index(band.extent - 1)
+        later = self.e.add(i, self.e.index(AHEAD))
+        for x in self.work.all:
+            if isinstance(x, Load) and self.far_rows(x, band):
+                at = self.e.select(self.e.lt(later, last), later, last)
+                yield self.work.address(x, band.axis, at, self.vector), x.dtype
+
+    def far_rows(self, x: Load, band: Band) -> bool:
+        """Whether a load reads long rows of a large array, another one for each turn of ``band``."""
+        assert self.vector is not None and self.plan.vector is not None
+        home, at = x.access.buffer.home, x.access.at
+        if at.stride(self.vector) != 1 or home.size * x.dtype.itemsize < FAR or self.plan.vector.extent < 2 * LONG:
+            return False
+        return any(band.axis in depends(y) for _, y in at.dynamic) and not any(
+            self.vector in depends(y) for _, y in at.dynamic)
 
     def at_output(self) -> None:
         if self.plan.vector is None:
@@ -122,6 +153,8 @@ class _Emission:
             starts = [i if k == 0 else self.e.add(i, self.e.index(k * lanes)) for k in range(count)]
             if self.nest.combine is None:
                 self.frame.axes[self.vector] = i
+                for row, dtype in self.fetched:
+                    self.e.b.prefetch(self.e.at(row, i, dtype))
                 self.point(lanes, width)
             else:
                 self.reduce_columns(starts, lanes, width)
