@@ -33,7 +33,7 @@ from chainrule.dtypes import FLOAT16
 WIDE_CODE = 30  # instructions that making an operand float32 takes
 THIN = 32  # steps of a block for which the sums are worth loading and storing
 BRIEF = 128  # steps of a sum that takes no longer than to read another array for the epilogue
-TURNING = 4  # cycles in which a register of sums is transposed and stored in parts
+TURNING = 0.5  # cycles for each lane of sums that are transposed and stored in parts
 STREAMS = 8  # rows read side by side before they get into each other's way
 ISSUED = 5  # instructions a cycle, about
 SHIFT_RATE = 1  # shifts, shuffles and conversions of vectors in a cycle that is full of multiply-adds
@@ -101,7 +101,8 @@ class Costs:
         step += 0.02 * sum([n * self.paged[i] for i, n in counts.items()])
         apart = sum([self.apart[i] for i in counts if i != v])  # rows that lie together are fetched together
         lanes = across(self.axes, v, [i for i, n in counts.items() if n > 1])
-        once = 8 + registers * (1 if self.stride(OUT, v) == 1 else TURNING if lanes != v else 2 * self.lanes)
+        lane = TURNING if lanes != v else 2
+        once = 8 + registers * (1 if self.stride(OUT, v) == 1 else lane * self.lanes)
         return (once + steps * step) * (1 + 0.004 * apart)
 
     def code(self, v: int, counts: dict[int, int], looped: bool) -> tuple[float, list[float]]:

@@ -15,7 +15,7 @@ from chainrule.llvm.frame import Evaluator, Frame, Part
 from chainrule.llvm.lanes import pick, power_of_two
 
 AHEAD = 2  # rows between the one that is read and the one that is fetched
-LONG = 32  # elements of a row
+LONG = 64  # elements of a row
 FAR = 256 << 10  # bytes of an array that caches near the core may not hold
 COMBINE = {"add": Emitter.add, "mul": Emitter.mul, "max": Emitter.max, "min": Emitter.min}
 
@@ -97,7 +97,7 @@ class _Emission:
         """Whether a load reads long rows of a large array, another one for each turn of ``band``."""
         assert self.vector is not None and self.plan.vector is not None
         home, at = x.access.buffer.home, x.access.at
-        if at.stride(self.vector) != 1 or home.size * x.dtype.itemsize < FAR or self.plan.vector.extent < 2 * LONG:
+        if at.stride(self.vector) != 1 or home.size * x.dtype.itemsize < FAR or self.plan.vector.extent < LONG:
             return False
         return any(band.axis in depends(y) for _, y in at.dynamic) and not any(
             self.vector in depends(y) for _, y in at.dynamic)
