@@ -101,7 +101,8 @@ class Costs:
         step += 0.02 * sum([n * self.paged[i] for i, n in counts.items()])
         apart = sum([self.apart[i] for i in counts if i != v])  # rows that lie together are fetched together
         lanes = across(self.axes, v, [i for i, n in counts.items() if n > 1])
-        lane = TURNING if lanes != v else 2
+        near = self.sizes[OUT] <= self.machine.l2_bytes  # else lines that are written in parts come from far each time
+        lane = TURNING if lanes != v and near else 2
         once = 8 + registers * (1 if self.stride(OUT, v) == 1 else lane * self.lanes)
         return (once + steps * step) * (1 + 0.004 * apart)
 
