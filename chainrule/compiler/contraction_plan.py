@@ -353,7 +353,7 @@ def in_pairs(c: Contraction, lanes: Axis) -> bool:
 def words_of(c: Contraction) -> Words | None:
     """How a contraction goes by words: pairs along the reduced axis along which most operands' lie together."""
     axes = merge(c)
-    if not all(is_bfloat16(c.memory(o)) for o in (A, B)):
+    if not all(is_bfloat16(c.memory(o)) for o in (A, B)) or not all(x.extent for x in axes):
         return None
 
     def direct(operand: int, along: int) -> bool:

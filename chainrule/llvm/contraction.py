@@ -231,9 +231,7 @@ class _Nest:
 
     def used_once(self, views: list[View], registers: list[_Register]) -> list[int]:
         """The operands of which each register multiplies with another value, where registers are few."""
-        if self.plan.dot or len({r.row for r in registers}) < len(registers) or len(registers) == 1:
-            return []
-        if self.dtype.kind != "f":
+        if self.dtype.kind != "f" or self.plan.dot or len({r.row for r in registers}) < max(2, len(registers)):
             return []
         if registers[0].width != self.plan.lanes or self.plan.lanes * self.dtype.itemsize == MASKED_BYTES:
             return []  # parts of registers are no matter, nor are tiles of processors with many
@@ -309,14 +307,10 @@ class _Nest:
         for r, x in zip(registers, totals, strict=True):
             rows.setdefault(r.at[v], []).append((r, x))
         for start, row in rows.items():
-            first = 0
-            while first < len(row):
-                size = min(1 << ((len(row) - first).bit_length() - 1), plan.lanes)
-                group = row[first:first + size]
-                columns = transpose(self.e, [x for _, x in group])
-                for lane in range(group[0][0].lanes):
-                    yield _Register({**group[0][0].at, v: start + lane}, size, size), columns[lane]
-                first += size
+            for group in _groups(row, plan.lanes):
+                first, columns = group[0][0], transpose(self.e, [x for _, x in group])
+                for lane in range(first.lanes):
+                    yield _Register({**first.at, v: start + lane}, len(group), len(group)), columns[lane]
 
     def across(self, registers: list[_Register], totals: list[Val]) -> Iterator[tuple[_Register, Val]]:
         """Dot form: sum the lanes of each register, for as many neighbours at a time as a register has lanes."""
@@ -325,12 +319,8 @@ class _Nest:
         for r, x in zip(registers, totals, strict=True):
             rows.setdefault(tuple(n for i, n in r.at.items() if i != axis), []).append((r, x))
         for row in rows.values():
-            first = 0
-            while first < len(row):
-                size = min(1 << ((len(row) - first).bit_length() - 1), row[0][1].lanes)
-                group = row[first:first + size]
-                yield _Register(group[0][0].at, size, size), sum_lanes(self.e, [x for _, x in group])
-                first += size
+            for group in _groups(row, row[0][1].lanes):
+                yield _Register(group[0][0].at, len(group), len(group)), sum_lanes(self.e, [x for _, x in group])
 
     # -- partial sums in memory, where the reduction is cut into blocks
 
@@ -368,6 +358,15 @@ class _Nest:
 def _hidden(e: Emitter, pointer: ir.Value) -> ir.Value:
     """The same address in a way that LLVM cannot see through, lest it load whole panels ahead of a loop, and spill."""
     return e.b.hidden(pointer)
+
+
+def _groups(row: Sequence[tuple[_Register, Val]], most: int) -> Iterator[Sequence[tuple[_Register, Val]]]:
+    """Neighbours, as many at a time as a register has lanes: powers of two."""
+    first = 0
+    while first < len(row):
+        size = min(1 << ((len(row) - first).bit_length() - 1), most)
+        yield row[first:first + size]
+        first += size
 
 
 def _all(e: Emitter, conditions: list[Val]) -> Val:

@@ -150,7 +150,7 @@ def pair(e: Emitter, first: Val, second: Val) -> Val:
 def add_products_of_pairs(e: Emitter, x: Val, y: Val, total: Val) -> Val:
     """``total`` + the products of both pairs of bfloat16 in each word of ``x`` and ``y``.
 
-    AVX-512-BF16's instruction: both are added without rounding of the products; subnormals count as zero. Source:
+    AVX-512-BF16's instruction: two multiply-adds, each rounded once; subnormals count as zero. Source:
     Intel 64 and IA-32 Architectures Software Developer's Manual, VDPBF16PS.
     """
     lanes = max(4, x.lanes)
