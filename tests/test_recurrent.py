@@ -169,6 +169,19 @@ def test_the_backward_loop_keeps_what_must_be_inside():
     assert not any("pad" in s.label or "zeros" in s.label for loop in loops for s in loop.body)
 
 
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_layers_on_layers_run_once_each_way(count):
+    """What one layer's loop gives as well is taken from it by the next layer's, whose loops are then found equal."""
+    def loss(ws, x):
+        for w in ws:
+            x = nn.lstm(x, *w)[0]
+        return np.sum(x * x)
+    x, given = numbers(3, 5, 4), [weights("lstm", 4, 4) for _ in range(count)]
+    statements = build(cr.trace(cr.grad(loss), given, x)).statements
+    assert sum(isinstance(s, Loop) for s in statements) == 2 * count
+    check_grads(loss, (given, x), order=1)
+
+
 @pytest.mark.parametrize(("call", "error", "message"), [
     (lambda: nn.lstm(np.ones((2, 3)), np.ones((3, 8)), np.ones((2, 8))), ShapeError, "batch, time, features"),
     (lambda: nn.lstm(np.ones((2, 3, 4)), np.ones((4, 8)), np.ones((2, 6))), ShapeError, r"4 \* units"),

@@ -20,7 +20,7 @@ def program(f, *args):
 def agrees(f, *args, rtol=2e-4, atol=2e-5):
     """Native code, the interpreted loops and NumPy give the same; returns the program."""
     made, expected = program(f, *args), cr.tree.flatten(f(*args))[0]
-    for results in (cr.tree.flatten(cr.jit(f)(*args))[0], interpret(made, args)):
+    for results in (cr.tree.flatten(cr.jit(f)(*args))[0], interpret(made, cr.tree.flatten(args)[0])):
         for result, value in zip(results, expected, strict=True):
             np.testing.assert_allclose(np.reshape(result, np.shape(value)), value, rtol=rtol, atol=atol)
     return made

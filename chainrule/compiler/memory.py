@@ -34,8 +34,11 @@ from chainrule.compiler.rows import touched_by
 ALIGN = 64  # bytes: a cache line, and the widest vector
 
 
-def plan_memory(program: Program, donated: Sequence[tuple[int, int]] = ()) -> Program:
-    """Both passes. ``donated`` pairs (input, output): the output takes over the input's memory."""
+# ---------------------------------------------------------------- in place
+
+
+def share_memory(program: Program, donated: Sequence[tuple[int, int]] = ()) -> Program:
+    """Results in place. ``donated`` pairs (input, output): the output takes over the input's memory."""
     touched_by.cache_clear()  # passes before have changed loops
     program.statements = in_place(program.statements)
     for k, j in donated:
@@ -51,11 +54,7 @@ def plan_memory(program: Program, donated: Sequence[tuple[int, int]] = ()) -> Pr
             program.outputs[j] = source
     program.statements = _without_copies_to_self(program.statements)
     touched_by.cache_clear()  # it would keep the program alive
-    program.arena = assign_offsets(program)
     return program
-
-
-# ---------------------------------------------------------------- in place
 
 
 def in_place(statements: list[Statement]) -> list[Statement]:
@@ -144,11 +143,11 @@ def _without_copies_to_self(statements: list[Statement]) -> list[Statement]:
 # ---------------------------------------------------------------- the arena
 
 
-def assign_offsets(program: Program) -> int:
-    """Give every temporary an offset such that values alive at one time do not overlap; return the arena's size.
+def assign_offsets(program: Program) -> Program:
+    """Give every temporary an offset such that values alive at one time do not overlap, and the arena its size.
 
     A temporary lives from its first to its last use; one that is used inside a loop and outside of it lives
-    through the whole loop. First fit, by size.
+    through the whole loop, and so does all that a parallel loop uses. First fit, by size.
     """
     spans: dict[Buffer, tuple[int, int]] = {}
     _walk(program.statements, 0, spans, _uses(program.statements))
@@ -165,7 +164,8 @@ def assign_offsets(program: Program) -> int:
             offset = max(offset, end)
         b.offset = offset
         placed.append((offset, offset + size, b))
-    return max((end for _, end, _ in placed), default=0)
+    program.arena = max((end for _, end, _ in placed), default=0)
+    return program
 
 
 def _uses(statements: Sequence[Statement]) -> Counter[Buffer]:
@@ -187,7 +187,7 @@ def _walk(statements: Sequence[Statement], clock: int, spans: dict[Buffer, tuple
             within = _uses([s])
             outside = _carried(s) | {b for b in local if within[b] < uses[b]}
             for b, (first, last) in local.items():
-                _span(spans, b, *((begin, clock) if b in outside else (first, last)))
+                _span(spans, b, *((begin, clock) if s.parallel or b in outside else (first, last)))
             clock += 1
         elif isinstance(s, Branch):
             _use(spans, s.index.buffer, clock)

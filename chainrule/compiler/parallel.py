@@ -18,6 +18,7 @@ from chainrule.compiler.loops import (
     Apply,
     Axis,
     Buffer,
+    Contract,
     Custom,
     Load,
     Loop,
@@ -71,20 +72,27 @@ def _first_with_enough(found: list[Cut]) -> Cut | None:
 
 def cut_loop(loop: Loop, machine: Machine) -> Cut | None:
     """How to cut nested loops whose turns are independent."""
-    around, body = [loop.axis], loop.body
-    while len(body) == 1 and isinstance(body[0], Loop):
-        around.append(body[0].axis)
-        body = body[0].body
-    each = _cycles(body, machine)
-    if each * prod(a.extent for a in around) < WORTH:
+    around = _independent(loop)
+    each = _cycles(around[-1].body, machine)
+    if each * prod(a.axis.extent for a in around) < WORTH:
         return None
-    return _first_with_enough([Cut(axis, axis.extent) for axis in around])
+    return _first_with_enough([Cut(a.axis, a.axis.extent) for a in around])
+
+
+def _independent(loop: Loop) -> list[Loop]:
+    """Nested loops whose turns are independent, from the outermost in."""
+    around = [loop]
+    while len(around[-1].body) == 1 and isinstance(inner := around[-1].body[0], Loop) and inner.parallel:
+        around.append(inner)
+    return around
 
 
 def _cycles(body: Sequence[Statement], machine: Machine) -> float:
     """About how long one thread takes for the nests of a loop's turn."""
-    return sum(nest_cycles(s, schedule(s, machine)) if isinstance(s, Nest) else s.axis.extent * _cycles(s.body, machine)
-               for s in body if isinstance(s, Nest | Loop))
+    return sum(nest_cycles(s, schedule(s, machine)) if isinstance(s, Nest) else
+               s.axis.extent * _cycles(s.body, machine) if isinstance(s, Loop) else
+               prod(a.extent for a in (*s.axes, *s.reduce_axes)) * s.dtype.itemsize / machine.vector_bytes
+               for s in body if isinstance(s, Nest | Loop | Contract))
 
 
 def cut_batch(batches: int, s: Custom) -> Cut | None:
@@ -95,12 +103,10 @@ def cut_batch(batches: int, s: Custom) -> Cut | None:
 
 def own_buffers(loop: Loop) -> list[Buffer]:
     """Temporary values of one turn of a loop with independent turns: every thread needs memory of its own for them."""
-    around, inner = [loop.axis], loop
-    while len(inner.body) == 1 and isinstance(inner.body[0], Loop):
-        inner = inner.body[0]
-        around.append(inner.axis)
+    around = [inner.axis for inner in _independent(loop)]
     written = {a.buffer.home for a in writes(loop) if not any(a.at.stride(axis) for axis in around)}
-    return [b for b in {a.buffer.home: None for a in (*reads(loop), *writes(loop))} if b in written]
+    touched = {a.buffer.home: None for a in (*reads(loop), *writes(loop))}
+    return [b for b in touched if b in written and b.kind == "temp"]
 
 
 def nest_cycles(nest: Nest, plan: Schedule) -> float:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from chainrule.compiler.batches import block_batches
 from chainrule.compiler.columns import block_columns
 from chainrule.compiler.loops import Program
 from chainrule.compiler.lower import lower
-from chainrule.compiler.memory import plan_memory
+from chainrule.compiler.memory import assign_offsets, share_memory
 from chainrule.compiler.rows import fuse_rows
 from chainrule.compiler.simplify import simplify
 from chainrule.compiler.split import split_sums
@@ -19,9 +20,9 @@ from chainrule.graph import Graph
 def build(graph: Graph, donated: Sequence[tuple[int, int]] = ()) -> Program:
     """Graph → planned program.
 
-    =============  ==========================  =====================================================
+    ============== =========================== =====================================================
     pass           needs                       gives
-    =============  ==========================  =====================================================
+    ============== =========================== =====================================================
     unfold         any graph                   no ``fold``: contractions and sums of slices instead
     simplify       any graph                   no copies, equal nodes once, constants folded
     widen          any graph                   half types only moved and cast, arithmetic in float32
@@ -29,11 +30,13 @@ def build(graph: Graph, donated: Sequence[tuple[int, int]] = ()) -> Program:
     fuse_rows      nests over buffers          those that go over the same rows in one loop over them
     block_columns  nests over buffers          sums down columns as loops over blocks of rows
     split_sums     nests over buffers          long sums with few results in parts
-    plan_memory    nests over buffers          in-place results, an offset for every temporary
-    =============  ==========================  =====================================================
+    share_memory   nests over buffers          results in place
+    block_batches  carries in place            loops over sequences in loops over blocks of rows
+    assign_offsets nests over buffers          an offset for every temporary
+    ============== =========================== =====================================================
     """
     program = split_sums(block_columns(fuse_rows(lower(widen(simplify(unfold(graph)))))))
-    program = plan_memory(program, donated)
+    program = assign_offsets(block_batches(share_memory(program, donated)))
     for position, buffer in enumerate([*program.inputs, *program.outputs, *(b for b, _ in program.constants)]):
         if buffer.position < 0:
             buffer.position = position

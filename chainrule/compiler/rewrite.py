@@ -1,11 +1,24 @@
-"""Nests written over other axes."""
+"""Nests and contractions written over other axes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from chainrule.compiler.loops import Access, Affine, Apply, Axis, Buffer, Clamp, Load, Nest, Position, Reduced, Store
+from chainrule.compiler.loops import (
+    Access,
+    Affine,
+    Apply,
+    Axis,
+    Buffer,
+    Clamp,
+    Contract,
+    Load,
+    Nest,
+    Position,
+    Reduced,
+    Store,
+)
 
 
 class Rewrite:
@@ -25,9 +38,17 @@ class Rewrite:
 
     def nest(self, s: Nest, axes: tuple[Axis, ...], reduce_axes: tuple[Axis, ...] | None = None) -> Nest:
         """``s`` over ``axes``; the axes of its reduction stay unless others are given."""
-        stores = [Store(self.access(store.access), self.value(store.value), store.accumulate) for store in s.stores]
+        stores = self.stores(s)
         body = None if s.body is None else self.value(s.body)
         return Nest(axes, stores, s.reduce_axes if reduce_axes is None else reduce_axes, s.combine, body, s.label)
+
+    def contract(self, s: Contract, axes: tuple[Axis, ...]) -> Contract:
+        """``s`` over ``axes``; those that are summed over stay."""
+        return Contract(axes, s.reduce_axes, self.access(s.a), self.access(s.b), s.dtype, self.stores(s), s.label)
+
+    def stores(self, s: Nest | Contract) -> list[Store]:
+        """What ``s`` stores."""
+        return [Store(self.access(store.access), self.value(store.value), store.accumulate) for store in s.stores]
 
     def access(self, access: Access) -> Access:
         """An access with its axes exchanged."""

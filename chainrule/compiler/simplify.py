@@ -48,7 +48,14 @@ def simplify(graph: Graph) -> Graph:
                 break
             new = better
         return intern(new)
-    return drop_unused_rows(sums_after_loops(merge_loops(graph.rewrite(rule))))
+
+    def same(node: Node, inputs: tuple[Node, ...]) -> Node:
+        new = Node(node.op, inputs, node.params, node.shape, node.dtype, None, node.source)
+        return intern(node if inputs == node.inputs else new)
+    graph = graph.rewrite(rule)
+    while (merged := merge_loops(graph)) is not graph:  # loops that read results of merged ones may now be equal
+        graph = merged.rewrite(same)
+    return drop_unused_rows(sums_after_loops(graph))
 
 
 def _rebuilt(node: Node, inputs: tuple[Node, ...]) -> Node:

@@ -25,6 +25,11 @@ def steady_operands(loop: Loop) -> Iterator[tuple[Contract, tuple[int, int], int
             yield contract, (uses[0], uses[1]), turns
 
 
+def contractions(s: Statement) -> list[Contract]:
+    """A contraction, or those in a loop, in the order in which they run."""
+    return [contract for contract, _ in _contractions([s], ())]
+
+
 def _contractions(statements: Sequence[Statement], axes: tuple[Axis, ...]) -> Iterator[
         tuple[Contract, tuple[Axis, ...]]]:
     """The contractions that are made in every turn of the loops that they stand in."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from math import prod
 from typing import Any, NamedTuple
 
@@ -37,7 +38,7 @@ from chainrule.compiler.memory import ALIGN
 from chainrule.compiler.parallel import Cut, cut_batch, cut_contraction, cut_loop, cut_nest, own_buffers
 from chainrule.compiler.schedule import schedule
 from chainrule.compiler.shared import Shared, shared
-from chainrule.compiler.steady import steady_operands
+from chainrule.compiler.steady import contractions, steady_operands
 from chainrule.dtypes import BOOL, INT32, INT64
 from chainrule.graph import params_key
 from chainrule.llvm import ir
@@ -82,10 +83,12 @@ class _Unit:
 
 @dataclass
 class _Packed:
-    """Operands of a contraction that are packed before the loops around it, and where they lie in the arena."""
+    """Operands of a contraction that are packed before the loops around it, and where they lie: in the arena, or at an
+    address that the statement's function is passed.
+    """
 
     uses: tuple[int, int]
-    places: dict[int, int]
+    places: dict[int, int | ir.Value]
 
 
 class Emitted(NamedTuple):
@@ -110,15 +113,14 @@ class _Writer:
     """Writes statements into one function: the program, or one of its statements.
 
     ``axes`` are those around, ``turns`` those of the loops around the function. A statement's function has its scratch
-    memory as an argument, of which it uses ``used`` bytes. When the function is long, further statements go to
-    ``rest``, a function that it calls in their place.
+    memory as an argument, of which it uses ``used`` bytes, the first ``kept`` of them to its end. When the function is
+    long, further statements go to ``rest``, a function that it calls in their place.
     """
 
     def __init__(self, unit: _Unit, function: ir.Function, turns: int = 1) -> None:
         self.unit, self.turns = unit, turns
         self.part: Part | None = None
-        self.packed: dict[int, ir.Value] = {}  # operands of the function's contraction
-        self.used = 0
+        self.used = self.kept = 0
         self.rest: _Writer | None = None
         self.axes: dict[Axis, Val] = {}
         self.alone = False  # inside of a loop that is shared out as a whole
@@ -206,23 +208,25 @@ class _Writer:
     def outline(self, s: Statement) -> None:
         """Call a function that does what ``s`` says, or let the pool share it out. Equal statements have one."""
         b, unit = self.e.b, self.unit
+        if isinstance(s, Loop):
+            self.pack_all_before(s)
         form = shared(s, own_buffers(s) if isinstance(s, Loop) else ())
         turns = self.turns * prod(axis.extent for axis in self.axes)
-        ready = self.ready(s)
-        key = (form.key, min(turns, OFTEN), ready.uses, tuple(ready.places))
+        ready = [self.ready(contract) for contract in contractions(s)]
+        key = (form.key, min(turns, OFTEN), *((r.uses, *r.places) for r in ready))
         if key not in unit.functions:
             unit.functions[key] = _function(unit, form, turns, ready)
         function, cut, used = unit.functions[key]
         frame = self.frame()
         passed = [b.ptrtoint(self.address(frame, access), I64) for _, access in form.bases]
         passed += [frame.index(at).ir for _, at in form.positions]
-        passed += [b.ptrtoint(self.in_arena(place), I64) for place in ready.places.values()]
+        passed += [b.ptrtoint(self.at(place), I64) for r in ready for place in r.places.values()]
         words = self.entry.alloca(I64, max(1, len(passed)))
         for k, word in enumerate(passed):
             b.store(word, b.gep(words, integer(k), I64))
         given = [*self.function.args[:2], self.scratch(used), words]
-        if cut is None:
-            b.call(function, [*given, integer(0), integer(0)])
+        if cut is None or self.alone:
+            b.call(function, [*given, integer(0), integer(0 if cut is None else cut.units)])
             return
         unit.workers = max(unit.workers or 0, used)
         self.function.module.know(function)
@@ -248,8 +252,9 @@ class _Writer:
     def own(self, buffers: Iterable[Buffer]) -> None:
         """Let buffers have memory of this part's own."""
         for buffer in buffers:
-            self.known[buffer] = self.entry.gep(self.function.args[2], integer(self.used), I8)
-            self.used += -(-buffer.size * buffer.dtype.itemsize // ALIGN) * ALIGN
+            self.known[buffer] = self.entry.gep(self.function.args[2], integer(self.kept), I8)
+            self.kept += -(-buffer.size * buffer.dtype.itemsize // ALIGN) * ALIGN
+        self.used = max(self.used, self.kept)
 
     def statement(self, s: Statement) -> None:
         """Write ``s`` here."""
@@ -275,9 +280,8 @@ class _Writer:
         stop: ir.Value = integer(s.axis.extent)
         if self.part is not None and self.part.axis is s.axis:
             start, stop = self.part.begin.ir, self.part.end.ir
-        if self.part is None and not s.parallel:
-            for contract, uses, turns in steady_operands(s):
-                self.pack_before(contract, uses, turns)
+            self.part = None  # statements inside are whole
+        self.pack_all_before(s)
         body, after = b.append_basic_block(), b.append_basic_block()
         before = b.block
         if s.holds is not None:
@@ -291,7 +295,10 @@ class _Writer:
         around, self.alone = self.alone, self.alone or s.parallel
         if self.alone:
             for inner in s.body:
-                self.statement(inner)
+                if points(inner) > OUTLINE:
+                    self.outline(inner)
+                else:
+                    self.statement(inner)
         else:
             self.statements(s.body)
         self.alone = around
@@ -331,6 +338,12 @@ class _Writer:
         """Which operands are packed already."""
         return self.unit.packed.get(s, _Packed((1, 1), {}))
 
+    def pack_all_before(self, s: Loop) -> None:
+        """Pack what contractions in a loop read and it leaves as it is; threads that share it out find it packed."""
+        if self.function.function_type is not PART_TYPE:
+            for contract, uses, turns in steady_operands(s):
+                self.pack_before(contract, uses, turns)
+
     def pack_before(self, s: Contract, uses: tuple[int, int], turns: int) -> None:
         """Pack the operands of ``s`` that the loop which begins now leaves as they are."""
         if s in self.unit.packed:
@@ -343,9 +356,9 @@ class _Writer:
             return
         ready = self.unit.packed[s] = _Packed(uses, {})
         for pack in early:
-            ready.places[pack.operand] = self.unit.keep(chosen.pack_size(pack) * s.dtype.itemsize)
+            place = ready.places[pack.operand] = self.unit.keep(chosen.pack_size(pack) * s.dtype.itemsize)
             source = self.address(self.frame(), (s.a, s.b)[pack.operand])
-            emit_pack(self.e, chosen, pack, source, self.in_arena(ready.places[pack.operand]))
+            emit_pack(self.e, chosen, pack, source, self.in_arena(place))
 
     def contract(self, s: Contract) -> None:
         frame, chosen = self.frame(), self.planned(s)
@@ -353,7 +366,7 @@ class _Writer:
         scratch = self.scratch(chosen.scratch * s.dtype.itemsize) if chosen.scratch else None
         bases = {id(access): self.address(frame, access) for access in _accesses(s)}
         work = _Epilogue(frame, s, (*s.axes, *s.reduce_axes), bases)
-        packed = self.packed or {o: self.in_arena(place) for o, place in self.ready(s).places.items()}
+        packed = {operand: self.at(place) for operand, place in self.ready(s).places.items()}
         emit_contraction(self.e, chosen, self.address(frame, s.a), self.address(frame, s.b), scratch, work, self.part,
                          packed)
 
@@ -363,10 +376,14 @@ class _Writer:
 
     def scratch(self, size: int) -> ir.Value:
         if self.function.function_type is PART_TYPE:
-            self.used = max(self.used, size)
-            return self.function.args[2]
+            self.used = max(self.used, self.kept + size)
+            return self.e.b.gep(self.function.args[2], integer(self.kept), I8) if self.kept else self.function.args[2]
         self.unit.scratch = max(self.unit.scratch, size)
         return self.in_arena(self.unit.arena)
+
+    def at(self, place: int | ir.Value) -> ir.Value:
+        """The address of a packed operand."""
+        return self.in_arena(place) if isinstance(place, int) else place
 
     def in_arena(self, offset: int) -> ir.Value:
         return self.e.b.gep(self.function.args[1], integer(offset), I8)
@@ -379,22 +396,24 @@ class _Writer:
         self.e.b.call(function, [*operands, self.scratch(scratch), *part])
 
 
-def _function(unit: _Unit, form: Shared, turns: int, ready: _Packed) -> tuple[ir.Function, Cut | None, int]:
-    """The function of a statement, how it is cut for threads, and the scratch memory that it needs (bytes)."""
+def _function(unit: _Unit, form: Shared, turns: int, ready: Sequence[_Packed]) -> tuple[ir.Function, Cut | None, int]:
+    """The function of a statement, how it is cut for threads, and the scratch memory that it needs (bytes).
+
+    ``ready``: which operands of its contractions are packed already.
+    """
     function = unit.modules.function("nest", PART_TYPE)
     inside = _Writer(unit, function, turns)
-    if isinstance(form.statement, Contract):
-        unit.packed[form.statement] = ready
-    cut = inside.cut(form.statement)
-    if cut is not None:
-        inside.part = Part(cut.axis, *(Val(x, INT64) for x in function.args[4:]))
     inside.own(form.own)
     for k, (base, _) in enumerate(form.bases):
         inside.known[base] = inside.word(k, PTR)
     for k, (axis, _) in enumerate(form.positions):
         inside.axes[axis] = Val(inside.word(len(form.bases) + k, I64), INT64)
-    for k, operand in enumerate(ready.places):
-        inside.packed[operand] = inside.word(len(form.bases) + len(form.positions) + k, PTR)
+    words = count(len(form.bases) + len(form.positions))
+    for contract, r in zip(contractions(form.statement), ready, strict=True):
+        unit.packed[contract] = _Packed(r.uses, {o: inside.word(next(words), PTR) for o in r.places})
+    cut = inside.cut(form.statement)
+    if cut is not None:
+        inside.part = Part(cut.axis, *(Val(x, INT64) for x in function.args[4:]))
     inside.statement(form.statement)
     inside.close()
     unit.modules.complete(function)
