@@ -13,9 +13,7 @@ after, where 32 = 4·8::
       for i < 32, j < 64:                                   t[2048·block + 256·i + j] = y[2048·block + 256·i + j] + acc
         h[64·i + j] = …                                   …
 
-Two things go along. What only the loop reads, each turn its own part (``y``), is computed in that turn, and memory
-holds one turn's. And what only such loops use, one array for each turn (states that the backward pass needs), lies
-block by block, so that a block walks through it in the order of memory.
+What only the loop reads, each turn its own part (``y``), is computed in that turn, and memory holds one turn's.
 """
 
 from __future__ import annotations
@@ -43,7 +41,7 @@ from chainrule.compiler.loops import (
 from chainrule.compiler.rewrite import Rewrite
 
 LEAST = 1 << 17  # index points of a loop from which on it is worth the code
-ROWS = 8  # of a block at least: two register tiles of a contraction
+ROWS, FEWEST = 16, 8  # of a block, and of a small batch's: several register tiles of a contraction
 TURN = 4096  # index points of a block's turn at least
 BLOCKS = 16  # at most: enough for threads, few enough to begin a loop that often
 KERNELS = 256 << 10  # bytes that each block reads anew in each turn, at most: a part of the second cache
@@ -52,38 +50,23 @@ KERNELS = 256 << 10  # bytes that each block reads anew in each turn, at most: a
 def block_batches(program: Program) -> Program:
     """Form the loops, in the program and inside of its loops and branches."""
     uses = Counter(a.buffer.home for s in program.statements for a in _accesses(s))
-    found: list[_Batch] = []
-    program.statements = _search(program.statements, uses, found)
-    moved = _lying_by_blocks(found, uses)
-    blocked = {batch.loop: batch.blocked(moved) for batch in found}
-    program.statements = _replaced(program.statements, blocked)
+    program.statements = _blocked(program.statements, uses)
     return program
 
 
-def _search(statements: Sequence[Statement], uses: Counter[Buffer], found: list[_Batch]) -> list[Statement]:
-    """Note the loops to be blocked; statements that they take in are gone."""
+def _blocked(statements: Sequence[Statement], uses: Counter[Buffer]) -> list[Statement]:
     out: list[Statement] = []
     for s in statements:
         if isinstance(s, Branch):
-            s.bodies = [_search(body, uses, found) for body in s.bodies]
+            s.bodies = [_blocked(body, uses) for body in s.bodies]
         elif isinstance(s, Loop) and not s.parallel:
             batch = _batch(s)
             if batch is None or batch.size is None:
-                s.body = _search(s.body, uses, found)
+                s.body = _blocked(s.body, uses)
             else:
-                found.append(_with_sources(batch, out, uses))
-                s = found[-1].loop
+                s = _with_sources(batch, out, uses).blocked()
         out.append(s)
     return out
-
-
-def _replaced(statements: Sequence[Statement], blocked: dict[Loop, Loop]) -> list[Statement]:
-    for s in statements:
-        if isinstance(s, Branch):
-            s.bodies = [_replaced(body, blocked) for body in s.bodies]
-        elif isinstance(s, Loop) and s not in blocked:
-            s.body = _replaced(s.body, blocked)
-    return [blocked[s] if isinstance(s, Loop) and s in blocked else s for s in statements]
 
 
 def _accesses(s: Statement) -> list[Access]:
@@ -159,11 +142,13 @@ class _Batch:
     @property
     def size(self) -> int | None:
         """The rows of a block; None where the loop had better stay as it is."""
-        turn = sum(map(_points, self.loop.body))
-        if turn * self.loop.axis.extent < LEAST or sum(map(self.kernel, self.loop.body)) > KERNELS:
+        turn, kernels = sum(map(_points, self.loop.body)), sum(map(self.kernel, self.loop.body))
+        if turn * self.loop.axis.extent < LEAST or kernels > KERNELS:
             return None
-        least = max(ROWS, -(-self.extent // BLOCKS), -(-TURN * self.extent // turn))
-        return next((n for n in range(least, self.extent // 2 + 1) if self.extent % n == 0), None)
+        least = max(min(ROWS, max(self.extent // 2, FEWEST)), -(-self.extent // BLOCKS), -(-TURN * self.extent // turn))
+        sizes = [n for n in range(least, self.extent // 2 + 1) if self.extent % n == 0]
+        even = (n for n in sizes if self.extent // n % 2 == 0)  # two threads, or four, then have equal shares
+        return next(even, sizes[0] if sizes else None)
 
     def kernel(self, s: Statement) -> int:
         """Bytes of the operands of a contraction that are the same for all rows."""
@@ -173,11 +158,14 @@ class _Batch:
         return sum(x.buffer.dtype.itemsize * prod(a.extent for a in own if x.at.stride(a))
                    for x in (s.a, s.b) if not x.at.stride(self.axes[s]))
 
-    def blocked(self, moved: dict[Buffer, _Dimension]) -> Loop:
-        """A loop over blocks of rows around the loop. ``moved``: what lies block by block."""
+    def blocked(self) -> Loop:
+        """A loop over blocks of rows around the loop."""
         assert self.size is not None
         block = Axis(f"{self.axes[self.loop.body[0]]}b", self.extent // self.size)
-        body = [_by_blocks(s, axis, Axis(f"{axis}k", self.size), block, moved) for s, axis in self.axes.items()]
+        body = []
+        for s, axis in self.axes.items():
+            rows = Axis(f"{axis}k", self.size)
+            body.append(_Placed({axis: Affine(0, ((block, self.size), (rows, 1)))}, {axis: rows}, {}).statement(s))
         return Loop(block, [Loop(self.loop.axis, body, label=self.loop.label)], label="batch", parallel=True)
 
 
@@ -285,34 +273,6 @@ def _with_source(batch: _Batch, s: Nest | Contract, uses: Counter[Buffer]) -> _B
                     b.size //= turns.extent
                 return new
     return None
-
-
-# ---------------------------------------------------------------- what only such loops use
-
-
-def _lying_by_blocks(found: Sequence[_Batch], uses: Counter[Buffer]) -> dict[Buffer, _Dimension]:
-    """Arrays of rows of which every use is in the same blocks; for one array alone the order makes no difference."""
-    seen = Counter[tuple[Buffer, _Dimension, int | None]]()
-    for batch in found:
-        for s, axis in batch.axes.items():
-            for a in _accesses(s):
-                rows = _Dimension(a.at.stride(axis), batch.extent)
-                if a.buffer.home.kind == "temp" and rows.split(a.at, axis) is not None:
-                    seen[a.buffer.home, rows, batch.size] += 1
-    return {b: rows for (b, rows, _), n in seen.items() if n == uses[b] and b.size > rows.step * rows.extent}
-
-
-def _by_blocks(s: Statement, axis: Axis, rows: Axis, block: Axis, moved: dict[Buffer, _Dimension]) -> Statement:
-    """The statement for the rows of one block."""
-    places = {}
-    for a in _accesses(s):
-        dimension = moved.get(a.buffer.home)
-        split = dimension and dimension.split(a.at, axis)
-        if dimension and split:
-            array, within = split
-            lead = Affine(0, ((block, a.buffer.home.size // block.extent), (rows, dimension.step)))
-            places[id(a)] = lead.plus(array.affine(dimension.step * rows.extent, 0)).plus(within)
-    return _Placed({axis: Affine(0, ((block, rows.extent), (rows, 1)))}, {axis: rows}, places).statement(s)
 
 
 class _Placed(Rewrite):

@@ -262,9 +262,9 @@ class Costs:
         """About how many steps of the reduction are done at a time."""
         if v not in tile or len(tile) < 2:
             return self.steps
-        if self.thin:
-            return self.thin
         l2, panel, read = self.machine.l2_bytes, tile[v] * self.item, self.sizes[A] + self.sizes[B]
+        if self.thin and 2 * self.steps * panel > self.machine.l1_bytes:  # else a panel stays while rows are swept
+            return self.thin
         if read > l2 and 4 * self.sizes[OUT] <= l2:  # a long sum of few outputs
             return min(self.steps, max(64, l2 * self.steps // (4 * read)))
         return self.steps if 2 * self.steps * panel <= l2 else max(1, l2 // (8 * panel))
