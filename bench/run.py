@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-QUICK = ("startup.py", "inference.py", "convolution.py", "steps.py", "transformer.py")
+QUICK = ("steps.py", "transformer.py", "convolution.py", "inference.py", "startup.py")
 SCRIPTS = (*QUICK, "hessian.py", "half.py", "compile_time.py")
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ def _stamped(statements: list[Statement], turns: int, clock: Buffer, found: list
     if not found:
         yield stamp(Nest((), [], label="start"))
     for s in statements:
-        if isinstance(s, Loop) and (not s.parallel or any(isinstance(inner, Loop) for inner in s.body)):
+        if isinstance(s, Loop) and (not s.parallel or any(isinstance(inner, Loop | Contract) for inner in s.body)):
             s.body = list(_stamped(s.body, turns * s.axis.extent, clock, found))
             yield s
         elif isinstance(s, Branch):
