@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from samples import HALF
-from test_rows import agrees, normal, program
+from test_rows import agrees, labelled, normal, program
 
 import chainrule as cr
 from chainrule import nn
@@ -19,12 +19,7 @@ def as_before():
 
 
 def batches(statements):
-    """The loops over blocks of rows, wherever they are."""
-    for s in statements:
-        if isinstance(s, Loop):
-            if s.label == "batch":
-                yield s
-            yield from batches(s.body)
+    return labelled(statements, "batch")
 
 
 def small(*shape):

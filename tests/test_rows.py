@@ -26,6 +26,15 @@ def agrees(f, *args, rtol=2e-4, atol=2e-5):
     return made
 
 
+def labelled(statements, label):
+    """The loops of a kind, wherever they are."""
+    for s in statements:
+        if isinstance(s, Loop):
+            if s.label == label:
+                yield s
+            yield from labelled(s.body, label)
+
+
 def normal(*shape):
     return RNG.normal(size=shape).astype(np.float32)
 

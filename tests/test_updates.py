@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from test_rows import agrees, normal, program
+from test_rows import agrees, labelled, normal, program
 
 import chainrule as cr
 from chainrule import runtime
 from chainrule.compiler import updates
-from chainrule.compiler.loops import Contract, Loop, Nest
+from chainrule.compiler.loops import Contract, Nest
 from chainrule.layers import Dense
 from chainrule.models import Sequential
 from chainrule.runtime import Counters
@@ -52,11 +52,7 @@ def momentum(vector, velocity, x):
 
 
 def loops(statements):
-    for s in statements:
-        if isinstance(s, Loop):
-            if s.label == "update":
-                yield s
-            yield from loops(s.body)
+    return labelled(statements, "update")
 
 
 def given(*shape):

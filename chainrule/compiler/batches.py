@@ -38,6 +38,7 @@ from chainrule.compiler.loops import (
     reads,
     writes,
 )
+from chainrule.compiler.parallel import block_sizes
 from chainrule.compiler.rewrite import Rewrite
 
 LEAST = 1 << 17  # index points of a loop from which on it is worth the code
@@ -146,9 +147,7 @@ class _Batch:
         if turn * self.loop.axis.extent < LEAST or kernels > KERNELS:
             return None
         least = max(min(ROWS, max(self.extent // 2, FEWEST)), -(-self.extent // BLOCKS), -(-TURN * self.extent // turn))
-        sizes = [n for n in range(least, self.extent // 2 + 1) if self.extent % n == 0]
-        even = (n for n in sizes if self.extent // n % 2 == 0)  # two threads, or four, then have equal shares
-        return next(even, sizes[0] if sizes else None)
+        return next(iter(block_sizes(self.extent, least, self.extent)), None)
 
     def kernel(self, s: Statement) -> int:
         """Bytes of the operands of a contraction that are the same for all rows."""

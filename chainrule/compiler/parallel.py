@@ -95,6 +95,15 @@ def _cycles(body: Sequence[Statement], machine: Machine) -> float:
                for s in body if isinstance(s, Nest | Loop | Contract))
 
 
+def block_sizes(extent: int, least: int, most: int) -> list[int]:
+    """The sizes of equal blocks, at least two of them, from the smallest on.
+
+    If some make an even number of blocks, only those: two threads, or four, then have equal shares.
+    """
+    sizes = [n for n in range(least, min(most, extent // 2) + 1) if extent % n == 0]
+    return [n for n in sizes if extent // n % 2 == 0] or sizes
+
+
 def cut_batch(batches: int, s: Custom) -> Cut | None:
     """How to cut a kernel over a batch of matrices, whose work grows faster than their size."""
     size = max((prod(whole.shape) for whole in s.inputs), default=0) / max(batches, 1)

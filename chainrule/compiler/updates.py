@@ -34,6 +34,7 @@ from chainrule.compiler.loops import (
     reads,
     writes,
 )
+from chainrule.compiler.parallel import block_sizes
 from chainrule.compiler.rewrite import Rewrite
 
 LEAST = 1 << 16  # weights of a product from which on it is worth the code
@@ -150,9 +151,7 @@ def _rows(s: Contract) -> int | None:
                 for x in (s.a, s.b) if not x.at.stride(rows))
     if rows.extent * width < LEAST or again > OPERAND:
         return None
-    sizes = [n for n in range(SHORTEST, min(rows.extent // 2, BLOCK // width) + 1) if rows.extent % n == 0]
-    even = [n for n in sizes if rows.extent // n % 2 == 0]  # two threads then have equal shares
-    return max(even or sizes, default=None)
+    return max(block_sizes(rows.extent, SHORTEST, BLOCK // width), default=None)
 
 
 # ---------------------------------------------------------------- the loops
