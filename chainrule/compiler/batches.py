@@ -2,15 +2,15 @@
 
 Needs: a program whose carries are updated in place. Gives: the program with such loops in a parallel loop over blocks
 of rows, which threads share out. What a turn makes of a block is in the first cache for the next one. Before and
-after, where 32 = 4·8::
+after, where 32 = 2·16::
 
-    for s < 64, i < 32, j < 256:                      repeat block < 4:  # batch
+    for s < 64, i < 32, j < 256:                      repeat block < 2:  # batch
       y[8192·s + 256·i + j] = relu(x[…])                repeat step < 64:
-    repeat step < 64:                                     for i < 8, j < 256:
-      for i < 32, j < 256:                                  y[2048·block + 256·i + j] = relu(x[…])
-        acc = sum over k < 64 of h[64·i + k] * …          for i < 8, j < 256:
-        t[256·i + j] = y[8192·step + 256·i + j] + acc       acc = sum over k < 64 of h[512·block + 64·i + k] * …
-      for i < 32, j < 64:                                   t[2048·block + 256·i + j] = y[2048·block + 256·i + j] + acc
+    repeat step < 64:                                     for i < 16, j < 256:
+      for i < 32, j < 256:                                  y[4096·block + 256·i + j] = relu(x[…])
+        acc = sum over k < 64 of h[64·i + k] * …          for i < 16, j < 256:
+        t[256·i + j] = y[8192·step + 256·i + j] + acc       acc = sum over k < 64 of h[1024·block + 64·i + k] * …
+      for i < 32, j < 64:                                   t[4096·block + 256·i + j] = y[4096·block + 256·i + j] + acc
         h[64·i + j] = …                                   …
 
 What only the loop reads, each turn its own part (``y``), is computed in that turn, and memory holds one turn's.
@@ -127,14 +127,10 @@ def _backwards(at: Affine, axis: Axis) -> Affine:
 
 @dataclass(frozen=True)
 class _Batch:
-    """A loop whose statements all go over the same rows.
-
-    ``axes``: along which axis each of them does. ``steps``: from row to row of what the loop writes.
-    """
+    """A loop whose statements all go over the same rows; along which axis each of them does."""
 
     loop: Loop
     axes: dict[Statement, Axis]
-    steps: dict[Buffer, int]
 
     @property
     def extent(self) -> int:
@@ -195,7 +191,7 @@ def _axes(s: Statement) -> tuple[Axis, ...]:
 def _along(loop: Loop, axis: Axis) -> _Batch | None:
     """The rows, if they are what the first statement has along ``axis``."""
     written = {w.buffer.home for w in writes(loop)}
-    steps: dict[Buffer, int] = {}
+    steps: dict[Buffer, int] = {}  # from row to row of what the loop writes
     axes: dict[Statement, Axis] = {}
     todo = list(loop.body)
     while todo:
@@ -209,7 +205,7 @@ def _along(loop: Loop, axis: Axis) -> _Batch | None:
                 return None
         axes[s] = own
         todo.remove(s)
-    return _Batch(loop, {s: axes[s] for s in loop.body}, steps)
+    return _Batch(loop, {s: axes[s] for s in loop.body})
 
 
 def _same(s: Statement, extent: int, steps: dict[Buffer, int]) -> Axis | None:
@@ -256,11 +252,12 @@ def _with_source(batch: _Batch, s: Nest | Contract, uses: Counter[Buffer]) -> _B
     if any(store.accumulate for store in s.stores) or not results & {a.buffer.home for a in reads(loop)} or any(
             b.kind != "temp" or seen[b] != uses[b] for b in results):
         return None
-    for axis in s.axes:
-        turns = _Dimension(s.stores[0].access.at.stride(axis), loop.axis.extent)
-        theirs = turns.places(writes(s), axis) if axis.extent == turns.extent else None
+    inside = [a for a in _accesses(loop) if a.buffer.home in results]
+    for axis in (a for a in s.axes if a.extent == loop.axis.extent):
+        turns = _Dimension(s.stores[0].access.at.stride(axis), axis.extent)
+        theirs = turns.places(writes(s), axis)
         for backwards in (False, True):
-            ours = turns.places((a for a in _accesses(loop) if a.buffer.home in results), loop.axis, backwards)
+            ours = turns.places(inside, loop.axis, backwards)
             if theirs is None or ours is None:
                 continue
             at = Affine(axis.extent - 1, ((loop.axis, -1),)) if backwards else Affine(0, ((loop.axis, 1),))
