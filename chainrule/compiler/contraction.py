@@ -144,25 +144,32 @@ class _Search(Costs):
             return None
         ways = []
         for o in (A, B):
-            direct = widening = 0.0
+            direct = swept = widening = 0.0
             for counts, turns, transposing in parts:
                 sweeps = prod([self.axes[i].extent // counts.get(i, 1) for i in self.outer if not self.stride(o, i)])
                 direct += turns * self.steps * self.direct_cycles(o, v, tile, counts, sweeps)
                 direct += self.effort.price * transposing[o]
+                swept += turns * self.steps * self.swept_cycles(o, v, tile, counts)
                 widening += turns * self.steps * self.widening_cycles(o, v, counts)
-            ways.append(self.prepared(o, v, tile, direct, widening))
+            ways.append(self.prepared(o, v, tile, direct, swept, widening))
         cycles += sum([cost for cost, _ in ways])
         copies = [copy for _, copy in ways if copy is not None]
+        if self.group(copies, v, tile):
+            cycles += sum([turns * self.steps * self.held_cycles(v, tile, counts) for counts, turns, _ in parts])
         order = sorted(copies, key=lambda p: 2 if isinstance(p, Wide) else p.axis != v)
         return (cycles, tuple(order)) if cycles < most else None
 
     def prepared(
-        self, o: int, v: int, tile: dict[int, int], direct: float, widening: float
+        self, o: int, v: int, tile: dict[int, int], direct: float, swept: float, widening: float
     ) -> tuple[float, Pack | Wide | None]:
-        """The cheapest way to have an operand ready, if reading and converting it as it lies take that long."""
+        """The cheapest way to have an operand ready, if reading and converting it as it lies take that long.
+
+        ``swept``: what reading takes longer than if it were packed, where it could be.
+        """
         packed = [(self.pack_cycles(o, i, tile[i]) / self.uses[o] +
                    self.effort.price * PACK_CODE * (1 if self.stride(o, i) == 1 else 2), Pack(o, i))
                   for i in self.packable(o, v, tile)]
+        direct += swept if packed else 0.0
         apart = self.words is not None and not self.words.direct[o]  # then packing puts the pairs together
         ways: list[tuple[float, Pack | Wide | None]] = [(inf if apart else direct + widening, None), *packed]
         if widening and self.reduced and not in_pairs(self.c, self.axes[v]):
@@ -213,6 +220,11 @@ class _Search(Costs):
             blocks[v] = self.even(v, wide, tile[v])
         return blocks
 
+    def group(self, copied: Sequence[Pack | Wide], v: int | None, tile: dict[int, int]) -> int:
+        """How many of the lanes' elements are packed at a time, if nothing else is copied."""
+        alone = len(copied) == 1 and isinstance(copied[0], Pack) and copied[0].axis == v
+        return self.together(copied[0].operand, v, tile) if alone else 0
+
     def even(self, i: int, size: int, tile: int) -> int:
         """A multiple of ``tile`` up to about ``size`` that cuts the axis into blocks of about equal size."""
         count = ceil(self.axes[i].extent / max(size, tile))
@@ -225,10 +237,13 @@ class _Search(Costs):
         paired = self.words and self.words.axis  # innermost, where packing puts pairs together
         inner = tuple(sorted(self.reduced, key=lambda i: (
             i == v, i == paired, -max(abs(self.stride(o, i)) for o in (A, B)))))
-        cuts = self.cuts(self.block_steps(v, tile), inner)
+        group = self.group(copied, v, tile)
+        cuts = self.cuts(self.steps if group else self.block_steps(v, tile), inner)
         steps = prod(cuts.get(i, self.axes[i].extent) for i in inner)
         outside = bool(cuts) and self.sizes[OUT] <= self.machine.l2_bytes // 2  # all partial sums are kept at a time
         blocks = self.blocks(v, tile, packs, steps, steps if outside else self.steps)
+        if group and v is not None:
+            blocks[v] = group
         cut = [Step(i, n, True) for i, n in cuts.items()]
         nest: list[Step | Pack | Wide] = [*cut] if outside else []
         loops = sorted((i for i in self.outer if i not in tile), key=lambda i: -abs(self.stride(OUT, i)))

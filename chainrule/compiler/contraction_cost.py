@@ -37,7 +37,12 @@ TURNING = 0.5  # cycles for each lane of sums that are transposed and stored in 
 STREAMS = 8  # rows read side by side before they get into each other's way
 ISSUED = 5  # instructions a cycle, about
 SHIFT_RATE = 1  # shifts, shuffles and conversions of vectors in a cycle that is full of multiply-adds
-L2_VECTOR = 1.2  # cycles in which the second-level cache gives a vector
+L2_VECTOR = 1.2  # cycles in which the second-level cache gives a vector of a packed panel
+SHORT = 4.5  # cycles of arithmetic of a step
+SWEPT_SHORT, SWEPT = 0.12, 0.03  # part by which a short step, and a longer one, is longer if lines come from there
+L2_CLASH = 8.5  # where they are so far apart that all of them belong to the same place of the first-level cache
+TOGETHER = 256  # bytes of memory's rows that are packed at a time
+UNALIGNED = 12.0  # cycles that a vector which lies in two lines takes longer when it comes from far
 LINE, L1_WAY, L2_WAY, MEMORY_PAGE = 64, 4096, 65536, 4096  # bytes; a way is a cache's size over its associativity
 
 
@@ -75,7 +80,10 @@ class Costs:
         self.outer = [i for i, x in enumerate(self.axes) if not x.reduce]
         self.reduced = [i for i, x in enumerate(self.axes) if x.reduce]
         self.steps = prod(self.axes[i].extent for i in self.reduced)
-        self.sizes = [self.items[o] * prod(x.extent for x in self.axes if x.strides[o]) for o in (A, B, OUT)]  # bytes
+        counts = [prod(x.extent for x in self.axes if x.strides[o]) for o in (A, B, OUT)]
+        self.sizes = [n * item for n, item in zip(counts, self.items, strict=True)]  # bytes
+        self.roomy = [n * self.item > machine.l2_bytes for n in counts]  # if packed, more than the second-level cache
+        self.ordered = [any(self.stride(o, i) == 1 for i in self.reduced) for o in (A, B)]  # lie together along the sum
 
     def stride(self, operand: int, axis: int | None) -> int:
         return 0 if axis is None else self.axes[axis].strides[operand]
@@ -152,8 +160,16 @@ class Costs:
             item = self.items[operand]
             bytes_ = {i: abs(self.stride(operand, i)) * item * (self.lanes if i == v else 1) for i in counts}
             lines = prod(ceil(n * min(bytes_[i] / LINE, 1)) for i, n in counts.items() if bytes_[i])
-            busy = L2_VECTOR * counts[v] * self.from_l2(v, tile, counts) - prod(counts.values()) / FMA_RATE
-            missed = self.miss_cycles(operand, lines, self.block_steps(v, tile), busy) * (1 - 1 / max(1, sweeps))
+            hidden = prod(counts.values()) / FMA_RATE
+            busy = L2_VECTOR * counts[v] * self.from_l2(v, tile, counts) - hidden
+            far = self.from_far(operand, v, tile)
+            missed = self.miss_cycles(operand, lines, self.block_steps(v, tile), busy)
+            if missed and far and self.pitch(operand) % L1_WAY == 0:
+                missed = max(missed, L2_CLASH * lines - hidden)
+            missed *= 1 - 1 / max(1, sweeps)
+            if far:
+                across = max(0, self.machine.vector_bytes - gcd(self.pitch(operand), LINE)) / LINE
+                missed += UNALIGNED * across * counts[v] / max(1, sweeps)
             return missed + (along and self.spill_cycles(v, tile, counts))
         return count * float(self.lanes)
 
@@ -213,16 +229,42 @@ class Costs:
         each = 20 + count / self.lanes * (1.5 + self.widening(operand, None)[0] / ISSUED)
         return prod(self.axes[i].extent for i in settled) * each + self.effort.price * WIDE_CODE, tuple(settled)
 
+    def held_cycles(self, v: int, tile: dict[int, int], counts: dict[int, int]) -> float:
+        """What one step takes longer where the lanes' operand is packed in groups: its sums do not go by blocks."""
+        near = 2 * self.steps * counts[v] * self.machine.vector_bytes <= self.machine.l1_bytes
+        if near or self.from_l2(v, tile, counts):
+            return 0.0
+        return max(0.0, L2_VECTOR * counts[v] - prod(counts.values()) / FMA_RATE) + 0.05 * counts[v]
+
     def from_l2(self, v: int, tile: dict[int, int], counts: dict[int, int]) -> bool:
         """Whether the panels with the lanes come from the second-level cache."""
         return self.block_steps(v, tile) * counts[v] * self.machine.vector_bytes > self.machine.l1_bytes // 2
+
+    def swept_cycles(self, operand: int, v: int, tile: dict[int, int], counts: dict[int, int]) -> float:
+        """What one step takes longer if what all lanes repeat comes from the second-level cache in each sweep.
+
+        For an operand that is not packed and along whose lines the innermost loop over tiles goes, for whole sums.
+        """
+        inner, size = next(reversed(self.tile_order(v, tile)), None), self.items[operand]
+        if self.stride(operand, v) or self.stride(operand, inner) != 1 or self.block_steps(v, tile) < self.steps:
+            return 0.0
+        run = size * self.extent(inner)
+        lines = ceil(run / LINE) + (run % LINE != 0 or self.pitch(operand) % LINE != 0)
+        if self.steps * LINE * lines <= self.machine.l1_bytes:
+            return 0.0
+        arithmetic = prod(counts.values()) / FMA_RATE
+        return (SWEPT_SHORT if arithmetic < SHORT else SWEPT) * arithmetic
+
+    def pitch(self, operand: int) -> int:
+        """Bytes from what one step of the reduction reads to what the next one reads, where they lie farthest apart."""
+        return max((abs(self.stride(operand, i)) for i in self.reduced), default=0) * self.items[operand]
 
     def miss_cycles(self, operand: int, lines: int, steps: int, busy: float) -> float:
         """For ``lines`` cache lines a step, where every step goes to other lines, as far apart as the stride says.
 
         ``busy``: cycles of a step for which the second-level cache is busy beyond those of the arithmetic.
         """
-        apart = max((abs(self.stride(operand, i)) for i in self.reduced), default=0) * self.items[operand]
+        apart = self.pitch(operand)
         line = L2_VECTOR * LINE / self.machine.vector_bytes
         for size, way, price in ((self.machine.l1_bytes, L1_WAY, 0.0),
                                  (self.machine.l2_bytes, L2_WAY, max(0.0, line * lines + busy) + 0.3 * lines)):
@@ -258,9 +300,35 @@ class Costs:
         steps = self.steps * l1 // read
         return steps if steps >= THIN else 0
 
+    def from_far(self, operand: int, v: int | None, tile: dict[int, int]) -> bool:
+        """Whether panels of an operand come from beyond the second-level cache, and the other one is easily swept.
+
+        That is better swept some steps at a time where it does not lie together along the sum.
+        """
+        if not self.roomy[operand] or not self.ordered[1 - operand] or self.uses[operand] > 1:
+            return False
+        if v not in tile or len(tile) < 2 or not self.stride(operand, v):
+            return False
+        within = [x for i, x in enumerate(self.axes) if x.reduce or i in tile or not x.strides[operand]]
+        mine, swept = (self.item * prod([x.extent for x in within if x.strides[o]]) for o in (operand, 1 - operand))
+        return mine > self.machine.l2_bytes and swept <= 2 * self.machine.l2_bytes
+
+    def together(self, operand: int, v: int | None, tile: dict[int, int]) -> int:
+        """How many of the lanes' elements are packed at a time, right before they are used; 0: all, or none.
+
+        So what is packed is read from far once, in pieces longer than a line, and stays near until it is used; the
+        other operand is swept for each group.
+        """
+        if v is None or not self.from_far(operand, v, tile):
+            return 0
+        panel, l2 = self.steps * tile[v] * self.item, self.machine.l2_bytes
+        return 0 if 2 * panel > l2 else max(1, min(TOGETHER // self.items[operand] // tile[v], l2 // panel)) * tile[v]
+
     def block_steps(self, v: int | None, tile: dict[int, int]) -> int:
         """About how many steps of the reduction are done at a time."""
         if v not in tile or len(tile) < 2:
+            return self.steps
+        if any([self.stride(o, v) not in (0, 1) and self.together(o, v, tile) for o in (A, B)]):
             return self.steps
         l2, panel, read = self.machine.l2_bytes, tile[v] * self.item, self.sizes[A] + self.sizes[B]
         if self.thin and 2 * self.steps * panel > self.machine.l1_bytes:  # else a panel stays while rows are swept
