@@ -44,6 +44,7 @@ from chainrule.compiler.effort import FAST, Effort
 __all__ = ["ContractAxis", "Contraction", "Machine", "Plan", "plan"]
 
 COPY_PRICE = 0.02  # what another copy of the innermost loop, for tiles of another size, must gain
+LISTED = 4  # rows of a tile that begin where a table says: each takes two address registers
 PACK_CODE = 60  # instructions that packing an operand takes, if nothing is transposed
 
 Packs = tuple[Pack | Wide, ...]
@@ -80,6 +81,13 @@ class _Search(Costs):
 
     def tiles(self) -> Iterator[tuple[int, dict[int, int]]]:
         """The lanes' axis, and the elements of each axis in the tile."""
+        found = self.all_tiles()
+        if self.c.by_table == (None, None):
+            return found
+        listed = [i for i, x in enumerate(self.axes) if x.origin in self.c.by_table]
+        return ((v, tile) for v, tile in found if v not in listed and all(tile.get(i, 1) <= LISTED for i in listed))
+
+    def all_tiles(self) -> Iterator[tuple[int, dict[int, int]]]:
         smooth = [i for i, x in enumerate(self.axes) if 1 in x.strides[:3]] or range(len(self.axes))
         for v in [i for i in self.outer if i in smooth]:
             extent = self.axes[v].extent
@@ -183,6 +191,8 @@ class _Search(Costs):
     def packable(self, operand: int, v: int, tile: dict[int, int]) -> list[int]:
         """The axis along which an operand may be packed: the only one of the tile's by which it varies."""
         if self.steps < 2 or not any(self.stride(operand, i) for i in self.reduced):
+            return []
+        if self.c.by_table[operand] is not None:
             return []
         inside = [i for i in tile if self.stride(operand, i)]
         if v in self.reduced and (self.stride(operand, v) in (0, 1) or any(

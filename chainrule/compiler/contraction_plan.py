@@ -35,13 +35,15 @@ class Contraction:
     """``accesses``: further stride vectors over the axes by which the epilogue will address memory.
 
     ``dtype`` is that of the sums; ``stored`` those of A and B in memory, where they are narrower: half types, which
-    are converted as they are loaded or packed.
+    are converted as they are loaded or packed. ``by_table``: for A and B the axis along which a table says where each
+    row begins, or None; the stride along it only tells rows apart.
     """
 
     axes: tuple[ContractAxis, ...]
     dtype: np.dtype
     accesses: tuple[tuple[int, ...], ...] = ()
     stored: tuple[np.dtype, ...] = ()
+    by_table: tuple[int | None, int | None] = (None, None)
 
     def memory(self, operand: int) -> np.dtype:
         """The dtype of an operand in memory."""

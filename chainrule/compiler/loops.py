@@ -366,7 +366,8 @@ def reads(s: Statement) -> Iterator[Access]:
     else:
         if s.loaded is None:  # asked for again and again, and no pass changes a nest in place
             both = (s.a, s.b) if isinstance(s, Contract) else ()
-            found = [e.access for e in expressions(roots(s)) if isinstance(e, Load)]
+            values = [*roots(s), *(e for x in both for _, e in x.at.dynamic)]
+            found = [e.access for e in expressions(values) if isinstance(e, Load)]
             s.loaded = (*both, *found, *(store.access for store in s.stores if store.accumulate))
         yield from s.loaded
 

@@ -12,6 +12,7 @@ from chainrule.compiler.memory import assign_offsets, share_memory
 from chainrule.compiler.rows import fuse_rows
 from chainrule.compiler.simplify import simplify
 from chainrule.compiler.split import split_sums
+from chainrule.compiler.taken import read_taken
 from chainrule.compiler.unfold import unfold
 from chainrule.compiler.updates import block_updates
 from chainrule.compiler.widen import widen
@@ -34,11 +35,12 @@ def build(graph: Graph, donated: Sequence[tuple[int, int]] = ()) -> Program:
     share_memory   nests over buffers          results in place
     block_batches  carries in place            loops over sequences in loops over blocks of rows
     block_updates  results in place            gradients of large layers updated with block by block
+    read_taken     memory shared               rows of a small minibatch read where they lie
     assign_offsets nests over buffers          an offset for every temporary
     ============== =========================== =====================================================
     """
     program = split_sums(block_columns(fuse_rows(lower(widen(simplify(unfold(graph)))))))
-    program = assign_offsets(block_updates(block_batches(share_memory(program, donated))))
+    program = assign_offsets(read_taken(block_updates(block_batches(share_memory(program, donated)))))
     for position, buffer in enumerate([*program.inputs, *program.outputs, *(b for b, _ in program.constants)]):
         if buffer.position < 0:
             buffer.position = position

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from itertools import product
 from typing import Any
@@ -24,22 +24,26 @@ from chainrule.llvm.lanes import MASKED_BYTES, power_of_two, resize, square, sum
 from chainrule.llvm.operands import Operands, Span, View, over
 from chainrule.llvm.place import Index, Place, Tile, affine, plus, value
 
+LINE = 64  # bytes
+
 Epilogue = Callable[[Emitter, Place, Val], None]
 
 
 def emit_contraction(
     e: Emitter, plan: Plan, a: ir.Value, b: ir.Value, scratch: ir.Value | None, epilogue: Epilogue,
     part: Part | None = None, packed: Mapping[int, ir.Value] | None = None,
+    tables: Mapping[int, ir.Value] | None = None,
 ) -> None:
     """Emit the whole contraction at the end of the current block.
 
     ``a`` and ``b`` point to the operands' element of index zero; ``scratch`` to ``plan.scratch`` elements (best aligned
     to 64 bytes) that do not overlap anything else, or None if the plan needs none. The epilogue sees each output once.
     ``part`` limits what is computed to some register tiles along an axis of the plan. ``packed``: where operands lie
-    that :func:`emit_pack` has packed before.
+    that :func:`emit_pack` has packed before. ``tables``: for operands of which the contraction says so, the address of
+    the table of rows: int64, in elements from where the operand begins.
     """
     if all(x.extent for x in plan.contraction.axes if not x.reduce):
-        nest = _Nest(e, plan, (a, b), scratch, epilogue, packed or {})
+        nest = _Nest(e, plan, (a, b), scratch, epilogue, packed or {}, tables or {})
         nest.descend(0, {} if part is None else {part.axis: nest.tiles_of(part)})
 
 
@@ -69,10 +73,10 @@ class _Nest:
     """Writes one contraction, from the outermost loop to the epilogue."""
 
     def __init__(self, e: Emitter, plan: Plan, operands: tuple, scratch: ir.Value | None, epilogue: Epilogue,
-                 packed: Mapping[int, ir.Value]) -> None:
+                 packed: Mapping[int, ir.Value], tables: Mapping[int, ir.Value]) -> None:
         self.e, self.plan, self.epilogue = e, plan, epilogue
         self.axes, self.dtype = plan.axes, plan.contraction.dtype
-        self.operands = Operands(e, plan, operands, scratch, packed)
+        self.operands = Operands(e, plan, operands, scratch, packed, tables)
         self.by_pairs = plan.dot and plan.words is None and in_pairs(plan.contraction, plan.axes[plan.along])
         memory: Any = scratch  # there is some if anything needs it
         self.partial: Any = e.at(memory, self.operands.scratch, self.dtype) if plan.partial_size else None
@@ -134,7 +138,7 @@ class _Nest:
     def tile(self, spans: dict[int, Span]) -> None:
         """One register tile: all its sums, then the epilogue (or memory, if more blocks of the reduction follow)."""
         registers = list(self.registers({i: s.size for i, s in spans.items() if s.size and not self.axes[i].reduce}))
-        views = [replace(v, pointer=_hidden(self.e, v.pointer)) for v in (self.operands.view(o, spans) for o in (0, 1))]
+        views = [self.operands.view(o, spans).settled(self.e, self.plan, spans) for o in (0, 1)]
         if not self.plan.steps:
             return self.finish(spans, registers, self.zeros(registers))
         if self.plan.cut_depth is None:
@@ -217,6 +221,8 @@ class _Nest:
         unit = self.plan.lanes if self.plan.dot else 1
         columns: dict[tuple, list[Val]] = {}
         once = self.used_once(views, registers)
+        for view in views:
+            self.fetch(view, count)
         for step, first in enumerate(range(0, count, unit)):
             values: dict[tuple, Val] = {}
             for n, (r, chain) in enumerate(zip(registers, sums, strict=True)):
@@ -228,6 +234,15 @@ class _Nest:
                 for o in once:  # else LLVM adds the sum to a register of these, which moves sums about, and spills
                     self.e.b.kept((x, y)[o].ir)
         return sums
+
+    def fetch(self, view: View, count: int) -> None:
+        """Fetch what the next tile reads of its rows at these ``count`` steps: no processor foresees it."""
+        size = view.dtype.itemsize
+        if view.rows is None or view.strides[self.plan.inner[-1]] != 1 or 4 * count * size < LINE:
+            return
+        for row in view.rows.later:
+            for n in range(0, count, LINE // size):
+                self.e.b.prefetch(self.e.at(row, n, view.dtype))
 
     def used_once(self, views: list[View], registers: list[_Register]) -> list[int]:
         """The operands of which each register multiplies with another value, where registers are few."""
@@ -256,7 +271,7 @@ class _Nest:
         if key in values:
             return values[key]
         lanes = r.width if view.padded else min(plan.lanes, count - first) if plan.dot else r.lanes
-        here = view.beyond(e, at + first * step)
+        here = view.at(e, r.at | ({} if inner is None else {inner: first}))
         if along == 0 and not plan.dot and dtypes.is_half(view.dtype):
             beside = 0 if step != 1 else 1 if first + 1 < count else -1 if first else 0
             x = load_repeated(e, here.pointer, view.dtype, beside, r.width)
@@ -353,11 +368,6 @@ class _Nest:
 
 
 # -- small things
-
-
-def _hidden(e: Emitter, pointer: ir.Value) -> ir.Value:
-    """The same address in a way that LLVM cannot see through, lest it load whole panels ahead of a loop, and spill."""
-    return e.b.hidden(pointer)
 
 
 def _groups(row: Sequence[tuple[_Register, Val]], most: int) -> Iterator[Sequence[tuple[_Register, Val]]]:

@@ -367,8 +367,9 @@ class _Writer:
         bases = {id(access): self.address(frame, access) for access in _accesses(s)}
         work = _Epilogue(frame, s, (*s.axes, *s.reduce_axes), bases)
         packed = {operand: self.at(place) for operand, place in self.ready(s).places.items()}
+        tables = {o: self.address(frame, row.access) for o, x in enumerate((s.a, s.b)) for _, row in x.at.dynamic}
         emit_contraction(self.e, chosen, self.address(frame, s.a), self.address(frame, s.b), scratch, work, self.part,
-                         packed)
+                         packed, tables)
 
     def address(self, frame: Frame, access: Access) -> ir.Value:
         """Where the access begins: at the point where the nest's own axes are 0."""
@@ -469,9 +470,15 @@ def _described(s: Contract) -> Contraction:
     axes, first = (*s.axes, *s.reduce_axes), s.stores[0].access
     both = _dtype(s.a), _dtype(s.b)
     stored = () if both == (s.dtype, s.dtype) else both
+    rows = [next((k for k, a in enumerate(axes) for _, row in x.at.dynamic if row.access.at.stride(a)), None)
+            for x in (s.a, s.b)]
+    pitch = [max((a.extent for a in axes if x.at.stride(a)), default=1) for x in (s.a, s.b)]
+    strides = [[pitch[o] if k == rows[o] else x.at.stride(a) for k, a in enumerate(axes)]
+               for o, x in enumerate((s.a, s.b))]
     return Contraction(
-        tuple(ContractAxis(a.extent, s.a.at.stride(a), s.b.at.stride(a), first.at.stride(a), a in s.reduce_axes)
-              for a in axes), s.dtype, tuple(_strides(access, axes) for access in _accesses(s)), stored)
+        tuple(ContractAxis(a.extent, strides[0][k], strides[1][k], first.at.stride(a), a in s.reduce_axes)
+              for k, a in enumerate(axes)), s.dtype, tuple(_strides(access, axes) for access in _accesses(s)), stored,
+        (rows[0], rows[1]))
 
 
 def _accesses(s: Contract) -> list[Access]:

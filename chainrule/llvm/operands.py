@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler.contraction_plan import Pack, Piece, Plan, Wide, pieces
+from chainrule.dtypes import INT64
 from chainrule.llvm import ir
 from chainrule.llvm.emitter import Emitter, Val
 from chainrule.llvm.half import pair
@@ -38,6 +39,24 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Where the rows of a view begin: a table along an axis.
+
+    Once a tile has settled on some rows, ``begin`` are their addresses, and ``later`` those of the next tile's.
+    """
+
+    axis: int
+    table: ir.Value
+    begin: tuple[ir.Value, ...] = ()
+    later: tuple[ir.Value, ...] = ()
+
+    def beyond(self, e: Emitter, offset: Index, dtype: np.dtype) -> Rows:
+        """The same rows from so many elements further."""
+        begin, later = (tuple(e.at(x, offset, dtype) for x in rows) for rows in (self.begin, self.later))
+        return replace(self, begin=begin, later=later)
+
+
+@dataclass(frozen=True)
 class View:
     """How one operand is read inside a tile: the address of the tile's first element, the strides, the dtype there."""
 
@@ -45,16 +64,49 @@ class View:
     strides: tuple[int, ...]
     dtype: np.dtype
     padded: bool = False  # whole registers may be read
+    rows: Rows | None = None
 
     def move(self, e: Emitter, axis: int, by: Index) -> View:
         """The view from ``by`` places further along an axis."""
+        if self.rows is not None and self.rows.axis == axis:
+            return replace(self, rows=replace(self.rows, table=e.at(self.rows.table, by, INT64)))
         return self.beyond(e, affine(e, [(by, self.strides[axis])]))
 
     def beyond(self, e: Emitter, offset: Index) -> View:
         """The view from so many elements further."""
         if isinstance(offset, int) and offset == 0:
             return self
-        return replace(self, pointer=e.at(self.pointer, offset, self.dtype))
+        rows = self.rows and self.rows.beyond(e, offset, self.dtype)
+        return replace(self, pointer=e.at(self.pointer, offset, self.dtype), rows=rows)
+
+    def settled(self, e: Emitter, plan: Plan, spans: Mapping[int, Span]) -> View:
+        """The view for one tile.
+
+        Its addresses are such that LLVM cannot see through, lest it load whole panels ahead of a loop, and spill.
+        """
+        rows = self.rows
+        if rows is not None and rows.axis in spans and spans[rows.axis].size:
+            span = spans[rows.axis]
+            begin = tuple(e.b.hidden(self.row(e, e.index(n))) for n in range(span.size))
+            left = e.sub(e.index(plan.axes[rows.axis].extent - 1), value(e, span.start))
+            ahead = [e.index(span.size + n) for n in range(span.size)]
+            later = tuple(self.row(e, e.select(e.lt(n, left), n, left)) for n in ahead)
+            rows = replace(rows, begin=begin, later=later)
+        return replace(self, pointer=e.b.hidden(self.pointer), rows=rows)
+
+    def row(self, e: Emitter, n: Val) -> ir.Value:
+        """Where row ``n`` begins by the table."""
+        assert self.rows is not None
+        return e.at(self.pointer, e.load(e.at(self.rows.table, n, INT64), INT64), self.dtype)
+
+    def at(self, e: Emitter, place: Mapping[int, int]) -> View:
+        """The view from a place of the tile, and of its steps, on."""
+        rest = sum(n * self.strides[i] for i, n in place.items() if self.rows is None or i != self.rows.axis)
+        if self.rows is None:
+            return self.beyond(e, rest)
+        n = place.get(self.rows.axis, 0)
+        pointer = self.rows.begin[n] if self.rows.begin else self.row(e, e.index(n))
+        return replace(self, pointer=pointer, rows=None).beyond(e, rest)
 
 
 @contextmanager
@@ -79,8 +131,8 @@ class Operands:
     """Copies and finds the operands of one contraction. ``done``: where those lie that are packed already."""
 
     def __init__(self, e: Emitter, plan: Plan, pointers: Sequence[ir.Value], scratch: ir.Value | None,
-                 done: Mapping[int, ir.Value]) -> None:
-        self.e, self.plan, self.pointers, self.done = e, plan, pointers, done
+                 done: Mapping[int, ir.Value], tables: Mapping[int, ir.Value] | None = None) -> None:
+        self.e, self.plan, self.pointers, self.done, self.tables = e, plan, pointers, done, tables or {}
         self.axes, self.dtype = plan.axes, plan.contraction.dtype
         self.scratch = 0  # elements in use
         memory: Any = scratch  # there is some if anything needs it
@@ -211,8 +263,13 @@ class Operands:
     def direct(self, operand: int, spans: dict[int, Span]) -> View:
         """An operand where it lies in memory, from the start of all spans on."""
         strides = tuple(x.strides[operand] for x in self.axes)
-        start = affine(self.e, [(s.start, strides[i]) for i, s in spans.items()])
-        return View(self.pointers[operand], strides, self.plan.memory(operand)).beyond(self.e, start)
+        view = View(self.pointers[operand], strides, self.plan.memory(operand))
+        if operand in self.tables:
+            along = next(i for i, x in enumerate(self.axes) if x.origin == self.plan.contraction.by_table[operand])
+            view = replace(view, rows=Rows(along, self.tables[operand]))
+            view = view.move(self.e, along, spans[along].start if along in spans else 0)
+            spans = {i: s for i, s in spans.items() if i != along}
+        return view.beyond(self.e, affine(self.e, [(s.start, strides[i]) for i, s in spans.items()]))
 
     def view(self, operand: int, spans: dict[int, Span]) -> View:
         """How the tile at ``spans`` reads an operand."""
