@@ -1,5 +1,8 @@
 """Rows of a large array that contractions read where they lie."""
 
+from dataclasses import replace
+from itertools import product
+
 import numpy as np
 import pytest
 from support import assert_same, reference
@@ -8,8 +11,11 @@ from test_rows import agrees, normal, program
 import chainrule as cr
 from chainrule import runtime
 from chainrule.compiler import taken
+from chainrule.compiler.contraction import ContractAxis, Contraction, plan
+from chainrule.compiler.effort import FAST, effort
 from chainrule.compiler.loops import Contract, Loop
 from chainrule.layers import Dense
+from chainrule.llvm.jit import host
 from chainrule.models import Sequential
 
 RNG = np.random.default_rng(5)
@@ -143,3 +149,19 @@ def test_the_last_rows_are_fetched_without_reading_beyond_the_table():
     for batch in range(2, 24):
         data, weights = normal(30, 70), normal(70, 5)
         agrees(lambda x, w, rows: x[rows] @ w, data, weights, RNG.integers(0, 30, batch), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("width_of_vectors", "registers"), [(16, 32), (32, 16), (64, 32)])
+def test_every_size_has_a_plan(width_of_vectors, registers):
+    """Rows by a table are never lanes, nor packed, however much work a plan is worth."""
+    machine = replace(host(), vector_bytes=width_of_vectors, vector_registers=registers)
+    efforts = [FAST, *(effort(points, 1) for points in (10, 1000, 100_000))]
+    for worth, rows, width, outputs in product(efforts, (2, 3, 31, 200), (16, 300, 784), (1, 2, 10, 32)):
+        forward = (ContractAxis(rows, width, 0, outputs, False), ContractAxis(outputs, 0, 1, 1, False),
+                   ContractAxis(width, 1, outputs, 0, True))
+        gradient = (ContractAxis(width, 1, 0, outputs, False), ContractAxis(outputs, 0, 1, 1, False),
+                    ContractAxis(rows, width, outputs, 0, True))
+        for axes, listed in ((forward, 0), (gradient, 2)):
+            made = plan(Contraction(axes, np.dtype("f4"), by_table=(listed, None)), machine, worth)
+            number = next(i for i, x in enumerate(made.axes) if x.origin == listed)
+            assert made.vector != number and made.tile[number] <= 4 and not any(p.operand == 0 for p in made.packs)

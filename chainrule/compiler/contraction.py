@@ -81,25 +81,20 @@ class _Search(Costs):
 
     def tiles(self) -> Iterator[tuple[int, dict[int, int]]]:
         """The lanes' axis, and the elements of each axis in the tile."""
-        found = self.all_tiles()
-        if self.c.by_table == (None, None):
-            return found
-        listed = [i for i, x in enumerate(self.axes) if x.origin in self.c.by_table]
-        return ((v, tile) for v, tile in found if v not in listed and all(tile.get(i, 1) <= LISTED for i in listed))
-
-    def all_tiles(self) -> Iterator[tuple[int, dict[int, int]]]:
-        smooth = [i for i, x in enumerate(self.axes) if 1 in x.strides[:3]] or range(len(self.axes))
+        free = [i for i in range(len(self.axes)) if not self.listed(i)]
+        smooth = [i for i in free if 1 in self.axes[i].strides[:3]] or free
         for v in [i for i in self.outer if i in smooth]:
             extent = self.axes[v].extent
             others: list[int | None] = [i for i in self.outer if i != v]
             for r in others or [None]:
-                for rows, vectors in self.grid(self.extent(r), ceil(extent / self.lanes), self.temporaries(v)):
+                extents = self.extent(r), ceil(extent / self.lanes)
+                for rows, vectors in self.grid((r, None), extents, self.temporaries(v)):
                     yield v, {v: min(extent, vectors * self.lanes)} | ({r: rows} if r is not None else {})
         pairs: list[tuple[int | None, int | None]] = [(i, j) for i in self.outer for j in self.outer if i < j]
         pairs = pairs or [(i, None) for i in self.outer] or [(None, None)]
         for v in self.dotted(smooth):
             for i, j in pairs:
-                for rows, columns in self.grid(self.extent(i), self.extent(j), 0):
+                for rows, columns in self.grid((i, j), (self.extent(i), self.extent(j)), 0):
                     yield v, {axis: n for axis, n in ((i, rows), (j, columns)) if axis is not None}
 
     def dotted(self, smooth: Sequence[int]) -> list[int]:
@@ -114,15 +109,23 @@ class _Search(Costs):
         """Registers that transposing blocks in registers takes."""
         return self.quad + 2 if any(self.stride(o, v) not in (0, 1) for o in (A, B)) else 0
 
-    def grid(self, high: int, wide: int, temporaries: int) -> Iterator[tuple[int, int]]:
+    def listed(self, i: int | None) -> bool:
+        """Whether rows along an axis begin where a table says: no lanes run along it."""
+        return i is not None and self.axes[i].origin in self.c.by_table
+
+    def grid(
+        self, pair: tuple[int | None, int | None], extents: tuple[int, int], temporaries: int
+    ) -> Iterator[tuple[int, int]]:
         """Rows × columns of registers that fit and are worth a trial: the smallest with as many turns."""
         registers = self.machine.vector_registers
         brief = self.effort.price > 0
+        limits = [LISTED if self.listed(i) else most
+                  for i, most in zip(pair, (self.effort.turn if brief else registers - 2, 8), strict=True)]
         tall, broad = ({ceil(n / ceil(n / size)) for size in range(1, most + 1)}
-                       for n, most in ((high, self.effort.turn if brief else registers - 2), (wide, 8)))
+                       for n, most in zip(extents, limits, strict=True))
         if brief:  # few trials, and tiles of one size
             tall, broad = ({n for n in sizes if n == 4 or extent % n == 0}
-                           for sizes, extent in ((tall, high), (broad, wide)))
+                           for sizes, extent in zip((tall, broad), extents, strict=True))
         fitting = [(r, c) for r, c in product(tall, broad)
                    if r * c + max(temporaries, min(r, c) * (max(r, c) > 1) + 1) <= registers]
         if brief:
