@@ -15,9 +15,8 @@ from itertools import count
 from math import prod
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from chainrule.compiler.contraction import ContractAxis, Contraction, Plan, plan
+from chainrule.compiler.contraction import Plan, plan
+from chainrule.compiler.describe import described, epilogue_accesses, strides
 from chainrule.compiler.effort import FAST, OFTEN, Effort, effort
 from chainrule.compiler.loops import (
     Access,
@@ -31,7 +30,6 @@ from chainrule.compiler.loops import (
     Nest,
     Program,
     Statement,
-    expressions,
     roots,
 )
 from chainrule.compiler.memory import ALIGN
@@ -332,7 +330,7 @@ class _Writer:
 
     def planned(self, s: Contract) -> Plan:
         """How a contraction runs."""
-        return plan(_described(s), self.unit.target, self.effort(s), self.ready(s).uses)
+        return plan(described(s), self.unit.target, self.effort(s), self.ready(s).uses)
 
     def ready(self, s: Statement) -> _Packed:
         """Which operands are packed already."""
@@ -349,7 +347,7 @@ class _Writer:
         if s in self.unit.packed:
             return
         worth = effort(points(s), turns * prod(axis.extent for axis in self.axes))
-        chosen = plan(_described(s), self.unit.target, worth, uses)
+        chosen = plan(described(s), self.unit.target, worth, uses)
         self.e.hides_counts = not worth.addresses
         early = [p for p in chosen.packs_before if uses[p.operand] > 1]
         if len(early) < sum(uses[p.operand] > 1 for p in chosen.packs):  # one depends on loops of the contraction
@@ -364,7 +362,7 @@ class _Writer:
         frame, chosen = self.frame(), self.planned(s)
         self.e.hides_counts = not self.effort(s).addresses
         scratch = self.scratch(chosen.scratch * s.dtype.itemsize) if chosen.scratch else None
-        bases = {id(access): self.address(frame, access) for access in _accesses(s)}
+        bases = {id(access): self.address(frame, access) for access in epilogue_accesses(s)}
         work = _Epilogue(frame, s, (*s.axes, *s.reduce_axes), bases)
         packed = {operand: self.at(place) for operand, place in self.ready(s).places.items()}
         tables = {o: self.address(frame, row.access) for o, x in enumerate((s.a, s.b)) for _, row in x.at.dynamic}
@@ -373,7 +371,7 @@ class _Writer:
 
     def address(self, frame: Frame, access: Access) -> ir.Value:
         """Where the access begins: at the point where the nest's own axes are 0."""
-        return self.e.at(frame.base(access), frame.index(access.at), _dtype(access))
+        return self.e.at(frame.base(access), frame.index(access.at), access.buffer.dtype)
 
     def scratch(self, size: int) -> ir.Value:
         if self.function.function_type is PART_TYPE:
@@ -454,44 +452,15 @@ class _Epilogue:
         work = self.work
         for x in work.all:
             if isinstance(x, Load):
-                work.values[id(x)] = place.load(self.bases[id(x.access)], _strides(x.access, self.axes), x.dtype)
+                work.values[id(x)] = place.load(self.bases[id(x.access)], strides(x.access, self.axes), x.dtype)
         for x in work.all:
             if not isinstance(x, Load) and id(x) not in work.after_reduction and x.args:
                 work.values[id(x)] = work.compute(x, acc.lanes, None, acc.lanes)
         work.finish([store.value for store in self.s.stores], acc)
         for store in self.s.stores:
             place.store(
-                work.value(store.value, acc.lanes), self.bases[id(store.access)], _strides(store.access, self.axes)
+                work.value(store.value, acc.lanes), self.bases[id(store.access)], strides(store.access, self.axes)
             )
-
-
-def _described(s: Contract) -> Contraction:
-    """What the planner must know of a contraction."""
-    axes, first = (*s.axes, *s.reduce_axes), s.stores[0].access
-    both = _dtype(s.a), _dtype(s.b)
-    stored = () if both == (s.dtype, s.dtype) else both
-    rows = [next((k for k, a in enumerate(axes) for _, row in x.at.dynamic if row.access.at.stride(a)), None)
-            for x in (s.a, s.b)]
-    pitch = [max((a.extent for a in axes if x.at.stride(a)), default=1) for x in (s.a, s.b)]
-    strides = [[pitch[o] if k == rows[o] else x.at.stride(a) for k, a in enumerate(axes)]
-               for o, x in enumerate((s.a, s.b))]
-    return Contraction(
-        tuple(ContractAxis(a.extent, strides[0][k], strides[1][k], first.at.stride(a), a in s.reduce_axes)
-              for k, a in enumerate(axes)), s.dtype, tuple(_strides(access, axes) for access in _accesses(s)), stored,
-        (rows[0], rows[1]))
-
-
-def _accesses(s: Contract) -> list[Access]:
-    """What the epilogue of a contraction reads and writes."""
-    return [x.access for x in expressions(roots(s)) if isinstance(x, Load)] + [store.access for store in s.stores]
-
-
-def _strides(access: Access, axes: Sequence[Axis]) -> tuple[int, ...]:
-    return tuple(access.at.stride(a) for a in axes)
-
-
-def _dtype(access: Access) -> np.dtype:
-    return access.buffer.dtype
 
 
 def points(s: Statement) -> int:
