@@ -101,10 +101,12 @@ def _parts(update: Nest, before: Sequence[Statement], every: Sequence[Buffer]) -
     """The products before an update whose results nothing else reads."""
     found: list[_Part] = []
     for k, s in enumerate(before):
-        start = _start(s, update, before, every) if isinstance(s, Contract) else None
-        rows = _rows(s) if isinstance(s, Contract) and start is not None else None
+        rows = _rows(s) if isinstance(s, Contract) else None
+        start = _start(s, update, before, every) if isinstance(s, Contract) and rows else None
+        if not isinstance(s, Contract) or not rows or start is None:
+            continue
         changed = {w.buffer.home for x in (*before[k + 1:], update) for w in writes(x)}
-        if isinstance(s, Contract) and start is not None and rows and not changed & {r.buffer.home for r in reads(s)}:
+        if not changed & {r.buffer.home for r in reads(s)}:
             found.append(_Part(s, start, rows))
     return sorted(found, key=lambda part: part.start)
 
