@@ -17,6 +17,7 @@ from samples import HALF as HALVES
 
 from chainrule import dtypes
 from chainrule.compiler.contraction import ContractAxis, Contraction, Plan, plan
+from chainrule.compiler.contraction_plan import Pack, Step
 from chainrule.llvm import ir, jit
 from chainrule.llvm.builder import Builder
 from chainrule.llvm.contraction import emit_contraction
@@ -340,6 +341,25 @@ def test_random(vector_bytes: int) -> None:
     for n in range(60):
         c = random_contraction(rng)
         check(c, vector_bytes, at_end=bool(n % 2), **(SMALL_CACHES if n % 3 == 0 else {}))
+
+
+@pytest.mark.parametrize("vector_bytes", WIDTHS)
+@pytest.mark.parametrize("kind", ["NN", "NT"])
+def test_what_comes_from_far_is_packed_some_columns_at_a_time(kind: str, vector_bytes: int) -> None:
+    """Also by threads that take some tiles of the rows, or of the columns, each."""
+    caches = {"l1_bytes": 4 << 10, "l2_bytes": 32 << 10}
+    for m, n, k in [(48, 400, 41), (67, 333, 40), (90, 259, 33)]:
+        for axis in (None, 0, 1):
+            p = check(product_of(kind, m, n, k), vector_bytes, axis=axis, **caches)
+            blocks, pack = p.nest[:2]
+            assert isinstance(blocks, Step) and blocks.block and blocks.axis == 1 and pack == Pack(1, 1), str(p)
+            assert p.scratch <= 2 * 80 * k
+
+
+def test_what_is_packed_before_a_loop_is_packed_whole() -> None:
+    c = product_of("NT", 48, 400, 60)
+    caches = machine(32, l1_bytes=4 << 10, l2_bytes=32 << 10)
+    assert plan(c, caches, uses=(1, 9)).packs_before == (Pack(1, 1),) and not plan(c, caches).packs_before
 
 
 def test_plan_is_readable_and_repeatable() -> None:
