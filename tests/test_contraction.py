@@ -21,7 +21,7 @@ from chainrule.compiler.contraction_plan import Pack, Step
 from chainrule.llvm import ir, jit
 from chainrule.llvm.builder import Builder
 from chainrule.llvm.contraction import emit_contraction
-from chainrule.llvm.emitter import I64, INT64, PTR, Emitter, Val
+from chainrule.llvm.emitter import I8, I64, INT64, PTR, Emitter, Val
 from chainrule.llvm.frame import Part
 from chainrule.llvm.half import HALF
 from chainrule.llvm.math import MATH
@@ -354,6 +354,31 @@ def test_what_comes_from_far_is_packed_some_columns_at_a_time(kind: str, vector_
             blocks, pack = p.nest[:2]
             assert isinstance(blocks, Step) and blocks.block and blocks.axis == 1 and pack == Pack(1, 1), str(p)
             assert p.scratch <= 2 * 80 * k
+
+
+@pytest.mark.parametrize("vector_bytes", WIDTHS)
+@pytest.mark.parametrize("kind", ["NN", "NT"])
+def test_all_that_is_packed_next_is_fetched(kind: str, vector_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line is, by some tile, before its group's turn comes; here a mark is left instead."""
+    caches = {"l1_bytes": 4 << 10, "l2_bytes": 32 << 10}
+    for m, n, k in [(48, 400, 41), (67, 333, 40), (90, 259, 33)]:
+        c = product_of(kind, m, n, k)
+        a, b, out, scratch = (np.zeros(size, F4) for size in (m * k, k * n, m * n, 8000))
+        marks = np.zeros(2 * b.nbytes, np.uint8)  # tiles divide the lines with a remainder: some lie beyond
+        apart = marks.ctypes.data - b.ctypes.data
+
+        def mark(builder: Builder, pointer: ir.Value) -> None:
+            builder.store(I8(1), builder.gep(pointer, I64(apart), I8))  # noqa: B023
+        monkeypatch.setattr(Builder, "prefetch", mark)
+        call, p, _keep = compiled(c, machine(vector_bytes, **caches), None)
+        assert p.scratch <= scratch.size and p.grouped == Pack(1, 1)
+        call(*(x.ctypes.data for x in (a, b, out, out, scratch)), 0, 0)
+        width, fetched = p.blocks[1], marks[:b.nbytes].reshape((n, k, 4) if kind == "NT" else (k, n, 4))[..., 0]
+        if kind == "NT":
+            whole = fetched[width:n // width * width].reshape(-1, k)[:, ::16]
+        else:
+            whole = np.concatenate([fetched[:, s:s + width:16] for s in range(width, n - width + 1, width)])
+        assert whole.size and whole.all()
 
 
 def test_what_is_packed_before_a_loop_is_packed_whole() -> None:

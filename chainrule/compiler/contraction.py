@@ -22,7 +22,7 @@ from functools import lru_cache
 from itertools import product
 from math import ceil, inf, prod
 
-from chainrule.compiler.contraction_cost import Costs, Machine
+from chainrule.compiler.contraction_cost import FAR, LINE, Costs, Machine
 from chainrule.compiler.contraction_plan import (
     FMA_LATENCY,
     FMA_RATE,
@@ -177,12 +177,14 @@ class _Search(Costs):
 
         ``swept``: what reading takes longer than if it were packed, where it could be.
         """
-        packed = [(self.pack_cycles(o, i, tile[i]) / self.uses[o] +
+        apart = self.from_far(o, v, tile) and not self.together(o, v, tile)
+        fetched = FAR * self.sizes[o] / LINE if apart else 0.0
+        packed = [(self.pack_cycles(o, i, tile[i]) / self.uses[o] + fetched +
                    self.effort.price * PACK_CODE * (1 if self.stride(o, i) == 1 else 2), Pack(o, i))
                   for i in self.packable(o, v, tile)]
         direct += swept if packed else 0.0
-        apart = self.words is not None and not self.words.direct[o]  # then packing puts the pairs together
-        ways: list[tuple[float, Pack | Wide | None]] = [(inf if apart else direct + widening, None), *packed]
+        singles = self.words is not None and not self.words.direct[o]  # then packing puts the pairs together
+        ways: list[tuple[float, Pack | Wide | None]] = [(inf if singles else direct + widening, None), *packed]
         if widening and self.reduced and not in_pairs(self.c, self.axes[v]):
             cycles, settled = self.wide_cycles(o, tile)
             ways.append((direct + cycles, Wide(o, settled)))

@@ -42,6 +42,7 @@ SHORT = 4.5  # cycles of arithmetic of a step
 SWEPT_SHORT, SWEPT = 0.12, 0.03  # part by which a short step, and a longer one, is longer if lines come from there
 L2_CLASH = 8.5  # where they are so far apart that all of them belong to the same place of the first-level cache
 TOGETHER = 256  # bytes of memory's rows that are packed at a time
+FAR = 4.0  # cycles that a line takes which comes from beyond the second-level cache, and is not fetched ahead
 UNALIGNED = 12.0  # cycles that a vector which lies in two lines takes longer when it comes from far
 LINE, L1_WAY, L2_WAY, MEMORY_PAGE = 64, 4096, 65536, 4096  # bytes; a way is a cache's size over its associativity
 
@@ -82,7 +83,7 @@ class Costs:
         self.steps = prod(self.axes[i].extent for i in self.reduced)
         counts = [prod(x.extent for x in self.axes if x.strides[o]) for o in (A, B, OUT)]
         self.sizes = [n * item for n, item in zip(counts, self.items, strict=True)]  # bytes
-        self.roomy = [n * self.item > machine.l2_bytes for n in counts]  # if packed, more than the second-level cache
+        self.roomy = [2 * n * self.item > machine.l2_bytes for n in counts]  # if packed; others use that cache, too
         self.ordered = [any(self.stride(o, i) == 1 for i in self.reduced) for o in (A, B)]  # lie together along the sum
 
     def stride(self, operand: int, axis: int | None) -> int:
@@ -169,7 +170,7 @@ class Costs:
             missed *= 1 - 1 / max(1, sweeps)
             if far:
                 across = max(0, self.machine.vector_bytes - gcd(self.pitch(operand), LINE)) / LINE
-                missed += UNALIGNED * across * counts[v] / max(1, sweeps)
+                missed += (UNALIGNED * across * counts[v] + FAR * lines) / max(1, sweeps)
             return missed + (along and self.spill_cycles(v, tile, counts))
         return count * float(self.lanes)
 
@@ -311,7 +312,7 @@ class Costs:
             return False
         within = [x for i, x in enumerate(self.axes) if x.reduce or i in tile or not x.strides[operand]]
         mine, swept = (self.item * prod([x.extent for x in within if x.strides[o]]) for o in (operand, 1 - operand))
-        return mine > self.machine.l2_bytes and swept <= 2 * self.machine.l2_bytes
+        return 2 * mine > self.machine.l2_bytes and swept <= 2 * self.machine.l2_bytes
 
     def together(self, operand: int, v: int | None, tile: dict[int, int]) -> int:
         """How many of the lanes' elements are packed at a time, right before they are used; 0: all, or none.

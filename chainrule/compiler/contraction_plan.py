@@ -230,6 +230,18 @@ class Plan:
         first = next((n for n, s in enumerate(self.nest) if isinstance(s, Step)), len(self.nest))
         return tuple(s for s in self.nest[:first] if isinstance(s, Pack))
 
+    @cached_property
+    def grouped(self) -> Pack | None:
+        """The operand of a matrix product that the outermost loop packs some columns at a time, right before use."""
+        if self.dot or self.words or len(self.inner) != 1 or len(self.nest) < 4:
+            return None
+        block, pack, *tiles = self.nest
+        if not isinstance(block, Step) or not isinstance(pack, Pack):
+            return None
+        over = {s.axis for s in tiles if isinstance(s, Step)}
+        plain = len(over) == 2 and self.vector in over and self.inner[0] not in over
+        return pack if plain and block.block and block.axis == pack.axis == self.vector else None
+
     def pack_layout(self, pack: Pack, size: int) -> tuple[tuple[int, ...], int]:
         """Strides inside a panel of ``size`` (or the rows), and how far apart panels are for a step along the axis."""
         blocks = self.blocks_around(self.nest.index(pack))

@@ -17,14 +17,13 @@ from typing import Any
 from chainrule import dtypes
 from chainrule.compiler.contraction_plan import Pack, Plan, Step, Wide, in_pairs
 from chainrule.llvm import ir
+from chainrule.llvm.ahead import Ahead, ahead
 from chainrule.llvm.emitter import Emitter, Loop, Val
 from chainrule.llvm.frame import Part
 from chainrule.llvm.half import load_every_other, load_repeated
-from chainrule.llvm.lanes import MASKED_BYTES, power_of_two, resize, square, sum_lanes, transpose
+from chainrule.llvm.lanes import LINE, MASKED_BYTES, power_of_two, resize, square, sum_lanes, transpose
 from chainrule.llvm.operands import Operands, Span, View, over
 from chainrule.llvm.place import Index, Place, Tile, affine, plus, value
-
-LINE = 64  # bytes
 
 Epilogue = Callable[[Emitter, Place, Val], None]
 
@@ -79,6 +78,7 @@ class _Nest:
         self.operands = Operands(e, plan, operands, scratch, packed, tables)
         self.by_pairs = plan.dot and plan.words is None and in_pairs(plan.contraction, plan.axes[plan.along])
         memory: Any = scratch  # there is some if anything needs it
+        self.ahead: Ahead | None = None  # what the present tile fetches of what is packed next
         self.partial: Any = e.at(memory, self.operands.scratch, self.dtype) if plan.partial_size else None
 
     def tiles_of(self, part: Part) -> Span:
@@ -137,6 +137,7 @@ class _Nest:
 
     def tile(self, spans: dict[int, Span]) -> None:
         """One register tile: all its sums, then the epilogue (or memory, if more blocks of the reduction follow)."""
+        self.ahead = ahead(self.e, self.plan, self.operands, spans)
         registers = list(self.registers({i: s.size for i, s in spans.items() if s.size and not self.axes[i].reduce}))
         views = [self.operands.view(o, spans).settled(self.e, self.plan, spans) for o in (0, 1)]
         if not self.plan.steps:
@@ -203,6 +204,8 @@ class _Nest:
             count, rest = count // turn * turn, count % turn
         with self.carrying(registers, sums, count, turn) as loop:
             moved = [v.move(e, axis, loop.index) for v in views]
+            if self.ahead is not None:
+                self.ahead.fetch(e, loop.index, turn)
             loop.next(_flat(self.turn(moved, registers, _like(sums, loop.carry), turn)))
         sums = _like(sums, loop.carry)
         return self.turn([v.move(e, axis, count) for v in views], registers, sums, rest) if rest else sums

@@ -11,6 +11,7 @@ from chainrule.llvm import ir
 from chainrule.llvm.emitter import I1, I32, PTR, Emitter, Val, lane_type
 
 MASKED_BYTES = 64  # registers of this width (AVX-512) store a part of them as fast as the whole
+LINE = 64  # bytes of memory that caches keep together
 
 
 def power_of_two(n: int) -> int:
@@ -102,19 +103,35 @@ def load_columns(
     """A matrix of ``rows`` rows that lie ``apart`` as one register of ``width`` lanes for each column, made ``wide``.
 
     Takes at most four elements of a row and transposes blocks of 4 × 4 (or 2 × 2) in registers: two shuffles a column.
+    Where :func:`turned_at_once` allows it takes a line of each row, with four shuffles a column.
     """
     quad = square(wide)
-    if width < quad or columns > quad:
+    if width < quad:
         return [e.cast(gather(e, pointer, c, apart, dtype, rows, width), wide) for c in range(columns)]
 
-    def row(i: int) -> Val:
+    def row(i: int, first: int, count: int, kept: int) -> Val:
         if i >= rows:
-            return e.const(0, dtype, quad)
-        return load_first(e, e.at(pointer, i * apart, dtype), dtype, columns, quad)
+            return e.const(0, dtype, kept)
+        return load_first(e, e.at(pointer, i * apart + first, dtype), dtype, count, kept)
 
-    # In each register: rows r, quad + r, 2 quad + r, … side by side.
-    joined = [e.cast(join(e, [row(i) for i in range(r, width, quad)]), wide) for r in range(quad)]
-    return _transpose_blocks(e, joined)[:columns]
+    if columns == width and width * wide.itemsize == LINE:
+        lines = [e.cast(row(i, 0, width, width), wide) for i in range(width)]
+        parts = [_transpose_blocks(e, lines[i:i + quad]) for i in range(0, width, quad)]
+        found = [_exchange_blocks(e, [part[c] for part in parts]) for c in range(quad)]
+        return [found[c % quad][c // quad] for c in range(columns)]
+    result: list[Val] = []
+    for first in range(0, columns, quad):
+        # In each register: rows r, quad + r, 2 quad + r, … side by side.
+        count = min(quad, columns - first)
+        joined = [e.cast(join(e, [row(i, first, count, quad) for i in range(r, width, quad)]), wide)
+                  for r in range(quad)]
+        result += _transpose_blocks(e, joined)[:count]
+    return result
+
+
+def turned_at_once(dtype: np.dtype, lanes: int) -> int:
+    """The columns that :func:`load_columns` best takes at a time: those of a line, if a register is as wide."""
+    return lanes if lanes * dtype.itemsize == LINE else square(dtype)
 
 
 def square(dtype: np.dtype) -> int:
@@ -141,6 +158,17 @@ def _transpose_blocks(e: Emitter, x: list[Val]) -> list[Val]:
     low = [_in_blocks(e, x[i], x[i + 1], (0, 4, 1, 5)) for i in (0, 2)]
     high = [_in_blocks(e, x[i], x[i + 1], (2, 6, 3, 7)) for i in (0, 2)]
     return [_in_blocks(e, x, y, lanes) for x, y in (low, high) for lanes in ((0, 1, 4, 5), (2, 3, 6, 7))]
+
+
+def _exchange_blocks(e: Emitter, x: list[Val]) -> list[Val]:
+    """For four registers of four blocks each: the first block of all, the second one of all, and so on."""
+    lanes = x[0].lanes // 4
+
+    def blocks(x: Val, y: Val, *taken: int) -> Val:
+        first = [n * lanes for n in taken] + [(n + 4) * lanes for n in taken]
+        return e.shuffle(x, y, [n + i for n in first for i in range(lanes)])
+    low, high = ([blocks(x[i], x[i + 1], *halves) for i in (0, 2)] for halves in ((0, 1), (2, 3)))
+    return [blocks(pair[0], pair[1], n, n + 2) for pair in (low, high) for n in (0, 1)]
 
 
 def _in_blocks(e: Emitter, x: Val, y: Val, lanes: Sequence[int]) -> Val:

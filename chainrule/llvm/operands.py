@@ -17,7 +17,7 @@ from chainrule.dtypes import INT64
 from chainrule.llvm import ir
 from chainrule.llvm.emitter import Emitter, Val
 from chainrule.llvm.half import pair
-from chainrule.llvm.lanes import gather, load_columns, load_first, power_of_two, square, store_first
+from chainrule.llvm.lanes import gather, load_columns, load_first, power_of_two, square, store_first, turned_at_once
 from chainrule.llvm.place import Index, affine, plus, value
 
 
@@ -160,16 +160,35 @@ class Operands:
         order = (*self.plan.inner, pack.axis) if contiguous else (pack.axis, *self.plan.inner)
         self.copy(order, pack, around, {})
 
-    def copy(self, order: Sequence[int], pack: Pack, around: dict[int, Span], spans: dict[int, Span]) -> None:
-        """Loop over the axes in ``order``, then copy a block."""
+    def copy(self, order: Sequence[int], pack: Pack, around: dict[int, Span], spans: dict[int, Span],
+             lanes: tuple[Index, int] | None = None) -> None:
+        """Loop over the axes in ``order``, then copy a block: all of a panel, or as many ``lanes`` from a first one."""
         if not order:
-            return self.copy_block(pack, around, spans)
+            return self.copy_block(pack, around, spans, lanes)
         words = self.plan.words
         for piece in self.copied(pack, order[0]):
             with over(self.e, piece, around.get(order[0])) as span:
                 if words and words.odd and order[0] == words.axis:
                     span = replace(span, half=piece.start == self.axes[words.axis].extent - 1)
-                self.copy(order[1:], pack, around, spans | {order[0]: span})
+                within = spans | {order[0]: span}
+                if order[0] == pack.axis and self.across(pack):
+                    for some in self.lanes_of(span.size):
+                        self.copy(order[1:], pack, around, within, some)
+                else:
+                    self.copy(order[1:], pack, around, within, lanes)
+
+    def across(self, pack: Pack) -> bool:
+        """Whether what lies together in a panel lies apart in memory: then a vector's rows are read to their ends."""
+        return not self.plan.dot and self.axes[pack.axis].strides[pack.operand] != 1
+
+    def lanes_of(self, size: int) -> Iterator[tuple[Index, int]]:
+        """The vectors of a panel: their first element, and how many; a loop where they are several."""
+        lanes, done = self.plan.lanes, 0
+        if size >= 2 * lanes:
+            done = size - size % lanes
+            with self.e.loop(0, done, lanes) as loop:
+                yield loop.index, lanes
+        yield from ((first, min(lanes, size - first)) for first in range(done, size, lanes))
 
     def copied(self, pack: Pack, axis: int) -> Sequence[Piece]:
         """The pieces of an axis in which it is copied."""
@@ -177,32 +196,28 @@ class Operands:
         if axis == pack.axis:
             return pieces(extent, square(self.dtype)) if plan.dot else plan.pieces(axis)
         turn = 1 if axis != plan.inner[-1] else plan.lanes if plan.dot else square(self.dtype)
+        if turn > 1 and self.across(pack) and self.axes[axis].strides[pack.operand] == 1:
+            turn = turned_at_once(self.dtype, plan.lanes)
         if plan.words and axis == plan.words.axis and not plan.words.direct[pack.operand]:
             whole, turn = extent - plan.words.odd, square(self.dtype) // 2
             return *pieces(whole, turn, turn), *([Piece(whole, extent, 1)] if plan.words.odd else [])
         return pieces(extent, turn, turn)
 
-    def copy_block(self, pack: Pack, around: dict[int, Span], spans: dict[int, Span]) -> None:
+    def copy_block(self, pack: Pack, around: dict[int, Span], spans: dict[int, Span],
+                   lanes: tuple[Index, int] | None) -> None:
         """Vectors along one axis, for each place of another one."""
         plan, operand = self.plan, pack.operand
         along, across = (plan.along, pack.axis) if plan.dot else (pack.axis, plan.inner[-1])
         source = self.direct(operand, around | spans)
         target = self.packed_view(pack, spans[pack.axis], spans)
-
-
-        def vectors(first: Index, used: int) -> None:
+        size = spans[along].size
+        whole = ((first, min(plan.lanes, size - first)) for first in range(0, size, plan.lanes))
+        for first, used in whole if lanes is None else [lanes]:
             here, there = (v.move(self.e, along, first) for v in (source, target))
             width = plan.lanes if along == plan.vector else power_of_two(used)
             kept = plan.lanes if along == plan.vector else used
             for n, x in enumerate(self.taken(operand, here, along, across, used, spans[across], width)):
                 store_first(self.e, x, there.move(self.e, across, n).pointer, kept)
-        size, written = spans[along].size, 0
-        if source.strides[along] != 1 and size >= 2 * plan.lanes:  # transposing takes so much that a loop costs nothing
-            written = size - size % plan.lanes
-            with self.e.loop(0, written, plan.lanes) as loop:
-                vectors(loop.index, plan.lanes)
-        for first in range(written, size, plan.lanes):
-            vectors(first, min(plan.lanes, size - first))
 
     def taken(self, operand: int, view: View, along: int, across: int, lanes: int, span: Span, width: int) -> list[Val]:
         """What is packed at a span of the axis ``across``: numbers, or words of two of them."""
@@ -216,7 +231,7 @@ class Operands:
     def columns(self, view: View, along: int, across: int, lanes: int, count: int, width: int) -> list[Val]:
         """Registers with lanes along one axis, for ``count`` places of another one."""
         e, dtype, s, t = self.e, view.dtype, view.strides[along], view.strides[across]
-        if t == 1 and s != 1 and count <= square(self.dtype):
+        if t == 1 and s != 1:
             return load_columns(e, view.pointer, s, dtype, lanes, count, width, self.dtype)
         stored = [load_first(e, e.at(view.pointer, n * t, dtype), dtype, lanes, width) if s == 1 else
                   gather(e, view.pointer, n * t, s, dtype, lanes, width) for n in range(count)]
