@@ -121,28 +121,31 @@ def tan(e: Emitter, x: Val) -> Val:
     return beyond(e, x, e.select(e.eq(x, e.like(x, 0)), x, result), "tan")
 
 
-def asin_parts(e: Emitter, size: Val) -> tuple[Val, Val, Val]:
-    """far, s and w with asin(s) = s + w; where far, s = √((1 - x)/2) and asin(x) = π/2 - 2·asin(s), else s = x."""
+# Sums of a product and what is selected are written as one multiply-add: the compiler would make one of some of them,
+# by the number of lanes and the processor.
+
+
+def asin_parts(e: Emitter, size: Val) -> tuple[Val, Val, Val, Val]:
+    """far, s, v and w with asin(s) = s + v·w; where far, s = √((1 - x)/2) and asin(x) = π/2 - 2·asin(s), else s = x."""
     far = e.gt(size, e.like(size, 0.5))
     z = e.select(far, e.fma(size, e.like(size, -0.5), e.like(size, 0.5)), e.mul(size, size))
     s = e.select(far, e.sqrt(z), size)
-    return far, s, e.mul(e.mul(s, z), polynomial(e, z, ASIN[size.dtype]))
+    return far, s, e.mul(s, z), polynomial(e, z, ASIN[size.dtype])
 
 
 def asin(e: Emitter, x: Val) -> Val:
     """Inverse of sin, in [-π/2, π/2]; NaN for |x| > 1."""
     size, sign = split_sign(e, x)
-    far, s, w = asin_parts(e, size)
+    far, s, v, w = asin_parts(e, size)
     high, low = HALF_PI[x.dtype]
-    w = e.sub(w, e.select(far, e.like(x, low / 2), e.like(x, 0)))
-    angle = e.add(s, w)
+    angle = e.add(s, e.fma(v, w, e.select(far, e.like(x, -low / 2), e.like(x, 0))))
     return flip_sign(e, e.select(far, e.fma(angle, e.like(x, -2), e.like(x, high)), angle), sign)
 
 
 def acos(e: Emitter, x: Val) -> Val:
     """Inverse of cos, in [0, π]; NaN for |x| > 1."""
     size, sign = split_sign(e, x)
-    far, s, w = asin_parts(e, size)
+    far, s, v, w = asin_parts(e, size)
     high, low = HALF_PI[x.dtype]
     zero = e.like(x, 0)
     # far: 2·(s + w) or π - 2·(s + w); near: π/2 - (s + w) with the sign of x
@@ -152,13 +155,13 @@ def acos(e: Emitter, x: Val) -> Val:
     base = e.select(far, base_far, e.like(x, high))
     small = e.select(far, low_far, e.like(x, low))
     factor = flip_sign(e, e.select(far, e.like(x, 2), e.like(x, -1)), sign)
-    return e.add(e.fma(s, factor, base), e.fma(w, factor, small))
+    return e.add(e.fma(s, factor, base), e.fma(e.mul(v, w), factor, small))
 
 
-def atan_parts(e: Emitter, t: Val) -> Val:
-    """atan(t) - t for |t| <= 1."""
+def atan_more(e: Emitter, t: Val, low: Val) -> Val:
+    """atan(t) - t + low for |t| <= 1."""
     square = e.mul(t, t)
-    return e.mul(e.mul(t, square), polynomial(e, square, ATAN[t.dtype]))
+    return e.fma(e.mul(t, square), polynomial(e, square, ATAN[t.dtype]), low)
 
 
 def atan(e: Emitter, x: Val) -> Val:
@@ -168,7 +171,7 @@ def atan(e: Emitter, x: Val) -> Val:
     far = e.gt(size, one)
     t = e.div(e.select(far, e.like(x, -1), size), e.select(far, size, one))
     high, low = (e.select(far, e.like(x, part), zero) for part in HALF_PI[x.dtype])
-    return flip_sign(e, e.add(e.add(high, t), e.add(atan_parts(e, t), low)), sign)
+    return flip_sign(e, e.add(e.add(high, t), atan_more(e, t, low)), sign)
 
 
 def atan2(e: Emitter, y: Val, x: Val) -> Val:
@@ -188,5 +191,5 @@ def atan2(e: Emitter, y: Val, x: Val) -> Val:
     for part in HALF_PI[x.dtype]:
         flat = e.select(left, e.like(x, 2 * part), zero)
         parts.append(e.select(steep, e.like(x, part), flat))
-    angle = e.add(e.add(parts[0], t), e.add(atan_parts(e, t), parts[1]))
+    angle = e.add(e.add(parts[0], t), atan_more(e, t, parts[1]))
     return e.select(e.or_(e.isnan(x), e.isnan(y)), e.like(x, float("nan")), flip_sign(e, angle, sign))
