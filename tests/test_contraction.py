@@ -381,6 +381,27 @@ def test_all_that_is_packed_next_is_fetched(kind: str, vector_bytes: int, monkey
         assert whole.size and whole.all()
 
 
+def test_what_an_epilogue_reads_can_be_fetched_when_a_tile_begins() -> None:
+    """Once for each register that the epilogue sees; here the number of its lanes is left at its first one instead."""
+    target = machine(32)
+    for c in (product_of("NN", 33, 50, 60), product_of("NT", 7, 19, 64), convolution("forward", 2, 7, 9, 16, 24, 3)):
+        module = ir.Module()
+        function = ir.Function(module, ir.FunctionType(ir.VOID, [PTR] * 5), "kernel")
+        e, p, strides = Emitter(Builder(function.append_basic_block())), plan(c, target), tuple(x.out for x in c.axes)
+        a, b, out, marks, scratch = function.args
+        emit_contraction(
+            e, p, a, b, scratch, lambda e, place, x: place.store(x, out, strides),  # noqa: B023
+            fetch=lambda e, place: e.store(e.const(place.lanes, F4), place.pointer(marks, strides, F4)))  # noqa: B023
+        e.b.ret_void()
+        loaded = jit.Loaded((jit.compile_module(module, target),), target, ["kernel"])
+        sizes = [span(c, [getattr(x, o) for x in c.axes]) for o in ("a", "b", "out", "out")]
+        memory = [np.zeros(size, F4) for size in (*sizes, p.scratch + 1)]
+        ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)(loaded.address("kernel"))(*(x.ctypes.data for x in memory))
+        lanes = memory[3].astype(int)
+        covered = np.concatenate([np.arange(n, n + lanes[n]) for n in np.flatnonzero(lanes)])
+        assert not p.dot and np.array_equal(covered, np.arange(memory[2].size))
+
+
 def test_what_is_packed_before_a_loop_is_packed_whole() -> None:
     c = product_of("NT", 48, 400, 60)
     caches = machine(32, l1_bytes=4 << 10, l2_bytes=32 << 10)

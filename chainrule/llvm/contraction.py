@@ -26,12 +26,13 @@ from chainrule.llvm.operands import Operands, Span, View, over
 from chainrule.llvm.place import Index, Place, Tile, affine, plus, value
 
 Epilogue = Callable[[Emitter, Place, Val], None]
+Fetch = Callable[[Emitter, Place], None]
 
 
 def emit_contraction(
     e: Emitter, plan: Plan, a: ir.Value, b: ir.Value, scratch: ir.Value | None, epilogue: Epilogue,
     part: Part | None = None, packed: Mapping[int, ir.Value] | None = None,
-    tables: Mapping[int, ir.Value] | None = None,
+    tables: Mapping[int, ir.Value] | None = None, fetch: Fetch | None = None,
 ) -> None:
     """Emit the whole contraction at the end of the current block.
 
@@ -39,10 +40,11 @@ def emit_contraction(
     to 64 bytes) that do not overlap anything else, or None if the plan needs none. The epilogue sees each output once.
     ``part`` limits what is computed to some register tiles along an axis of the plan. ``packed``: where operands lie
     that :func:`emit_pack` has packed before. ``tables``: for operands of which the contraction says so, the address of
-    the table of rows: int64, in elements from where the operand begins.
+    the table of rows: int64, in elements from where the operand begins. ``fetch(e, place)``: called when a tile begins
+    for each register that the epilogue will see; fetches what it will read from far.
     """
     if all(x.extent for x in plan.contraction.axes if not x.reduce):
-        nest = _Nest(e, plan, (a, b), scratch, epilogue, packed or {}, tables or {})
+        nest = _Nest(e, plan, (a, b), scratch, epilogue, packed or {}, tables or {}, fetch)
         nest.descend(0, {} if part is None else {part.axis: nest.tiles_of(part)})
 
 
@@ -72,8 +74,8 @@ class _Nest:
     """Writes one contraction, from the outermost loop to the epilogue."""
 
     def __init__(self, e: Emitter, plan: Plan, operands: tuple, scratch: ir.Value | None, epilogue: Epilogue,
-                 packed: Mapping[int, ir.Value], tables: Mapping[int, ir.Value]) -> None:
-        self.e, self.plan, self.epilogue = e, plan, epilogue
+                 packed: Mapping[int, ir.Value], tables: Mapping[int, ir.Value], fetch: Fetch | None) -> None:
+        self.e, self.plan, self.epilogue, self.early = e, plan, epilogue, fetch
         self.axes, self.dtype = plan.axes, plan.contraction.dtype
         self.operands = Operands(e, plan, operands, scratch, packed, tables)
         self.by_pairs = plan.dot and plan.words is None and in_pairs(plan.contraction, plan.axes[plan.along])
@@ -140,6 +142,10 @@ class _Nest:
         self.ahead = ahead(self.e, self.plan, self.operands, spans)
         registers = list(self.registers({i: s.size for i, s in spans.items() if s.size and not self.axes[i].reduce}))
         views = [self.operands.view(o, spans).settled(self.e, self.plan, spans) for o in (0, 1)]
+        if self.early is not None and not self.plan.dot and not self.plan.turned and self.plan.cut_depth is None:
+            place = self.place(spans)
+            for r in registers:
+                self.early(self.e, Place(place, r.at, r.lanes))
         if not self.plan.steps:
             return self.finish(spans, registers, self.zeros(registers))
         if self.plan.cut_depth is None:
@@ -309,12 +315,15 @@ class _Nest:
         return [total(chain) for chain in sums]  # type: ignore[misc]  # a chain that began has a sum
 
     def finish(self, spans: dict[int, Span], registers: list[_Register], sums: Sums) -> None:
-        tile = Tile(self.e, self.plan, {i: s.start for i, s in spans.items()})
+        tile = self.place(spans)
         totals = [self.sum_of(x, r) for r, x in zip(registers, self.totals(sums), strict=True)]
         finished = (self.across(registers, totals) if self.plan.dot else self.turned(registers, totals)
                     if self.plan.turned else zip(registers, totals, strict=True))
         for r, x in finished:
             self.epilogue(self.e, Place(tile, r.at, r.lanes), resize(self.e, x, r.lanes))
+
+    def place(self, spans: dict[int, Span]) -> Tile:
+        return Tile(self.e, self.plan, {i: s.start for i, s in spans.items()})
 
     def turned(self, registers: list[_Register], totals: list[Val]) -> Iterator[tuple[_Register, Val]]:
         """The sums with lanes along the axis along which they lie together, as many at a time as a register has."""

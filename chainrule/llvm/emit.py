@@ -366,8 +366,9 @@ class _Writer:
         work = _Epilogue(frame, s, (*s.axes, *s.reduce_axes), bases)
         packed = {operand: self.at(place) for operand, place in self.ready(s).places.items()}
         tables = {o: self.address(frame, row.access) for o, x in enumerate((s.a, s.b)) for _, row in x.at.dynamic}
+        fetch = work.fetch if work.far(self.unit.target.l2_bytes) and not self.effort(s).price else None
         emit_contraction(self.e, chosen, self.address(frame, s.a), self.address(frame, s.b), scratch, work, self.part,
-                         packed, tables)
+                         packed, tables, fetch)
 
     def address(self, frame: Frame, access: Access) -> ir.Value:
         """Where the access begins: at the point where the nest's own axes are 0."""
@@ -447,6 +448,20 @@ class _Epilogue:
     def __init__(self, frame: Frame, s: Contract, axes: Sequence[Axis], bases: dict[int, ir.Value]) -> None:
         self.s, self.axes, self.bases = s, axes, bases
         self.work = Evaluator(frame, roots(s), ())
+        loads = (x.access for x in self.work.all if isinstance(x, Load))
+        full = (a for a in loads if all(a.at.stride(i) for i in s.axes if i.extent > 1))  # an element for each output
+        self.arrays = tuple({(a.buffer.home, a.at.key): a for a in full}.values())
+
+    def far(self, cache: int) -> bool:
+        """Whether it reads arrays that take more than half of a cache."""
+        return any(2 * prod(x.extent for x in self.s.axes) * a.buffer.dtype.itemsize > cache for a in self.arrays)
+
+    def fetch(self, e: Emitter, place: Place) -> None:
+        """Fetch what will be read for a register, long before."""
+        for access in self.arrays:
+            along = strides(access, self.axes)
+            if place.lane_stride(along) == 1:
+                e.b.prefetch(place.pointer(self.bases[id(access)], along, access.buffer.dtype))
 
     def __call__(self, e: Emitter, place: Place, acc: Val) -> None:
         work = self.work
