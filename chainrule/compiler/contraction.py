@@ -260,9 +260,11 @@ class _Search(Costs):
         if group and v is not None:
             blocks[v] = group
         cut = [Step(i, n, True) for i, n in cuts.items()]
-        nest: list[Step | Pack | Wide] = [*cut] if outside else []
         loops = sorted((i for i in self.outer if i not in tile), key=lambda i: -abs(self.stride(OUT, i)))
-        for pack in packs:
+        early = [p for p in packs if self.uses[p.operand] > 1 and p.axis not in blocks  # once for all uses
+                 and not any(self.stride(p.operand, i) for i in loops)]
+        nest: list[Step | Pack | Wide] = [*early, *(cut if outside else [])]
+        for pack in (p for p in packs if p not in early):
             needed = [i for i in loops if self.stride(pack.operand, i)]
             loops = [i for i in loops if i not in needed]
             nest += [Step(i, 1) for i in needed]
