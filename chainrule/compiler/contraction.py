@@ -18,6 +18,7 @@ against a model of the machine's cycles; they depend on the shape and the machin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 from math import ceil, inf, prod
@@ -37,6 +38,7 @@ from chainrule.compiler.contraction_plan import (
     Wide,
     in_pairs,
     pieces,
+    reach,
     words_of,
 )
 from chainrule.compiler.effort import FAST, Effort
@@ -280,7 +282,19 @@ class _Search(Costs):
         nest += [Step(i, tile[i]) for i in self.tile_order(v, tile)]
         sizes = tuple(tile.get(i, 1) for i in range(len(self.axes)))
         unroll = self.unroll(v, tile, packs, inner, cuts)
-        return Plan(self.c, self.axes, self.lanes, v, sizes, tuple(nest), inner, unroll, cycles, self.words)
+        fetched = tuple(o for o in (A, B) if outside and self.follows(o, cuts))
+        return Plan(self.c, self.axes, self.lanes, v, sizes, tuple(nest), inner, unroll, cycles, self.words, fetched)
+
+    def follows(self, operand: int, cuts: dict[int, int]) -> bool:
+        """Whether an operand comes from far, and a block of steps reads what follows that of the block before."""
+        if not self.roomy[operand] or self.c.by_table[operand] is not None or any(
+                x.strides[operand] < 0 for x in self.axes):
+            return False
+        settled = list(cuts)[:-1] if len(cuts) > 1 else []
+        last = list(cuts)[-1]
+        advance = cuts[last] * self.stride(operand, last)
+        within = [replace(x, extent=cuts.get(i, x.extent)) for i, x in enumerate(self.axes)]
+        return 0 < reach(within, operand, settled)[1] <= 2 * advance
 
     def unroll(
         self, v: int | None, tile: dict[int, int], packs: Sequence[Pack], inner: Sequence[int],

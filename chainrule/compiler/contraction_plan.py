@@ -136,6 +136,7 @@ class Plan:
     unroll: int  # steps of the innermost one in a turn of its loop
     cycles: float  # the model's estimate
     words: Words | None = None
+    fetched: tuple[int, ...] = ()  # operands of which the next block of steps is fetched while one is used
 
     @property
     def along(self) -> int:
@@ -203,6 +204,11 @@ class Plan:
 
     def padded(self, i: int, extent: int) -> int:
         return ceil(extent / self.lanes) * self.lanes if i == self.vector else extent
+
+    def advance(self, operand: int) -> int:
+        """Elements from where one block of steps begins in an operand to where the next one does."""
+        last = [s for s in self.nest if isinstance(s, Step) and s.block and self.axes[s.axis].reduce][-1]
+        return last.size * self.axes[last.axis].strides[operand]
 
     # -- scratch memory: the packed operands, then the partial sums
 

@@ -182,9 +182,13 @@ class _Nest:
     # -- sums
 
     def accumulate(
-        self, depth: int, views: list[View], registers: list[_Register], sums: Sums, spans: dict[int, Span]
+        self, depth: int, views: list[View], registers: list[_Register], sums: Sums, spans: dict[int, Span],
+        done: Index = 0,
     ) -> Sums:
-        """Emit the reduced loops inside the tile from ``depth`` on; returns the sums after them."""
+        """Emit the reduced loops inside the tile from ``depth`` on; returns the sums after them.
+
+        ``done``: turns of the loops around, if something is fetched in some of them.
+        """
         e, plan = self.e, self.plan
         if depth == len(plan.inner):  # nothing is reduced: one product
             return self.turn(views, registers, sums, 1)
@@ -193,25 +197,34 @@ class _Nest:
         if axis in spans:
             count = e.sub(value(e, spans[axis].stop), value(e, spans[axis].start))
         if depth == len(plan.inner) - 1:
-            return self.innermost(views, registers, sums, count)
+            return self.innermost(views, registers, sums, count, done)
         with self.carrying(registers, sums, count, 1) as loop:
-            moved = [v.move(e, axis, loop.index) for v in views]
-            loop.next(_flat(self.accumulate(depth + 1, moved, registers, _like(sums, loop.carry), spans)))
+            moved, done = [v.move(e, axis, loop.index) for v in views], self.steps_done(axis, done, loop.index)
+            loop.next(_flat(self.accumulate(depth + 1, moved, registers, _like(sums, loop.carry), spans, done)))
         return _like(sums, loop.carry)
 
-    def innermost(self, views: list[View], registers: list[_Register], sums: Sums, count: Index) -> Sums:
+    def steps_done(self, axis: int, around: Index, index: Index) -> Index:
+        """How many turns along an axis are done, those of turns around it among them."""
+        extent = self.plan.blocks.get(axis, self.axes[axis].extent)
+        return 0 if self.ahead is None else affine(self.e, [(around, extent), (index, 1)])
+
+    def innermost(
+        self, views: list[View], registers: list[_Register], sums: Sums, count: Index, done: Index
+    ) -> Sums:
         """The innermost reduced loop, unrolled; what is left of its last turn follows it."""
         e, plan = self.e, self.plan
         axis, turn = plan.inner[-1], plan.unroll * (plan.lanes if plan.dot else 1)
         rest = 0
         if isinstance(count, int):
             if count <= turn:
+                if self.ahead is not None:
+                    self.ahead.fetch(e, value(e, self.steps_done(axis, done, 0)), count)
                 return self.turn(views, registers, sums, count)
             count, rest = count // turn * turn, count % turn
         with self.carrying(registers, sums, count, turn) as loop:
             moved = [v.move(e, axis, loop.index) for v in views]
             if self.ahead is not None:
-                self.ahead.fetch(e, loop.index, turn)
+                self.ahead.fetch(e, value(e, self.steps_done(axis, done, loop.index)), turn)
             loop.next(_flat(self.turn(moved, registers, _like(sums, loop.carry), turn)))
         sums = _like(sums, loop.carry)
         return self.turn([v.move(e, axis, count) for v in views], registers, sums, rest) if rest else sums
