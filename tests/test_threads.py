@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import subprocess
 import sys
 import threading
+import time
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -19,8 +21,8 @@ from chainrule.compiler.contraction import ContractAxis, Contraction, plan
 from chainrule.compiler.parallel import cut_contraction
 from chainrule.errors import ArgumentError
 from chainrule.layers import Dense, Dropout
+from chainrule.llvm import pool as native
 from chainrule.llvm.jit import Target, assembly, host, optimize
-from chainrule.llvm.pool import emit_pool
 from chainrule.models import Sequential
 from chainrule.runtime import Counters, jit
 
@@ -280,10 +282,43 @@ def test_siblings_are_one_core_and_a_quota_counts(monkeypatch, tmp_path):
     assert threads.cores() == 1
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_worker_that_comes_late_runs_nothing_by_the_facts_of_the_next_job(late):
+    """Job 7 had two chunks of each thread, all taken; job 8 has four, and says so already when a worker sees job 7.
+
+    Where the number says job 7 still, and nothing is taken, the worker runs its chunks and those of the caller.
+    """
+    pool, ran = threads.Pool(), []
+    part = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4, *[ctypes.c_int64] * 2)(lambda *a: ran.append(a[4:]))
+    pool.reserve(64)
+    cr.set_threads(2)
+    words = {native.PART: ctypes.cast(part, ctypes.c_void_p).value, native.UNITS: 80, native.CHUNKS: 8, native.EACH: 4,
+             native.THREADS: 2, native.DONE: 0, native.NUMBER: 8 if late else 7}
+    for k in (0, 1):
+        pool._word(native.CLAIMS, k).value = 6 << 8 | 4
+    pool.start()
+    try:
+        while not pool._word(native.ASLEEP, 1).value:
+            time.sleep(0.001)
+        for offset, value in words.items():
+            pool._word(offset).value = value
+        for k in (0, 1):
+            pool._word(native.CLAIMS, k).value = 7 << 8 | 2 * late
+        end = time.monotonic() + (0.2 if late else 20)
+        while len(ran) < 8 and time.monotonic() < end:
+            if pool._word(native.ASLEEP, 1).value:
+                pool._word(native.ASLEEP, 1).value = 0
+                ctypes.pythonapi.PyThread_release_lock(ctypes.c_void_p(pool._word(native.LOCK, 1).value))
+            time.sleep(0.01)
+    finally:
+        pool.close()
+    assert sorted(ran) == ([] if late else [(10 * n, 10 * n + 10) for n in range(8)])
+
+
 def test_the_pool_needs_no_library_on_aarch64():
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     arm = Target("aarch64-unknown-linux-gnu", "generic", "+neon", 16, 32, 64 << 10, 512 << 10, True)
-    text = assembly(optimize(emit_pool(arm.triple), arm), arm)
+    text = assembly(optimize(native.emit_pool(arm.triple), arm), arm)
     assert "\tisb" in text and "\tldaxr" in text  # waits and swaps by instructions
     assert set(re.findall(r"\tbl\t(\w+)", text)) <= {"take", "wake"}

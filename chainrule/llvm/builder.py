@@ -214,6 +214,9 @@ class Builder:
     def load_atomic(self, pointer: Value, ordering: str, align: int, kind: Type) -> Value:
         return self._made(kind, f"load atomic {kind.text}, ptr {pointer.name} {ordering}, align {align}")
 
+    def store_atomic(self, x: Value, pointer: Value, ordering: str, align: int) -> None:
+        self._lines.append(f"store atomic {x.type.text} {x.name}, ptr {pointer.name} {ordering}, align {align}")
+
     def atomic_rmw(self, op: str, pointer: Value, x: Value, ordering: str) -> Value:
         return self._made(x.type, f"atomicrmw {op} ptr {pointer.name}, {x.type.text} {x.name} {ordering}")
 

@@ -6,8 +6,9 @@ stands at the pool's beginning: it cuts the units into up to ``grain`` chunks fo
 run. Each thread takes its own chunks first, in order, then those that others have not begun; so nobody waits for a
 thread that sleeps or does not exist. A second caller at the same time runs its parts itself.
 
-A chunk is taken by raising a word of 56 bits job number and 8 bits chunk number. The job's facts change only after all
-its chunks are done; so if the word could be raised, the facts read before belong to that job.
+A chunk is taken by raising a word of 56 bits job number and 8 bits chunk number. The facts of a job change only after
+all its chunks are done, and the number before the others: who reads the facts of a job and then its number has those of
+that very job, or takes nothing. So nobody who comes late runs a chunk of it by the facts of the next one.
 
 Who finds nothing to do looks for work ``SPINS`` times, then sleeps on a lock of Python's own (``PyThread_…``: it needs
 no interpreter), which every system has.
@@ -179,6 +180,7 @@ class _Function:
         part = self.get(PART, kind=PTR)
         pointers, arena, axes = (self.get(o, kind=PTR) for o in (POINTERS, ARENA, AXES))
         units, chunks, each, threads = (self.get(o) for o in (UNITS, CHUNKS, EACH, THREADS))
+        threads = b.select(b.icmp_unsigned("==", self.get(NUMBER), number), threads, integer(0))
         total = b.alloca(I64)
         b.store(integer(0), total)
         with self.counting(integer(0), threads) as step:
@@ -226,13 +228,11 @@ class _Function:
         each = b.select(b.icmp_unsigned("<", each, integer(1)), integer(1), each)
         most = b.mul(each, threads)
         chunks = b.select(b.icmp_unsigned("<", units, most), units, most)
-        facts = [(POINTERS, pointers), (ARENA, arena), (PART, part), (AXES, axes)]
-        for offset, value in facts:
-            b.store(value, self.field(offset))
-        for offset, value in ((UNITS, units), (CHUNKS, chunks), (EACH, each), (THREADS, threads), (DONE, integer(0))):
-            b.store(value, self.field(offset))
         number = b.add(b.load(self.field(NUMBER), I64), integer(1))
-        b.store(number, self.field(NUMBER))
+        facts = [(NUMBER, number), (POINTERS, pointers), (ARENA, arena), (PART, part), (AXES, axes), (UNITS, units),
+                 (CHUNKS, chunks), (EACH, each), (THREADS, threads), (DONE, integer(0))]
+        for offset, value in facts:
+            b.store_atomic(value, self.field(offset), "release", 8)
         with self.counting(integer(0), threads) as k:
             self.put(CLAIMS, b.shl(number, integer(8)), self.line(k))
         with self.counting(integer(1), b.select(b.icmp_unsigned("<", chunks, threads), chunks, threads)) as k:
