@@ -9,6 +9,7 @@ from chainrule.compiler.columns import block_columns
 from chainrule.compiler.loops import Program
 from chainrule.compiler.lower import lower
 from chainrule.compiler.memory import assign_offsets, share_memory
+from chainrule.compiler.order import free_early
 from chainrule.compiler.rows import fuse_rows
 from chainrule.compiler.simplify import simplify
 from chainrule.compiler.split import split_sums
@@ -32,6 +33,7 @@ def build(graph: Graph, donated: Sequence[tuple[int, int]] = ()) -> Program:
     fuse_rows      nests over buffers          those that go over the same rows in one loop over them
     block_columns  nests over buffers          sums down columns as loops over blocks of rows
     split_sums     nests over buffers          long sums with few results in parts
+    free_early     nests over buffers          large arrays read for the last time as early as can be
     share_memory   nests over buffers          results in place
     block_batches  carries in place            loops over sequences in loops over blocks of rows
     block_updates  results in place            gradients of large layers updated with block by block
@@ -39,7 +41,7 @@ def build(graph: Graph, donated: Sequence[tuple[int, int]] = ()) -> Program:
     assign_offsets nests over buffers          an offset for every temporary
     ============== =========================== =====================================================
     """
-    program = split_sums(block_columns(fuse_rows(lower(widen(simplify(unfold(graph)))))))
+    program = free_early(split_sums(block_columns(fuse_rows(lower(widen(simplify(unfold(graph))))))))
     program = assign_offsets(read_taken(block_updates(block_batches(share_memory(program, donated)))))
     for position, buffer in enumerate([*program.inputs, *program.outputs, *(b for b, _ in program.constants)]):
         if buffer.position < 0:
