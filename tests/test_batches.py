@@ -134,7 +134,8 @@ def test_loops_that_end_early_and_small_ones_stay():
 
     def until(x, w):
         return cr.while_loop(lambda h: np.sum(h[1]) > 100, lambda h: (np.tanh(h[0] @ w), h[1] * 0.9), (x, x * x))
-    assert not list(batches(agrees(until, normal(32, 48), w).statements))
+    made = agrees(until, normal(32, 48), w, rtol=1e-3, atol=1e-3)  # each turn makes differences larger
+    assert not list(batches(made.statements))
     few = weights(nn.lstm, 3, 4)
     assert not list(batches(agrees(lambda x, w: nn.lstm(x, *w)[0], normal(16, 5, 3), few).statements))
     odd = weights(nn.lstm, 8, 48)
