@@ -46,10 +46,9 @@ class Version:
     """A process that trains a workload whenever it is asked to."""
 
     def __init__(self, folder: Path, workload: str, threads: int, cache: str) -> None:
-        environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{folder / 'bench'}",
-                       "CHAINRULE_CACHE_DIR": cache}
-        self.process = subprocess.Popen([sys.executable, "-c", CHILD, workload, str(threads)], text=True,
-                                        env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        environment = {**os.environ, "PYTHONPATH": str(folder), "CHAINRULE_CACHE_DIR": cache}
+        self.process = subprocess.Popen([sys.executable, "-c", CHILD, workload, str(threads)], text=True, env=environment,
+                                        cwd=folder / "bench", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.steps: list[float] = []
         self.line()
 
