@@ -47,8 +47,9 @@ class Version:
 
     def __init__(self, folder: Path, workload: str, threads: int, cache: str) -> None:
         environment = {**os.environ, "PYTHONPATH": str(folder), "CHAINRULE_CACHE_DIR": cache}
-        self.process = subprocess.Popen([sys.executable, "-c", CHILD, workload, str(threads)], text=True, env=environment,
-                                        cwd=folder / "bench", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        command = [sys.executable, "-c", CHILD, workload, str(threads)]
+        self.process = subprocess.Popen(command, text=True, env=environment, cwd=folder / "bench",
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.steps: list[float] = []
         self.line()
 
