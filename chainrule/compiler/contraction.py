@@ -282,7 +282,7 @@ class _Search(Costs):
         nest += [Step(i, tile[i]) for i in self.tile_order(v, tile)]
         sizes = tuple(tile.get(i, 1) for i in range(len(self.axes)))
         unroll = self.unroll(v, tile, packs, inner, cuts)
-        fetched = tuple(o for o in (A, B) if outside and self.follows(o, cuts))
+        fetched = tuple(o for o in (A, B) if outside and self.uses[o] == 1 and self.follows(o, cuts))
         return Plan(self.c, self.axes, self.lanes, v, sizes, tuple(nest), inner, unroll, cycles, self.words, fetched)
 
     def follows(self, operand: int, cuts: dict[int, int]) -> bool:
