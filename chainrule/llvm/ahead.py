@@ -14,10 +14,10 @@ from math import prod
 
 import numpy as np
 
+from chainrule.compiler.contraction_cost import LINE
 from chainrule.compiler.contraction_plan import Plan
 from chainrule.llvm import ir
 from chainrule.llvm.emitter import Emitter, Val
-from chainrule.llvm.lanes import LINE
 from chainrule.llvm.operands import Operands, Span
 from chainrule.llvm.place import Index, affine, plus, value
 

@@ -15,13 +15,14 @@ from itertools import product
 from typing import Any
 
 from chainrule import dtypes
+from chainrule.compiler.contraction_cost import LINE
 from chainrule.compiler.contraction_plan import Pack, Plan, Step, Wide, in_pairs
 from chainrule.llvm import ir
 from chainrule.llvm.ahead import Ahead, ahead
 from chainrule.llvm.emitter import Emitter, Loop, Val
 from chainrule.llvm.frame import Part
 from chainrule.llvm.half import load_every_other, load_repeated
-from chainrule.llvm.lanes import LINE, MASKED_BYTES, power_of_two, resize, square, sum_lanes, transpose
+from chainrule.llvm.lanes import MASKED_BYTES, power_of_two, resize, square, sum_lanes, transpose
 from chainrule.llvm.operands import Operands, Span, View, over
 from chainrule.llvm.place import Index, Place, Tile, affine, plus, value
 
@@ -75,7 +76,7 @@ class _Nest:
 
     def __init__(self, e: Emitter, plan: Plan, operands: tuple, scratch: ir.Value | None, epilogue: Epilogue,
                  packed: Mapping[int, ir.Value], tables: Mapping[int, ir.Value], fetch: Fetch | None) -> None:
-        self.e, self.plan, self.epilogue, self.early = e, plan, epilogue, fetch
+        self.e, self.plan, self.epilogue, self.epilogue_fetch = e, plan, epilogue, fetch
         self.axes, self.dtype = plan.axes, plan.contraction.dtype
         self.operands = Operands(e, plan, operands, scratch, packed, tables)
         self.by_pairs = plan.dot and plan.words is None and in_pairs(plan.contraction, plan.axes[plan.along])
@@ -142,10 +143,11 @@ class _Nest:
         self.ahead = ahead(self.e, self.plan, self.operands, spans)
         registers = list(self.registers({i: s.size for i, s in spans.items() if s.size and not self.axes[i].reduce}))
         views = [self.operands.view(o, spans).settled(self.e, self.plan, spans) for o in (0, 1)]
-        if self.early is not None and not self.plan.dot and not self.plan.turned and self.plan.cut_depth is None:
+        seen = not (self.plan.dot or self.plan.turned) and self.plan.cut_depth is None  # by the epilogue, as they are
+        if self.epilogue_fetch is not None and seen:
             place = self.place(spans)
             for r in registers:
-                self.early(self.e, Place(place, r.at, r.lanes))
+                self.epilogue_fetch(self.e, Place(place, r.at, r.lanes))
         if not self.plan.steps:
             return self.finish(spans, registers, self.zeros(registers))
         if self.plan.cut_depth is None:

@@ -7,11 +7,11 @@ from functools import cache
 
 import numpy as np
 
+from chainrule.compiler.contraction_cost import LINE
 from chainrule.llvm import ir
 from chainrule.llvm.emitter import I1, I32, PTR, Emitter, Val, lane_type
 
 MASKED_BYTES = 64  # registers of this width (AVX-512) store a part of them as fast as the whole
-LINE = 64  # bytes of memory that caches keep together
 
 
 def power_of_two(n: int) -> int:
@@ -103,7 +103,7 @@ def load_columns(
     """A matrix of ``rows`` rows that lie ``apart`` as one register of ``width`` lanes for each column, made ``wide``.
 
     Takes at most four elements of a row and transposes blocks of 4 × 4 (or 2 × 2) in registers: two shuffles a column.
-    Where :func:`turned_at_once` allows it takes a line of each row, with four shuffles a column.
+    As many columns as :func:`turned_at_once` tells take each row's line once, with four shuffles a column.
     """
     quad = square(wide)
     if width < quad:
@@ -114,7 +114,7 @@ def load_columns(
             return e.const(0, dtype, kept)
         return load_first(e, e.at(pointer, i * apart + first, dtype), dtype, count, kept)
 
-    if columns == width and width * wide.itemsize == LINE:
+    if columns == width and width * wide.itemsize == LINE:  # each row is one register
         lines = [e.cast(row(i, 0, width, width), wide) for i in range(width)]
         parts = [_transpose_blocks(e, lines[i:i + quad]) for i in range(0, width, quad)]
         found = [_exchange_blocks(e, [part[c] for part in parts]) for c in range(quad)]
