@@ -1,14 +1,13 @@
-"""Runs peers one after another, each in its own process on as many processors as it may have threads; prints tables."""
+"""Runs peers, each in its own process on as many processors as it may have threads; prints tables."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from peers import PEERS
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from turns import Runner
 
 HERE = Path(__file__).parent
 CONSOLE = Console(width=None if sys.stdout.isatty() else 120)
@@ -64,11 +64,16 @@ def use_processors(cpu: int | None, count: int = 1) -> None:
         os.sched_setaffinity(0, range(max(0, last - count + 1), last + 1))
 
 
+def environment_of(threads: int, more: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process that may use so many threads."""
+    return {**os.environ, **QUIET, **threads_of(threads), **more}
+
+
 def run_python(arguments: list[str], environment: dict[str, str], threads: int = 1) -> str:
     """Standard output of `python ARGUMENTS`."""
     done = subprocess.run(
         [sys.executable, *arguments],
-        env={**os.environ, **QUIET, **threads_of(threads), **environment},
+        env=environment_of(threads, environment),
         capture_output=True,
         text=True,
         check=False,
@@ -79,17 +84,14 @@ def run_python(arguments: list[str], environment: dict[str, str], threads: int =
     return done.stdout
 
 
-def run_peer(name: str, arguments: list[str], environment: dict[str, str] | None = None,
-             threads: int = 1) -> dict[str, dict]:
-    """What a peer's process reports of each workload: lines of JSON."""
-    environment = {**dict(PEERS[name].environment), **(environment or {})}
-    output = run_python([str(HERE / "peers.py"), name, *arguments, "--threads", str(threads)], environment, threads)
-    reports = [json.loads(line) for line in output.splitlines() if line.startswith('{"workload"')]
-    return {report["workload"]: report for report in reports}
+def start_peer(name: str, threads: int, script: str = "peers.py") -> Runner:
+    """A peer's process, which waits to be asked."""
+    environment = environment_of(threads, dict(PEERS[name].environment))
+    return Runner([str(HERE / script), name, "--threads", str(threads)], environment, HERE)
 
 
-def attempt(name: str, options: argparse.Namespace, run: Callable[[], Any], notes: list[str]) -> Any:
-    """What `run` gives, or the word that stands for it in the table; says why in the notes."""
+def unavailable(name: str, options: argparse.Namespace, notes: list[str]) -> str | None:
+    """The word that stands for a peer in the table, if it does not run; the notes say why, or its version."""
     peer = PEERS[name]
     version = peer.version()
     if version is None:
@@ -98,14 +100,21 @@ def attempt(name: str, options: argparse.Namespace, run: Callable[[], Any], note
     if name == "torch_compile" and not options.compile:
         notes.append(f"{peer.title}: {version}, runs with --compile")
         return "not run"
-    try:
-        with CONSOLE.status(peer.title):
-            result = run()
-    except PeerFailed as failure:
-        notes.append(f"{peer.title}: {version}: {failure}")
-        return "failed"
     notes.append(f"{peer.title}: {version}")
-    return result
+    return None
+
+
+def attempt(name: str, options: argparse.Namespace, run: Callable[[], Any], notes: list[str]) -> Any:
+    """What `run` gives, or the word that stands for it in the table; says why in the notes."""
+    word = unavailable(name, options, notes)
+    if word is not None:
+        return word
+    try:
+        with CONSOLE.status(PEERS[name].title):
+            return run()
+    except PeerFailed as failure:
+        notes.append(f"{PEERS[name].title}: {failure}")
+        return "failed"
 
 
 def machine_peak() -> float:

@@ -1,7 +1,7 @@
 """The peers: each one trains workloads as its users would, in a process of its own.
 
-    python peers.py PEER WORKLOAD… [--seconds S] [--repeats N]    time per step, steady state: a line of JSON for each
-    python peers.py PEER WORKLOAD --first-step                    when the first step was done, and the process's memory
+    python peers.py PEER                          waits for what turns.py asks: time per step, steady state
+    python peers.py PEER --first-step WORKLOAD    when the first step was done, and the process's memory
 
 A peer is a function from a workload and a number of threads to `train(epochs)`, which returns the loss of every epoch.
 Choices that a user could make in a peer's favour are made: the whole epoch is shuffled at once, the loss is computed
@@ -23,9 +23,8 @@ from functools import partial
 from importlib import metadata
 from typing import Any
 
+from turns import Train, serve
 from workloads import WORKLOADS, Workload
-
-Train = Callable[[int], list[float]]
 
 
 def always(work: Workload) -> bool:
@@ -106,33 +105,6 @@ PEERS = {
 }
 
 
-def time_steps(work: Workload, train: Train, seconds: float, repeats: int) -> dict:
-    """Seconds per step of several trainings of about `seconds` each, after one epoch to warm up."""
-    first = train(1)[0]
-    epochs, elapsed, losses = calibrate(train, seconds)
-    timings = [] if epochs > 1 else [elapsed / work.steps]
-    while len(timings) < repeats:
-        elapsed, losses = timed(train, epochs)
-        timings.append(elapsed / (epochs * work.steps))
-    return {"step_seconds": timings, "loss": [first, losses[-1]]}
-
-
-def calibrate(train: Train, seconds: float) -> tuple[int, float, list[float]]:
-    """Number of epochs that take about `seconds`."""
-    epochs = 1
-    elapsed, losses = timed(train, epochs)
-    while elapsed < seconds / 4:  # a short run says little about a long one
-        epochs *= 4
-        elapsed, losses = timed(train, epochs)
-    return max(1, round(epochs * seconds / elapsed)), elapsed, losses
-
-
-def timed(train: Train, epochs: int) -> tuple[float, list[float]]:
-    start = time.perf_counter()
-    losses = train(epochs)
-    return time.perf_counter() - start, losses
-
-
 def peak_memory() -> int:
     """Bytes that this process has had in memory at most."""
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Linux counts in KiB
@@ -143,26 +115,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("peer", choices=PEERS)
-    parser.add_argument("workloads", choices=WORKLOADS, nargs="+")
-    parser.add_argument("--seconds", type=float, default=0.5)
-    parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--first-step", action="store_true")
+    parser.add_argument("--first-step", choices=WORKLOADS, metavar="WORKLOAD")
     options = parser.parse_args()
     peer = PEERS[options.peer]
-    for name in options.workloads:
-        work = WORKLOADS[name]
-        if options.first_step:
-            peer.build(work.one_step(), options.threads)(1)
-            report = {"finished": time.time(), "peak": peak_memory()}
-        elif peer.takes(work):
-            try:
-                report = time_steps(work, peer.build(work, options.threads), options.seconds, options.repeats)
-            except Exception as error:  # one workload that a peer cannot do is a word in its table, not the end of all
-                report = {"failed": f"{type(error).__name__}: {str(error).strip().splitlines()[0][:100]}"}
-        else:
-            continue
-        print(json.dumps({"workload": name, **report}), flush=True)
+
+    def build(name: str) -> tuple[Workload, Train]:
+        return WORKLOADS[name], peer.build(WORKLOADS[name], options.threads)
+    if options.first_step:
+        peer.build(WORKLOADS[options.first_step].one_step(), options.threads)(1)
+        print(json.dumps({"finished": time.time(), "peak": peak_memory()}), flush=True)
+    else:
+        serve(build)
 
 
 if __name__ == "__main__":

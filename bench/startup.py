@@ -17,7 +17,6 @@ from harness import (
     new_table,
     parser,
     ratio,
-    run_peer,
     run_python,
     show,
     use_processors,
@@ -51,12 +50,9 @@ def cache_in(folder: str) -> dict[str, str]:
 
 def first_step(name: str, workload: str, folder: str) -> tuple[float, int]:
     """Seconds from the start of a peer's process until it has trained on one batch, and the bytes it took at most."""
-    environment, start = cache_in(folder), time.time()
-    if workload == "transformer":  # in a file of its own
-        output = run_python([str(HERE / "transformer.py"), name, "--first-step"], environment)
-        report = json.loads(output.splitlines()[-1])
-    else:
-        report = run_peer(name, [workload, "--first-step"], environment)[workload]
+    script = "transformer.py" if workload == "transformer" else "peers.py"
+    environment, start = {**dict(PEERS[name].environment), **cache_in(folder)}, time.time()
+    report = json.loads(run_python([str(HERE / script), name, "--first-step", workload], environment).splitlines()[-1])
     return report["finished"] - start, report["peak"]
 
 

@@ -1,4 +1,4 @@
-"""A training step of every workload in the steady state, ours beside the peers; for one thread and for several.
+"""A training step of every workload in the steady state, ours and the peers in turn; for one thread and for several.
 
 python bench/steps.py                                  # all workloads, one thread
 python bench/steps.py --workloads mlp lenet --threads 1 2 --compile
@@ -7,44 +7,52 @@ python bench/steps.py --workloads mlp lenet --threads 1 2 --compile
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from statistics import geometric_mean, median
 
 from harness import (
     CONSOLE,
-    attempt,
     duration,
     machine_peak,
     new_table,
     parser,
     ratio,
-    run_peer,
     show,
+    start_peer,
+    unavailable,
     use_processors,
 )
 from peers import PEERS
 from rich.table import Table
+from turns import in_turn, running
 from workloads import WORKLOADS, Workload
 
 Reports = dict[str, dict | str]  # by peer
+THOROUGH, QUICK = (0.5, 7), (0.1, 3)  # seconds of a slice, and rounds
 
 
 def measure(options: argparse.Namespace, threads: int, notes: list[str]) -> dict[str, Reports]:
-    """The reports of all peers on each workload: one process a peer, so that none is imported twice."""
-    how = ["--seconds", "0.1", "--repeats", "3"] if options.quick else []
-    found: dict[str, Reports] = {workload: {} for workload in options.workloads}
-    for name in options.peers:
-        taken = [w for w in options.workloads if PEERS[name].takes(WORKLOADS[w])]
-        if not taken:
-            continue
-        reports = attempt(name, options, lambda name=name, taken=taken: run_peer(name, [*taken, *how], None, threads),
-                          notes)
-        for workload in taken:
-            report = reports if isinstance(reports, str) else reports[workload]
-            found[workload][name] = report
-            if isinstance(report, dict) and "failed" in report:
-                notes.append(f"{PEERS[name].title}, {workload}: {report['failed']}")
-                found[workload][name] = "failed"
+    """The reports of all peers on each workload: one process a peer, so that none is imported twice, in turn."""
+    absent = {name: word for name in options.peers if (word := unavailable(name, options, notes)) is not None}
+    seconds, rounds = QUICK if options.quick else THOROUGH
+    found: dict[str, Reports] = {}
+    start = {name: partial(start_peer, name, threads) for name in options.peers if name not in absent}
+    with running(start) as runners:
+        for workload in options.workloads:
+            taking = {name: r for name, r in runners.items() if PEERS[name].takes(WORKLOADS[workload])}
+            with CONSOLE.status(WORKLOADS[workload].title):
+                reports = in_turn(taking, workload, seconds, rounds)
+            found[workload] = {name: absent.get(name) or reported(name, workload, reports[name], notes)
+                               for name in options.peers if name in absent or name in reports}
     return found
+
+
+def reported(name: str, workload: str, report: dict, notes: list[str]) -> dict | str:
+    """A report, or the word that stands for one; says why in the notes."""
+    if "failed" in report:
+        notes.append(f"{PEERS[name].title}, {workload}: {report['failed']}")
+        return "failed"
+    return report
 
 
 def step_table(work: Workload, reports: Reports, peak: float, threads: int) -> Table:

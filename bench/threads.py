@@ -1,58 +1,43 @@
 """Two threads over one: the time of a training step of each workload and peer, and the ratio.
 
-Rounds take turns, and the best step of all rounds counts: on a machine that others use, the second processor is now and
-then not to be had. The two small workloads show that threads are no loss where there is nothing to share out.
+Slices with one and with two threads take turns, and the best step counts: on a machine that others use, the second
+processor is now and then not to be had. The two small workloads show that threads are no loss where there is nothing to
+share out.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Sequence
+from functools import partial
 
-from harness import CONSOLE, duration, machine
+from harness import CONSOLE, duration, machine, start_peer
 from peers import PEERS
 from rich import box
 from rich.table import Table
+from turns import Runner, in_turn, running
 from workloads import WORKLOADS
 
-HERE = Path(__file__).parent
 NAMES = ("mlp", "gemm", "lenet", "resnet20", "keras_script", "softmax")
-VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS",
-             "TF_NUM_INTEROP_THREADS")
-ONE = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
-def best_step(peer: str, workload: str, threads: int, seconds: float) -> float | None:
-    """Seconds of the best step of a process that may use so many processors; None if the peer cannot train it."""
-    environment = {**os.environ, **dict(PEERS[peer].environment), **dict.fromkeys(VARIABLES, str(threads)),
-                   "XLA_FLAGS": ONE if threads == 1 else "", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, str(HERE / "peers.py"), peer, workload, "--threads", str(threads), "--seconds",
-               str(seconds), "--repeats", "40"]
-    everywhere = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(everywhere)[-threads:])
-    try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    finally:
-        os.sched_setaffinity(0, everywhere)
-    lines = done.stdout.strip().splitlines()
-    steps = json.loads(lines[-1]).get("step_seconds") if lines and not done.returncode else None
-    return min(steps) if steps else None
+def pinned(peer: str, threads: int, processors: Sequence[int]) -> Runner:
+    """A peer's process on the last of some processors."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, processors[-threads:])
+    return start_peer(peer, threads)
 
 
-def measured(peer: str, workload: str, rounds: int, seconds: float, threads: int) -> list[float]:
-    """The best step with one thread, and with ``threads``; empty if there is none."""
-    best = [float("inf")] * 2
-    for _ in range(rounds):
-        for k, n in enumerate((1, threads)):
-            step = best_step(peer, workload, n, seconds)
-            if step is None:
-                return []
-            best[k] = min(best[k], step)
-    return best
+def measured(peer: str, workload: str, options: argparse.Namespace) -> list[float]:
+    """The best step with one thread, and with several, in slices in turn; empty if the peer cannot train it."""
+    everywhere = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    start = {str(n): partial(pinned, peer, n, everywhere) for n in (1, options.threads)}
+    with running(start) as runners:
+        if everywhere:
+            os.sched_setaffinity(0, everywhere)
+        reports = in_turn(runners, workload, options.seconds, options.rounds)
+    return [] if any("failed" in r for r in reports.values()) else [min(r["step_seconds"]) for r in reports.values()]
 
 
 def compare(workload: str, options: argparse.Namespace) -> None:
@@ -66,7 +51,7 @@ def compare(workload: str, options: argparse.Namespace) -> None:
         if PEERS[name].version() is None or not PEERS[name].takes(WORKLOADS[workload]):
             continue
         with CONSOLE.status(f"{workload}: {PEERS[name].title}"):
-            best = measured(name, workload, options.rounds, options.seconds, options.threads)
+            best = measured(name, workload, options)
         if not best:
             table.add_row(PEERS[name].title, "failed")
             continue
@@ -83,8 +68,8 @@ def main() -> None:
     add("--peers", nargs="+", choices=PEERS, default=["chainrule", "torch", "jax_scan", "jax_step"], metavar="PEER",
         help=", ".join(PEERS))
     add("--threads", type=int, default=2)
-    add("--rounds", type=int, default=2)
-    add("--seconds", type=float, default=0.05, help="of one of the 40 repetitions in a round")
+    add("--rounds", type=int, default=40)
+    add("--seconds", type=float, default=0.05, help="of a slice")
     options = parser.parse_args()
     for workload in options.workloads:
         compare(workload, options)

@@ -5,21 +5,24 @@ A step includes the choice of 16 windows of the text. Ours is made of functions 
 their own, at their best: fused attention and optimizer in PyTorch, the epoch as one scan in JAX.
 
 python bench/transformer.py            # the table
-python bench/transformer.py PEER       # one peer in this process; prints JSON (--first-step: when that was done)
+python bench/transformer.py PEER       # one peer in this process, which waits for what turns.py asks
 python bench/transformer.py --profile  # time of each statement of our step
 """
 
+import argparse
 import json
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import statements
-from harness import CONSOLE, attempt, machine_peak, parser, run_python, show, use_processors
-from peers import peak_memory, time_steps
-from steps import step_table
+from harness import CONSOLE, machine_peak, parser, show, start_peer, unavailable, use_processors
+from peers import peak_memory
+from steps import QUICK, THOROUGH, reported, step_table
+from turns import in_turn, running, serve
 
 VOCABULARY, CONTEXT, WIDTH, HEADS, LAYERS, BATCH = 65, 64, 128, 4, 2, 16
 RATE, DECAY = 1e-3, 0.004
@@ -248,28 +251,36 @@ def main() -> None:
     if options.profile:
         use_processors(options.cpu)
         return profile(work)
-    arguments = ["0.3", "3"] if options.quick else ["1", "7"]
-
-    def run(name: str, threads: int):
-        return json.loads(run_python([__file__, name, *arguments, str(threads)], {}, threads).splitlines()[-1])
+    names = [name for name in NAMES if name in options.peers]
+    seconds, rounds = QUICK if options.quick else THOROUGH
     for threads in options.threads:
         use_processors(options.cpu, threads)
         notes: list[str] = []
-        results = {name: attempt(name, options, lambda name=name, n=threads: run(name, n), notes) for name in NAMES
-                   if name in options.peers}
+        absent = {name: word for name in names if (word := unavailable(name, options, notes)) is not None}
+        start = {name: partial(start_peer, name, threads, "transformer.py") for name in names if name not in absent}
+        with running(start) as runners, CONSOLE.status(work.title):
+            reports = in_turn(runners, "transformer", seconds, rounds)
+        results = {name: absent.get(name) or reported(name, "transformer", reports[name], notes) for name in names}
         peak = machine_peak()
         notes.append(f"of peak: {peak / 1e9:.0f} GFLOP/s of multiply-adds between registers, a processor")
         show(step_table(work, results, peak, threads), notes)
 
 
+def peer(name: str, arguments: list[str]) -> None:
+    """One peer in this process."""
+    given, work = argparse.ArgumentParser(), Work()
+    given.add_argument("--threads", type=int, default=1)
+    given.add_argument("--first-step", metavar="WORKLOAD")
+    options = given.parse_args(arguments)
+    if options.first_step:
+        BUILD[name](replace(work, steps=1), options.threads)(1)
+        print(json.dumps({"finished": time.time(), "peak": peak_memory()}), flush=True)
+    else:
+        serve(lambda _: (work, BUILD[name](work, options.threads)))
+
+
 if __name__ == "__main__":
     if sys.argv[1:] and sys.argv[1] in BUILD:
-        build, work = BUILD[sys.argv[1]], Work()
-        if "--first-step" in sys.argv:
-            build(replace(work, steps=1), 1)(1)
-            print(json.dumps({"finished": time.time(), "peak": peak_memory()}))
-        else:
-            seconds, repeats, threads = map(float, sys.argv[2:] or (1, 7, 1))
-            print(json.dumps(time_steps(work, build(work, int(threads)), seconds, int(repeats))))
+        peer(sys.argv[1], sys.argv[2:])
     else:
         main()

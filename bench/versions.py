@@ -12,80 +12,46 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
-import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
 from harness import CONSOLE, duration, new_table, use_processors
+from turns import Runner, in_turn, running
 from workloads import WORKLOADS
 
 SLICE = 0.03  # seconds
 QUANTILES = {"best": 0.0, "10 %": 0.1, "median": 0.5}
 CHILD = f"""
-import sys, time
+import sys
+sys.path.append({str(Path(__file__).parent)!r})
 from peer_chainrule import functions
+from turns import serve
 from workloads import WORKLOADS
-work, threads = WORKLOADS[sys.argv[1]], int(sys.argv[2])
-train = functions(work, threads)
-
-def seconds(epochs):
-    start = time.perf_counter()
-    train(epochs)
-    return (time.perf_counter() - start) / epochs
-seconds(1)
-epochs = max(1, round({SLICE} / seconds(1)))
-print(flush=True)
-for _ in sys.stdin:
-    print(seconds(epochs) / work.steps, flush=True)
+serve(lambda name: (WORKLOADS[name], functions(WORKLOADS[name], int(sys.argv[1]))))
 """
 
 
-class Version:
-    """A process that trains a workload whenever it is asked to."""
-
-    def __init__(self, folder: Path, workload: str, threads: int, cache: str) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(folder), "CHAINRULE_CACHE_DIR": cache}
-        command = [sys.executable, "-c", CHILD, workload, str(threads)]
-        self.process = subprocess.Popen(command, text=True, env=environment, cwd=folder / "bench",
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.steps: list[float] = []
-        self.line()
-
-    def line(self) -> str:
-        assert self.process.stdout is not None
-        found = self.process.stdout.readline()
-        if not found:
-            raise SystemExit(f"a version ended with status {self.process.wait()}")
-        return found
-
-    def slice(self) -> None:
-        """Train for a moment; note the time of a step."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        self.steps.append(float(self.line()))
-
-    def end(self) -> None:
-        """Let the process end."""
-        self.process.communicate()
-
-    def quantile(self, part: float) -> float:
-        return sorted(self.steps)[int(part * (len(self.steps) - 1))]
+def start(folder: Path, threads: int, cache: str) -> Runner:
+    """The process of a version."""
+    environment = {**os.environ, "PYTHONPATH": str(folder), "CHAINRULE_CACHE_DIR": cache}
+    return Runner(["-c", CHILD, str(threads)], environment, folder / "bench")
 
 
-def compare(folders: list[Path], workload: str, threads: int, seconds: float) -> list[Version]:
-    """Both versions after so many seconds of slices in turn."""
+def compare(folders: list[Path], workload: str, threads: int, seconds: float) -> list[list[float]]:
+    """The steps of both versions in slices in turn."""
     with tempfile.TemporaryDirectory() as kept:
-        versions = [Version(folder, workload, threads, f"{kept}/{k}") for k, folder in enumerate(folders)]
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            for k in (0, 1, 1, 0):
-                versions[k].slice()
-        for version in versions:
-            version.end()
-    return versions
+        versions = {str(f): partial(start, f, threads, f"{kept}/{k}") for k, f in enumerate(folders)}
+        with running(versions) as runners:
+            reports = in_turn(runners, workload, SLICE, round(seconds / (2 * SLICE)))
+    for report in reports.values():
+        if "failed" in report:
+            raise SystemExit(report["failed"])
+    return [report["step_seconds"] for report in reports.values()]
+
+
+def quantile(steps: list[float], part: float) -> float:
+    return sorted(steps)[int(part * (len(steps) - 1))]
 
 
 def main() -> None:
@@ -106,7 +72,8 @@ def main() -> None:
                                 options.seconds)
         cells = []
         for part in QUANTILES.values():
-            cells += [duration(after.quantile(part)), f"{after.quantile(part) / before.quantile(part):.3f}"]
+            old, new = quantile(before, part), quantile(after, part)
+            cells += [duration(new), f"{new / old:.3f}"]
         table.add_row(workload, *cells)
     CONSOLE.print(table)
 
