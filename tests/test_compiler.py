@@ -11,7 +11,7 @@ import pytest
 from chainrule.autodiff import value_and_grad
 from chainrule.cache import Entry
 from chainrule.compiler.effort import BRIEF, FAST
-from chainrule.compiler.loops import interpret
+from chainrule.compiler.interpret import interpret
 from chainrule.compiler.pipeline import build
 from chainrule.compiler.simplify import simplify
 from chainrule.control import scan

@@ -10,7 +10,7 @@ from chainrule import dtypes, nn, random
 from chainrule import numpy as cnp
 from chainrule.autodiff import vjp
 from chainrule.compiler.accounts import traffic_of
-from chainrule.compiler.loops import interpret
+from chainrule.compiler.interpret import interpret
 from chainrule.compiler.pipeline import build
 from chainrule.errors import ChainruleTypeError
 from chainrule.trace import record

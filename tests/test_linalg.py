@@ -9,7 +9,7 @@ from support import reference
 
 import chainrule as cr
 from chainrule.check import check_grads
-from chainrule.compiler.loops import interpret
+from chainrule.compiler.interpret import interpret
 from chainrule.compiler.pipeline import build
 from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
 from chainrule.numpy import linalg

@@ -5,7 +5,8 @@ import pytest
 
 import chainrule as cr
 from chainrule import nn
-from chainrule.compiler.loops import Loop, interpret
+from chainrule.compiler.interpret import interpret
+from chainrule.compiler.loops import Loop
 from chainrule.compiler.pipeline import build
 from chainrule.nn import attention
 from chainrule.trace import record

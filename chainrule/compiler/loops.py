@@ -9,8 +9,8 @@
     expression  Load | Const | Position | Apply | Reduced
     access      buffer [offset + Σ stride·axis + Σ stride·expression]
 
-A nest says nothing about the order or grouping of iterations: that is the schedule's. This file holds the data, its
-printer, and an interpreter over NumPy, which is the meaning. The classes are dataclasses without extras (comparison,
+A nest says nothing about the order or grouping of iterations: that is the schedule's. This file holds the data and
+its printer; ``compiler/interpret.py`` is the meaning. The classes are dataclasses without extras (comparison,
 repr, slots), which would be compiled anew at every import.
 """
 
@@ -206,8 +206,27 @@ class Nest:
 
 
 @dataclass(eq=False, repr=False, match_args=False)
+class Soon:
+    """Rows of ``length`` elements that will be read soon: where each begins along ``axis``; one row without an axis.
+
+    The beginnings along an axis are loaded from a table, whose last one is followed by an entry of no matter.
+    """
+
+    axis: Axis | None
+    begin: Access
+    length: int
+
+    def __str__(self) -> str:
+        each = "" if self.axis is None else f" for each {self.axis} < {self.axis.extent}"
+        return f"soon {self.begin}, {self.length} elements{each}"
+
+
+@dataclass(eq=False, repr=False, match_args=False)
 class Contract:
-    """``acc = Σ over reduce_axes of a·b`` in ``dtype``, which a and b are made as they are read; then ``stores``."""
+    """``acc = Σ over reduce_axes of a·b`` in ``dtype``, which a and b are made as they are read; then ``stores``.
+
+    ``soon``: what may be fetched to the caches meanwhile.
+    """
 
     axes: tuple[Axis, ...]
     reduce_axes: tuple[Axis, ...]
@@ -217,6 +236,7 @@ class Contract:
     stores: list[Store]
     label: str = ""
     loaded: tuple[Access, ...] | None = None
+    soon: tuple[Soon, ...] = ()
 
 
 @dataclass(eq=False, repr=False, match_args=False)
@@ -316,6 +336,7 @@ def _print(s: Statement, indent: str) -> list[str]:
     lines = [indent + head + label]
     over = ", ".join(f"{a} < {a.extent}" for a in s.reduce_axes)
     if isinstance(s, Contract):
+        lines += [f"{indent}  {soon}" for soon in s.soon]
         lines.append(f"{indent}  acc = sum over {over} of {s.a} * {s.b}")
     elif s.combine:
         lines.append(f"{indent}  acc = {s.combine} over {over} of {s.body}")
@@ -365,7 +386,7 @@ def reads(s: Statement) -> Iterator[Access]:
         yield from (whole.access for whole in s.inputs)
     else:
         if s.loaded is None:  # asked for again and again, and no pass changes a nest in place
-            both = (s.a, s.b) if isinstance(s, Contract) else ()
+            both = (s.a, s.b, *(x.begin for x in s.soon)) if isinstance(s, Contract) else ()
             values = [*roots(s), *(e for x in both for _, e in x.at.dynamic)]
             found = [e.access for e in expressions(values) if isinstance(e, Load)]
             s.loaded = (*both, *found, *(store.access for store in s.stores if store.accumulate))
@@ -386,114 +407,3 @@ def writes(s: Statement) -> Iterator[Access]:
     else:
         for store in s.stores:
             yield store.access
-
-
-# ---------------------------------------------------------------- the interpreter
-
-_COMBINE = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
-
-
-def interpret(program: Program, arguments: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Run a program with NumPy, statement by statement: the meaning that native code must have."""
-    memory: dict[Buffer, np.ndarray] = {b: np.array(a, dtype=b.dtype).reshape(-1)
-                                        for b, a in zip(program.inputs, arguments, strict=True)}
-    memory.update({b: np.array(v).reshape(-1) for b, v in program.constants})
-    with np.errstate(all="ignore"):
-        for s in program.statements:
-            _run(s, memory, {})
-    return [_cells(memory, b) for b in program.outputs]
-
-
-def _cells(memory: dict[Buffer, np.ndarray], b: Buffer) -> np.ndarray:
-    b = b.home
-    if b not in memory:
-        memory[b] = np.zeros(b.size, b.dtype)
-    return memory[b]
-
-
-def _whole(whole: Whole, memory: dict[Buffer, np.ndarray], point: dict[Axis, Any]) -> np.ndarray:
-    """The cells of a whole array, in one row."""
-    start = int(_index(whole.access.at, memory, point, {}))
-    return _cells(memory, whole.access.buffer)[start:start + int(np.prod(whole.shape))]
-
-
-def _run(s: Statement, memory: dict[Buffer, np.ndarray], point: dict[Axis, Any]) -> None:
-    if isinstance(s, Loop):
-        for i in range(s.axis.extent):
-            inside = {**point, s.axis: np.asarray(i)}
-            if s.holds is not None and not _cells(memory, s.holds.buffer)[_index(s.holds.at, memory, inside, {})]:
-                break
-            for inner in s.body:
-                _run(inner, memory, inside)
-            if s.until is not None and _cells(memory, s.until.buffer)[_index(s.until.at, memory, inside, {})]:
-                break
-        return
-    if isinstance(s, Branch):
-        for inner in s.bodies[int(_load(s.index, memory, point, {}))]:
-            _run(inner, memory, point)
-        return
-    if isinstance(s, Custom):
-        out = s.op.evaluate(*(_whole(w, memory, point).reshape(w.shape) for w in s.inputs), **s.params)
-        for whole, result in zip(s.outputs, out if isinstance(out, tuple) else (out,), strict=True):
-            _whole(whole, memory, point)[:] = np.reshape(result, -1)
-        return
-    axes = s.axes + s.reduce_axes
-    grid = np.ogrid[tuple(slice(0, a.extent) for a in axes)] if axes else []
-    inside = {**point, **dict(zip(axes, grid, strict=True))}
-    shape = tuple(a.extent for a in axes)
-    cache: dict[int, Any] = {}
-    reduced = tuple(range(len(s.axes), len(axes)))
-    if isinstance(s, Contract):
-        product = np.multiply(*(_load(x, memory, inside, cache).astype(s.dtype, copy=False) for x in (s.a, s.b)))
-        cache[0] = np.sum(np.broadcast_to(product, shape), axis=reduced, dtype=s.dtype, keepdims=True)
-    elif s.combine:
-        body = np.broadcast_to(_value(s.body, memory, inside, cache), shape)
-        cache[0] = _COMBINE[s.combine].reduce(body, axis=reduced, dtype=s.body.dtype, keepdims=True) if body.size or \
-            s.combine in ("add", "mul") else body
-    results = [
-        (
-            store,
-            np.broadcast_to(_value(store.value, memory, inside, cache), shape[: len(s.axes)] + (1,) * len(reduced)),
-            _index(store.access.at, memory, inside, cache),
-        )
-        for store in s.stores
-    ]
-    for store, value, index in results:
-        cells = _cells(memory, store.access.buffer)
-        index = np.broadcast_to(index, value.shape)
-        if store.accumulate:
-            np.add.at(cells, index, value)
-        else:
-            cells[index] = value
-
-
-def _index(at: Affine, memory: Any, point: dict[Axis, Any], cache: dict[int, Any]) -> Any:
-    total = np.asarray(at.offset)
-    for axis, c in at.terms:
-        total = total + c * point[axis]
-    for c, e in at.dynamic:
-        total = total + c * _value(e, memory, point, cache)
-    return total
-
-
-def _load(access: Access, memory: Any, point: dict[Axis, Any], cache: dict[int, Any]) -> Any:
-    return _cells(memory, access.buffer)[_index(access.at, memory, point, cache)]
-
-
-def _value(e: Any, memory: Any, point: dict[Axis, Any], cache: dict[int, Any]) -> Any:
-    if isinstance(e, Reduced):
-        return cache[0]
-    if id(e) not in cache:
-        if isinstance(e, Const):
-            out = np.asarray(e.value, e.dtype)
-        elif isinstance(e, Load):
-            out = _load(e.access, memory, point, cache)
-        elif isinstance(e, Position):
-            out = np.asarray(_index(e.at, memory, point, cache)).astype(e.dtype)
-        elif isinstance(e, Clamp):
-            out = np.clip(np.asarray(_value(e.args[0], memory, point, cache)).astype(np.int64), 0, e.extent - 1)
-        else:
-            args = np.broadcast_arrays(*(_value(a, memory, point, cache) for a in e.args))
-            out = e.op.evaluate(*args, **e.params)
-        cache[id(e)] = out
-    return cache[id(e)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from chainrule.compiler.ahead import fetch_ahead
 from chainrule.compiler.batches import block_batches
 from chainrule.compiler.columns import block_columns
 from chainrule.compiler.loops import Program
@@ -37,12 +38,13 @@ def build(graph: Graph, donated: Sequence[tuple[int, int]] = ()) -> Program:
     share_memory   nests over buffers          results in place
     block_batches  carries in place            loops over sequences in loops over blocks of rows
     block_updates  results in place            gradients of large layers updated with block by block
+    fetch_ahead    memory shared               what the next turn of a loop takes fetched in this one
     read_taken     memory shared               rows of a small minibatch read where they lie
     assign_offsets nests over buffers          an offset for every temporary
     ============== =========================== =====================================================
     """
     program = free_early(split_sums(block_columns(fuse_rows(lower(widen(simplify(unfold(graph))))))))
-    program = assign_offsets(read_taken(block_updates(block_batches(share_memory(program, donated)))))
+    program = assign_offsets(read_taken(fetch_ahead(block_updates(block_batches(share_memory(program, donated))))))
     for position, buffer in enumerate([*program.inputs, *program.outputs, *(b for b, _ in program.constants)]):
         if buffer.position < 0:
             buffer.position = position

@@ -17,6 +17,7 @@ from chainrule.compiler.loops import (
     Nest,
     Position,
     Reduced,
+    Soon,
     Store,
 )
 
@@ -44,7 +45,9 @@ class Rewrite:
 
     def contract(self, s: Contract, axes: tuple[Axis, ...]) -> Contract:
         """``s`` over ``axes``; those that are summed over stay."""
-        return Contract(axes, s.reduce_axes, self.access(s.a), self.access(s.b), s.dtype, self.stores(s), s.label)
+        soon = tuple(Soon(x.axis, self.access(x.begin), x.length) for x in s.soon)
+        return Contract(axes, s.reduce_axes, self.access(s.a), self.access(s.b), s.dtype, self.stores(s), s.label,
+                        soon=soon)
 
     def stores(self, s: Nest | Contract) -> list[Store]:
         """What ``s`` stores."""

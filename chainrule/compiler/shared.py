@@ -32,6 +32,7 @@ from chainrule.compiler.loops import (
     Nest,
     Position,
     Reduced,
+    Soon,
     Statement,
     Store,
     Whole,
@@ -88,8 +89,10 @@ class _Sharing:
         self.note(type(s).__name__, len(axes), len(over), len(s.stores))
         if isinstance(s, Contract):
             a, b = self.access(s.a), self.access(s.b)
-            self.note(s.dtype.str)
-            return Contract(axes, over, a, b, s.dtype, [self.store(store) for store in s.stores], s.label)
+            self.note(s.dtype.str, *(x.length for x in s.soon))
+            stores = [self.store(store) for store in s.stores]
+            soon = tuple(Soon(x.axis and self.axis(x.axis), self.access(x.begin), x.length) for x in s.soon)
+            return Contract(axes, over, a, b, s.dtype, stores, s.label, soon=soon)
         self.note(s.combine)
         body = None if s.body is None else self.value(s.body)[1]
         return Nest(axes, [self.store(store) for store in s.stores], over, s.combine, body, s.label)

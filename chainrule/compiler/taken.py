@@ -64,7 +64,7 @@ def _visit(statements: Sequence[Statement], uses: Counter[Buffer], changed: set[
 
 def _readers(s: Nest, after: Sequence[Statement], uses: Counter[Buffer], changed: set[Buffer]) -> list[Contract]:
     """The contractions that read the rows which ``s`` copies, if nothing else does; none if it does no such thing."""
-    taken = _rows(s)
+    taken = rows_of(s)
     if taken is None:
         return []
     (rows, along), made, source = taken, s.stores[0].access, s.stores[0].value.access
@@ -76,7 +76,7 @@ def _readers(s: Nest, after: Sequence[Statement], uses: Counter[Buffer], changed
     return found if uses[made.buffer.home] == 1 + len(found) else []
 
 
-def _rows(s: Nest) -> tuple[Axis, Axis] | None:
+def rows_of(s: Nest) -> tuple[Axis, Axis] | None:
     """The axis of the rows, and the one along them, if a nest does nothing but copy rows."""
     load = s.stores[0].value
     if len(s.stores) != 1 or len(s.axes) != 2 or s.combine is not None or not isinstance(load, Load):
@@ -88,12 +88,13 @@ def _rows(s: Nest) -> tuple[Axis, Axis] | None:
     along = at.terms[0][0]
     rows = next(a for a in s.axes if a is not along)
     dense = {made.stride(along), made.stride(rows)} in ({1, along.extent}, {1, rows.extent})
-    return (rows, along) if dense and depends(at.dynamic[0][1]) == {rows} else None
+    found = depends(at.dynamic[0][1])
+    return (rows, along) if dense and rows in found and along not in found else None
 
 
 def _places(x: Contract, s: Nest) -> tuple[Access, Axis, Axis] | None:
     """Which operand of a contraction is what ``s`` copies, by which axis it reads the rows, and by which along them."""
-    made, taken = s.stores[0].access, _rows(s)
+    made, taken = s.stores[0].access, rows_of(s)
     here = [o for o in (x.a, x.b) if o.buffer.home is made.buffer.home]
     if taken is None or len(here) != 1 or not x.dtype == s.stores[0].value.dtype == here[0].buffer.dtype:
         return None

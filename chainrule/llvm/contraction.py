@@ -18,7 +18,7 @@ from chainrule import dtypes
 from chainrule.compiler.contraction_cost import LINE
 from chainrule.compiler.contraction_plan import Pack, Plan, Step, Wide, in_pairs
 from chainrule.llvm import ir
-from chainrule.llvm.ahead import Ahead, ahead
+from chainrule.llvm.ahead import Ahead, Later, ahead
 from chainrule.llvm.emitter import Emitter, Loop, Val
 from chainrule.llvm.frame import Part
 from chainrule.llvm.half import load_every_other, load_repeated
@@ -33,7 +33,7 @@ Fetch = Callable[[Emitter, Place], None]
 def emit_contraction(
     e: Emitter, plan: Plan, a: ir.Value, b: ir.Value, scratch: ir.Value | None, epilogue: Epilogue,
     part: Part | None = None, packed: Mapping[int, ir.Value] | None = None,
-    tables: Mapping[int, ir.Value] | None = None, fetch: Fetch | None = None,
+    tables: Mapping[int, ir.Value] | None = None, fetch: Fetch | None = None, later: Sequence[Later] = (),
 ) -> None:
     """Emit the whole contraction at the end of the current block.
 
@@ -42,10 +42,12 @@ def emit_contraction(
     ``part`` limits what is computed to some register tiles along an axis of the plan. ``packed``: where operands lie
     that :func:`emit_pack` has packed before. ``tables``: for operands of which the contraction says so, the address of
     the table of rows: int64, in elements from where the operand begins. ``fetch(e, place)``: called when a tile begins
-    for each register that the epilogue will see; fetches what it will read from far.
+    for each register that the epilogue will see; fetches what it will read from far. ``later``: what others will read,
+    and may be fetched meanwhile.
     """
     if all(x.extent for x in plan.contraction.axes if not x.reduce):
-        nest = _Nest(e, plan, (a, b), scratch, epilogue, packed or {}, tables or {}, fetch)
+        nest = _Nest(e, plan, (a, b), scratch, epilogue, packed or {}, tables or {}, fetch,
+                     later)
         nest.descend(0, {} if part is None else {part.axis: nest.tiles_of(part)})
 
 
@@ -75,13 +77,14 @@ class _Nest:
     """Writes one contraction, from the outermost loop to the epilogue."""
 
     def __init__(self, e: Emitter, plan: Plan, operands: tuple, scratch: ir.Value | None, epilogue: Epilogue,
-                 packed: Mapping[int, ir.Value], tables: Mapping[int, ir.Value], fetch: Fetch | None) -> None:
-        self.e, self.plan, self.epilogue, self.epilogue_fetch = e, plan, epilogue, fetch
+                 packed: Mapping[int, ir.Value], tables: Mapping[int, ir.Value], fetch: Fetch | None,
+                 later: Sequence[Later]) -> None:
+        self.e, self.plan, self.epilogue, self.epilogue_fetch, self.later = e, plan, epilogue, fetch, later
         self.axes, self.dtype = plan.axes, plan.contraction.dtype
         self.operands = Operands(e, plan, operands, scratch, packed, tables)
         self.by_pairs = plan.dot and plan.words is None and in_pairs(plan.contraction, plan.axes[plan.along])
         memory: Any = scratch  # there is some if anything needs it
-        self.ahead: Ahead | None = None  # what the present tile fetches of what is packed next
+        self.ahead: Ahead | None = None  # what the present tile fetches
         self.partial: Any = e.at(memory, self.operands.scratch, self.dtype) if plan.partial_size else None
 
     def tiles_of(self, part: Part) -> Span:
@@ -140,7 +143,7 @@ class _Nest:
 
     def tile(self, spans: dict[int, Span]) -> None:
         """One register tile: all its sums, then the epilogue (or memory, if more blocks of the reduction follow)."""
-        self.ahead = ahead(self.e, self.plan, self.operands, spans)
+        self.ahead = ahead(self.e, self.plan, self.operands, spans, self.later)
         registers = list(self.registers({i: s.size for i, s in spans.items() if s.size and not self.axes[i].reduce}))
         views = [self.operands.view(o, spans).settled(self.e, self.plan, spans) for o in (0, 1)]
         seen = not (self.plan.dot or self.plan.turned) and self.plan.cut_depth is None  # by the epilogue, as they are

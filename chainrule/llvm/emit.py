@@ -40,6 +40,7 @@ from chainrule.compiler.steady import contractions, steady_operands
 from chainrule.dtypes import BOOL, INT32, INT64
 from chainrule.graph import params_key
 from chainrule.llvm import ir
+from chainrule.llvm.ahead import Later
 from chainrule.llvm.builder import Builder
 from chainrule.llvm.contraction import Place, emit_contraction, emit_pack
 from chainrule.llvm.emitter import I8, I64, PTR, Emitter, Val, integer
@@ -368,7 +369,16 @@ class _Writer:
         tables = {o: self.address(frame, row.access) for o, x in enumerate((s.a, s.b)) for _, row in x.at.dynamic}
         fetch = work.fetch if work.far(self.unit.target.l2_bytes) and not self.effort(s).price else None
         emit_contraction(self.e, chosen, self.address(frame, s.a), self.address(frame, s.b), scratch, work, self.part,
-                         packed, tables, fetch)
+                         packed, tables, fetch, self.later(frame, s))
+
+    def later(self, frame: Frame, s: Contract) -> Sequence[Later]:
+        """What is fetched meanwhile: no more than half of the second-level cache."""
+        found = []
+        for soon in s.soon:
+            tables = [self.address(frame, begin.access) for _, begin in soon.begin.at.dynamic]
+            rows = 1 if soon.axis is None else soon.axis.extent
+            found.append(Later(self.address(frame, soon.begin), rows, soon.length, soon.begin.buffer.dtype, *tables))
+        return found if 2 * sum(x.bytes for x in found) <= self.unit.target.l2_bytes else []
 
     def address(self, frame: Frame, access: Access) -> ir.Value:
         """Where the access begins: at the point where the nest's own axes are 0."""
