@@ -35,14 +35,18 @@ Places = Mapping[Buffer, Sequence[tuple[float, float]]]  # from the first to the
 
 
 @dataclass(frozen=True, eq=False)
-class _Uses:
+class Uses:
     """A statement, and where it reads and writes."""
 
     statement: Statement
     read: Places
     written: Places
 
-    def waits_for(self, other: _Uses) -> bool:
+    @classmethod
+    def of(cls, s: Statement) -> Uses:
+        return cls(s, _places(reads(s)), _places(writes(s)))
+
+    def waits_for(self, other: Uses) -> bool:
         """Whether it must stay behind another one."""
         return any(starmap(_meet, ((self.read, other.written), (self.written, other.read),
                                    (self.written, other.written))))
@@ -65,14 +69,14 @@ def _meet(x: Places, y: Places) -> bool:
 
 
 def _ordered(statements: Sequence[Statement]) -> list[Statement]:
-    order: list[_Uses] = []
+    order: list[Uses] = []
     for s in statements:
         if isinstance(s, Branch):
             s.bodies = [_ordered(body) for body in s.bodies]
         elif isinstance(s, Loop) and not s.parallel:
             s.body = _ordered(s.body)
-        order.append(_Uses(s, _places(reads(s)), _places(writes(s))))
-    users: dict[Buffer, list[_Uses]] = {}
+        order.append(Uses.of(s))
+    users: dict[Buffer, list[Uses]] = {}
     for uses in order:
         for b in {*uses.read, *uses.written}:
             users.setdefault(b, []).append(uses)
@@ -90,7 +94,7 @@ def _ordered(statements: Sequence[Statement]) -> list[Statement]:
     return [uses.statement for uses in order]
 
 
-def _is_sum(uses: _Uses) -> bool:
+def _is_sum(uses: Uses) -> bool:
     """Whether a statement is a sum, of arrays that no other thread writes."""
     s = uses.statement
     if not isinstance(s, Contract) and not (isinstance(s, Nest) and s.combine is not None):

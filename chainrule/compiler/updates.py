@@ -1,42 +1,67 @@
-"""The update of a large layer's weights follows, block by block, the product that makes their gradient.
+"""The update of a large layer's weights is part of the product that makes their gradient, or follows it block by block.
 
-Needs: a program with results in place. Gives: the program in which such products go by blocks of rows in a parallel
-loop, each block followed by the part of the update that reads it. So a block of the gradient never leaves the cache
-near the core. Before and after, where 784 = 28·28 and 500 more weights are updated::
+Needs: a program with results in place. Gives: the program in which such gradients do not go through memory. A cheap
+update (SGD, momentum) is computed with the product's sums, register by register, 784 weights of which 10 are a bias::
+
+    for i < 30, j < 26:                              for i < 30, j < 26:
+      acc = sum over r < 128 of x[…] * d[…]            acc = sum over r < 128 of x[…] * d[…]
+      g[26·i + j] = acc                                w[26·i + j] = w[26·i + j] - 0.1·acc
+    …
+    for k < 784:                                     for k < 4:
+      w[k] = w[k] - 0.1·g[k]                           w[k + 780] = w[k + 780] - 0.1·g[k + 780]
+
+For others (Adam) such products go by blocks of rows in a parallel loop, each block followed by the part of the update
+that reads it. So a block of the gradient never leaves the cache near the core, and what the update reads beside it
+(weights, moments) is fetched while it is made. Before and after, where 784 = 28·28 and 500 more weights are updated::
 
     for i < 784, j < 512:                        repeat block < 28:  # update
       acc = sum over r < 128 of x[…] * d[…]        for i < 28, j < 512:
-      g[512·i + j] = acc                             acc = sum over r < 128 of x[…] * d[…]
-    …                                                part[512·i + j] = acc
-    for k < 401908:                                for k < 14336:
-      w[k] = w[k] - 0.1·g[k]                         w[14336·block + k] = w[14336·block + k] - 0.1·part[k]
+      g[512·i + j] = acc                             soon v[14336·block], 14336 elements
+    …                                                acc = sum over r < 128 of x[…] * d[…]
+    for k < 401908:                                  part[512·i + j] = acc
+      v[k] = 0.9·v[k] + g[k]·g[k]                  for k < 14336:
+      …                                              v[14336·block + k] = 0.9·v[…] + part[k]·part[k]
+                                                     …
                                                  for k < 500:
-                                                   w[k + 401408] = w[k + 401408] - 0.1·g[k + 401408]
+                                                   v[k + 401408] = …
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 from chainrule.compiler.loops import (
     Access,
     Affine,
+    Apply,
     Axis,
     Branch,
     Buffer,
+    Const,
     Contract,
+    Load,
     Loop,
     Nest,
     Program,
+    Soon,
     Statement,
+    Store,
+    expressions,
     reads,
+    roots,
     writes,
 )
+from chainrule.compiler.order import Uses
 from chainrule.compiler.parallel import block_sizes
 from chainrule.compiler.rewrite import Rewrite
 
+LEAST_IN_PRODUCT = 1 << 12  # weights of a product from which on it makes a cheap update itself
+CHEAP = frozenset(("add", "sub", "mul", "neg"))  # operations of such an update, which are one instruction each
+FEW, ARRAYS = 8, 3  # of them, and of the arrays that it reads: the gradient, weights, one moment
+VECTOR = 16  # weights of a row from which on it does: vectors of shorter rows are no full ones
 LEAST = 1 << 16  # weights of a product from which on it is worth the code
 BLOCK = 1 << 15  # weights of a block at most: a quarter of the second-level cache, or less
 SHORTEST = 16  # rows of a block at least
@@ -57,19 +82,34 @@ def _blocked(statements: Sequence[Statement], every: Sequence[Buffer], temps: li
             s.bodies = [_blocked(body, every, temps) for body in s.bodies]
         elif isinstance(s, Loop) and not s.parallel:
             s.body = _blocked(s.body, every, temps)
-        parts = _parts(s, out, every) if isinstance(s, Nest) and _is_update(s) else []
-        if isinstance(s, Nest) and parts:
-            taken = [part.product for part in parts]
-            out = [x for x in out if x not in taken]
-            out += _divided(s, parts, temps)
+        if not isinstance(s, Nest) or not _is_update(s):
+            out.append(s)
+            continue
+        cheap = _is_cheap(s)
+        parts = _parts(s, out, every, _whole if cheap else _rows)
+        if parts:
+            _place(out, {p.product: _in_product(s, p) if cheap else _loop(s, p, temps) for p in parts})
+            out += _rest(s, parts)
         else:
             out.append(s)
     return out
 
 
+def _place(out: list[Statement], parts: Mapping[Contract, Statement]) -> None:
+    """Put parts of an update where the products are, or as soon behind as nobody waits for what they write over.
+
+    So what the products read is not kept in memory to the end.
+    """
+    for product, part in parts.items():
+        at, uses = out.index(product), Uses.of(part)
+        del out[at]
+        waits = (k for k in reversed(range(at, len(out))) if uses.waits_for(Uses.of(out[k])))
+        out.insert(next(waits, at - 1) + 1, part)
+
+
 @dataclass(frozen=True)
 class _Part:
-    """A product that makes the part of a gradient that begins at ``start``, in blocks of so many ``rows``."""
+    """A product that makes the part of a gradient that begins at ``start``, in blocks of so many ``rows``, or all."""
 
     product: Contract
     start: int
@@ -92,16 +132,35 @@ def _is_update(s: Nest) -> bool:
     along = ((s.axes[0], 1),)
     places = {(w.buffer.home, w.at.key) for w in writes(s)}
     written = {home for home, _ in places}
-    return s.axes[0].extent >= LEAST and all(w.at.terms == along and not w.at.dynamic for w in writes(s)) and all(
-        not r.buffer.volatile and (r.buffer.home not in written or (r.buffer.home, r.at.key) in places)
-        for r in reads(s))
+    return s.axes[0].extent >= LEAST_IN_PRODUCT and \
+        all(w.at.terms == along and not w.at.dynamic for w in writes(s)) and \
+        all(not r.buffer.volatile and (r.buffer.home not in written or (r.buffer.home, r.at.key) in places)
+            for r in reads(s))
 
 
-def _parts(update: Nest, before: Sequence[Statement], every: Sequence[Buffer]) -> list[_Part]:
+def _is_cheap(s: Nest) -> bool:
+    """Whether what an update computes is no more than what a product may do with its sums while they are in registers.
+
+    Few operations of an instruction each, and few arrays.
+    """
+    values = [e for e in expressions(roots(s)) if not isinstance(e, Load | Const)]
+    arrays = {(r.buffer.home, r.at.key) for r in reads(s) if r.at.stride(s.axes[0])}
+    return len(values) <= FEW and len(arrays) <= ARRAYS and all(
+        isinstance(e, Apply) and e.op.name in CHEAP for e in values)
+
+
+def _whole(s: Contract) -> int | None:
+    """All rows at once, if they are a product's and long."""
+    large = prod(a.extent for a in s.axes) >= LEAST_IN_PRODUCT and s.axes[-1].extent >= VECTOR
+    return s.axes[0].extent if large else None
+
+
+def _parts(update: Nest, before: Sequence[Statement], every: Sequence[Buffer],
+           rows_of: Callable[[Contract], int | None]) -> list[_Part]:
     """The products before an update whose results nothing else reads."""
     found: list[_Part] = []
     for k, s in enumerate(before):
-        rows = _rows(s) if isinstance(s, Contract) else None
+        rows = rows_of(s) if isinstance(s, Contract) else None
         start = _start(s, update, before, every) if isinstance(s, Contract) and rows else None
         if not isinstance(s, Contract) or not rows or start is None:
             continue
@@ -159,19 +218,38 @@ def _rows(s: Contract) -> int | None:
 # ---------------------------------------------------------------- the loops
 
 
-def _divided(update: Nest, parts: Sequence[_Part], temps: list[Buffer]) -> Iterator[Statement]:
-    """The update in parts, those after a product in a loop with it."""
+def _rest(update: Nest, parts: Sequence[_Part]) -> Iterator[Statement]:
+    """What is left of the update before, between and after its parts."""
     axis, done = update.axes[0], 0
-    for start, stop, part in [*((p.start, p.stop, p) for p in parts), (axis.extent, axis.extent, None)]:
+    for start, stop in [*((p.start, p.stop) for p in parts), (axis.extent, axis.extent)]:
         if start > done:
             rest = Axis(f"{axis}r", start - done)
             yield Rewrite({axis: Affine(done, ((rest, 1),))}).nest(update, (rest,))
-        if part is not None:
-            yield _loop(update, part, temps)
         done = stop
 
 
+def _in_product(update: Nest, part: _Part) -> Contract:
+    """The product, whose sums update the weights at once."""
+    s, axis = part.product, update.axes[0]
+    work = _Summed({axis: Affine(part.start, _in_order(s.axes))}, s.stores[0])
+    return Contract(s.axes, s.reduce_axes, s.a, s.b, s.dtype, work.stores(update), s.label)
+
+
+class _Summed(Rewrite):
+    """Statements written over other axes, where what a product stores stands for what is loaded from there."""
+
+    def __init__(self, index: Mapping[Axis, Affine], made: Store) -> None:
+        super().__init__(index)
+        self.made = made
+
+    def _value(self, e: Any) -> Any:
+        if isinstance(e, Load) and e.access.buffer.home is self.made.access.buffer.home:
+            return self.made.value
+        return super()._value(e)
+
+
 def _loop(update: Nest, part: _Part, temps: list[Buffer]) -> Loop:
+    """The product in blocks, each followed by its part of the update."""
     s, axis = part.product, update.axes[0]
     rows, gradient = s.axes[0], s.stores[0].access.buffer.home
     block = Axis(f"{rows}b", rows.extent // part.rows)
@@ -183,7 +261,17 @@ def _loop(update: Nest, part: _Part, temps: list[Buffer]) -> Loop:
     made = _Kept({rows: Affine(0, ((block, part.rows), (row, 1)))}, place).contract(s, axes)
     place = {gradient: Access(kept, Affine(0, ((weight, 1),)))}
     used = _Kept({axis: Affine(part.start, ((block, part.block), (weight, 1)))}, place).nest(update, (weight,))
+    made.soon = tuple(_fetched(used, kept))
     return Loop(block, [made, used], label="update", parallel=True)
+
+
+def _fetched(used: Nest, kept: Buffer) -> Iterator[Soon]:
+    """What the update of a block reads beside the gradient: weights, moments."""
+    weight, = used.axes
+    arrays = {(r.buffer.home, r.at.offset): r for r in reads(used) if r.at.stride(weight) == 1 and r.buffer is not kept}
+    for r in arrays.values():
+        around = tuple((a, c) for a, c in r.at.terms if a is not weight)
+        yield Soon(None, Access(r.buffer, Affine(r.at.offset, around)), weight.extent)
 
 
 class _Kept(Rewrite):
