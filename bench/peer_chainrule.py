@@ -9,7 +9,7 @@ import numpy as np
 from workloads import Workload, burgers
 
 import chainrule as cr
-from chainrule import nn, random
+from chainrule import nn, random, tree
 
 
 class Operations:
@@ -127,9 +127,9 @@ def epoch_of(work: Workload) -> tuple[Callable[..., Any], tuple[Any, ...]]:
 def functions(work: Workload, threads: int = 1) -> Callable[[int], list[float]]:
     """An epoch is one native call."""
     cr.set_threads(threads)
-    epoch, arguments = epoch_of(work)
-    run = cr.jit(epoch, donate=(0,)).bind(*arguments)
-    key, rng = arguments[-1], np.random.default_rng(0)
+    epoch, (*arguments, key) = epoch_of(work)
+    arguments = tree.map_leaves(cr.aligned, arguments)  # as peers copy NumPy's arrays to places of their own
+    run, rng = cr.jit(epoch, donate=(0,)).bind(*arguments, key), np.random.default_rng(0)
 
     def train(epochs: int) -> list[float]:
         losses = []

@@ -57,7 +57,7 @@ def weights_of(work: Workload) -> list[torch.Tensor]:
     """The workload's parameters in PyTorch's layout: (out, in), and kernels channels last."""
     found = []
     for weight, value in zip(work.declared.weights, work.parameters(), strict=True):
-        tensor = torch.from_numpy(value)
+        tensor = torch.tensor(value)
         if weight.kind == "dense":
             tensor = tensor.T.contiguous()
         elif weight.kind == "kernel":
@@ -104,7 +104,7 @@ def loss_of(work: Workload, stats: list[Any], jets: Callable[..., Any]) -> Calla
 
 
 def data_of(work: Workload) -> tuple[torch.Tensor, torch.Tensor]:
-    x, y = (torch.from_numpy(a) for a in work.arrays())
+    x, y = map(torch.tensor, work.arrays())
     if x.ndim == 4:  # stored channels last, as it comes
         x = x.permute(0, 3, 1, 2)
     return x, y if work.loss == "softmax" else y.float()

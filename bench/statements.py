@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chainrule import runtime, threads, tree
+from chainrule.addresses import aligned
 from chainrule.cache import Entry
 from chainrule.compiler.loops import (
     Access,
@@ -98,7 +99,7 @@ def timed(function: Callable[..., Any], *args: Any, donate: tuple[int, ...] = ()
     constants = tuple(np.ascontiguousarray(v).reshape(-1) for _, v in program.constants)
     code = (compile_module(emitted.module, host()),)
     executable = runtime.Executable(Entry(code, emitted.arena, constants, emitted.workers))
-    arrays = [runtime.aligned(np.ascontiguousarray(a)) for a in tree.flatten(args)[0]]
+    arrays = [aligned(np.ascontiguousarray(a)) for a in tree.flatten(args)[0]]
     taken = {id(o): a for o, a in zip(program.inputs, arrays, strict=True)}
     results = [taken.get(id(b.home), np.empty(b.size, b.dtype)) for b in program.outputs]
     best = np.full(len(found), np.inf)

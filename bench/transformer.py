@@ -76,7 +76,7 @@ class Work:
 def chainrule(work: Work, threads: int):
     """The epoch as one compiled scan."""
     import chainrule as cr
-    from chainrule import losses, nn
+    from chainrule import losses, nn, tree
 
     cr.set_threads(threads)
     optimizer = cr.optimizers.AdamW(RATE, DECAY)
@@ -121,7 +121,8 @@ def chainrule(work: Work, threads: int):
 
     text, starts = work.data()
     params = np.concatenate([value.reshape(-1) for value in initial.values()])
-    run = cr.jit(epoch, donate=(0,)).bind({"params": params, "opt": optimizer.init(params)}, text, starts)
+    state = tree.map_leaves(cr.aligned, {"params": params, "opt": optimizer.init(params)})
+    run = cr.jit(epoch, donate=(0,)).bind(state, text, starts)
 
     def train(epochs: int) -> list[float]:
         found = []
@@ -191,7 +192,7 @@ def torch(work: Work, threads: int, compiled: bool = False):
     from torch.nn import functional as f
 
     torch.set_num_threads(threads)
-    p = {name: torch.from_numpy(value).requires_grad_() for name, value in work.parameters().items()}
+    p = {name: torch.tensor(value, requires_grad=True) for name, value in work.parameters().items()}
     for name in p:  # as nn.Linear keeps them
         if name.endswith(".w"):
             p[name] = p[name].detach().T.contiguous().requires_grad_()
@@ -214,7 +215,7 @@ def torch(work: Work, threads: int, compiled: bool = False):
 
     measured = torch.compile(loss_of) if compiled else loss_of
     optimizer = torch.optim.AdamW(p.values(), lr=RATE, weight_decay=DECAY, eps=1e-7, fused=True)
-    text, starts = (torch.from_numpy(a.astype(np.int64)) for a in work.data())
+    text, starts = (torch.tensor(a, dtype=torch.int64) for a in work.data())
     places = torch.arange(CONTEXT + 1)
 
     def train(epochs: int) -> list[float]:

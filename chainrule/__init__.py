@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from chainrule import numpy, random
 from chainrule._version import __version__
+from chainrule.addresses import aligned
 from chainrule.autodiff import (
     checkpoint,
     custom_jvp,
@@ -84,6 +85,7 @@ __all__ = [
     "Sequential",
     "__version__",
     "activations",
+    "aligned",
     "associative_scan",
     "at",
     "callbacks",

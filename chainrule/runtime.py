@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import struct
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chainrule import cache, dtypes, tree
+from chainrule.addresses import DIRECT, HEAD, address, aligned, result, room, straddles
 from chainrule.errors import ArgumentError
 from chainrule.graph import Graph
 from chainrule.lazy import lazy
@@ -32,11 +30,7 @@ if TYPE_CHECKING:
 accounts, pipeline = lazy("chainrule.compiler.accounts"), lazy("chainrule.compiler.pipeline")
 background, emit = lazy("chainrule.llvm.background"), lazy("chainrule.llvm.emit")
 
-ALIGN = 64
-PAGE = 4096
-_places = cycle(range(0, PAGE, PAGE // 8))
 _MANY = 100  # signatures of one function that deserve a word
-_HEAD = object.__basicsize__  # bytes of a Python object before the fields of its type
 
 
 class Counters:
@@ -45,45 +39,6 @@ class Counters:
     compiled = 0
     loaded = 0
     reused = 0
-
-
-def _objects_have_addresses() -> bool:
-    """Whether ``id`` is the address of an array object, and the address of its elements is its first field."""
-    probe = np.zeros(1)
-    return sys.implementation.name == "cpython" and \
-        ctypes.c_void_p.from_address(id(probe) + _HEAD).value == probe.ctypes.data
-
-
-_DIRECT = _objects_have_addresses()
-_field = ctypes.c_void_p.from_address
-
-
-def address(array: np.ndarray) -> int:
-    """Where the elements of an array begin; ``array.ctypes.data`` takes seven times as long."""
-    return (_field(id(array) + _HEAD).value or 0) if _DIRECT else int(array.ctypes.data)
-
-
-def aligned(array: np.ndarray) -> np.ndarray:
-    """A copy of ``array`` that begins at a cache line, so that vector loads from it straddle none."""
-    out = _room(array.nbytes).view(array.dtype).reshape(array.shape)
-    out[...] = array
-    return out
-
-
-def _room(size: int) -> np.ndarray:
-    """So many bytes from the start of a cache line on, whatever they hold.
-
-    Longer ones begin at different places of a page, one after the other. Processors tell loads from stores before them
-    by the place in the page: a loop over vectors that all begin at the same place, such as an optimizer's, took up to
-    1.5 times as long.
-    """
-    if size < PAGE // 4:
-        raw = np.empty(size + ALIGN, np.uint8)
-        start = -address(raw) % ALIGN
-    else:
-        raw = np.empty(size + PAGE, np.uint8)
-        start = (next(_places) - address(raw)) % PAGE
-    return raw[start:start + size]
 
 
 class Executable:
@@ -108,13 +63,13 @@ class Executable:
 
     def arena(self) -> np.ndarray:
         """Aligned working memory."""
-        return _room(self.arena_bytes)
+        return room(self.arena_bytes)
 
     def _packing(self, arrays: int) -> Callable[..., bytes]:
         """Puts what so many arrays, and all further pointers, are found by side by side."""
         words = f"{arrays + len(self.further)}P"
-        direct = partial(struct.Struct(f"3P{words}").pack, _HEAD, self._address, arrays)
-        self._pack = direct if _DIRECT else struct.Struct(words).pack
+        direct = partial(struct.Struct(f"3P{words}").pack, HEAD, self._address, arrays)
+        self._pack = direct if DIRECT else struct.Struct(words).pack
         return self._pack
 
     def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
@@ -127,7 +82,7 @@ class Executable:
         if self.pool is not None and not self.pool.live:
             self.pool.start()
         pack = self._pack or self._packing(len(inputs) + len(outputs))
-        if _DIRECT:
+        if DIRECT:
             self._call(pack(*map(id, inputs), *map(id, outputs), *self.further), begin)
         else:
             self.function(pack(*map(address, (*inputs, *outputs)), *self.further), begin)
@@ -226,10 +181,10 @@ class Compiled:
     def run(self, arrays: list[np.ndarray]) -> Any:
         """Run on fitting arrays; the result in its containers."""
         for k, _ in self.donated:
-            if not arrays[k].flags.writeable:
-                arrays[k] = arrays[k].copy()
-        outputs = [np.empty(shape, dtype) for shape, dtype in self.outputs] if not self.donated else [
-            arrays[self.taken[j]] if j in self.taken else np.empty(shape, dtype)
+            if not arrays[k].flags.writeable or straddles(arrays[k]):
+                arrays[k] = aligned(arrays[k])
+        outputs = [result(shape, dtype) for shape, dtype in self.outputs] if not self.donated else [
+            arrays[self.taken[j]] if j in self.taken else result(shape, dtype)
             for j, (shape, dtype) in enumerate(self.outputs)]
         watch = OBSERVER.get()
         if watch is None:
@@ -264,12 +219,13 @@ def _limits(graph: Graph) -> list[tuple[int, np.dtype]]:
 class Bound:
     """A compiled function tied to fixed arrays, which fit: a call costs only the native code.
 
-    Change the argument arrays in place to change the arguments.
+    Change the argument arrays in place to change the arguments. Large ones best begin at a cache line, as results of
+    compiled functions do and as :func:`chainrule.aligned` copies them.
     """
 
     def __init__(self, compiled: Compiled, leaves: Sequence[np.ndarray]) -> None:
         executable = compiled.executable
-        outputs = [leaves[compiled.taken[j]] if j in compiled.taken else np.empty(shape, dtype)
+        outputs = [leaves[compiled.taken[j]] if j in compiled.taken else result(shape, dtype)
                    for j, (shape, dtype) in enumerate(compiled.outputs)]
         self._arena = executable.arena()
         self._arrays = [*leaves, *outputs]

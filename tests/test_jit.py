@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule import runtime
+from chainrule import addresses, runtime
 from chainrule.errors import ArgumentError, ChainruleTypeError, ShapeError
 from chainrule.runtime import Counters
 
@@ -46,6 +46,21 @@ def test_within_a_recording():
     np.testing.assert_array_equal(cr.grad(lambda x: np.sum(f(x, 0, how="max", scale=2.0)))(X), [[0, 0, 0], [2, 2, 2]])
 
 
+def test_long_arrays_begin_at_a_cache_line():
+    """Results do, also those in the place of an argument that begins elsewhere; a short one may begin anywhere."""
+    x = cr.aligned(np.zeros(10_004, np.float32))[4:]
+    assert x.ctypes.data % 64 == 16
+    f = cr.jit(lambda x: x + 1, donate=(0,))
+    y = f(x)
+    assert y.ctypes.data % 64 == 0 and f(y) is y and (y == 2).all()
+    assert cr.jit(lambda x: x + 1)(x).ctypes.data % 64 == 0
+    assert cr.jit(lambda x: x + 1).bind(x).result.ctypes.data % 64 == 0
+    for array in (np.arange(6.0).reshape(2, 3), np.zeros((0, 4)), np.ones((500, 300), np.float16), 5):
+        copy = cr.aligned(array)
+        assert copy.ctypes.data % 64 == 0 and copy.dtype == np.asarray(array).dtype and copy.flags.writeable
+        np.testing.assert_array_equal(copy, array)
+
+
 def test_a_call_like_the_last_one_is_looked_at_anew(monkeypatch):
     f = cr.jit(lambda p, x: p["w"] * x)
     wide = np.arange(12.0).reshape(3, 4)
@@ -55,7 +70,8 @@ def test_a_call_like_the_last_one_is_looked_at_anew(monkeypatch):
         y = f({"w": np.float32([[2]])}, x)
         np.testing.assert_array_equal(y, 2 * x)
         assert y.dtype == (np.float32([[2]]) * x).dtype
-    monkeypatch.setattr(runtime, "_DIRECT", False)  # where an array object is not found by its address
+    monkeypatch.setattr(runtime, "DIRECT", False)
+    monkeypatch.setattr(addresses, "DIRECT", False)  # where an array object is not found by its address
     f = cr.jit(lambda x: x + 1.5)
     np.testing.assert_array_equal(f(wide), wide + 1.5)
 

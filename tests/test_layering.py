@@ -15,7 +15,7 @@ LEVELS = [
     ["_version", "errors"],
     ["lazy"],
     ["tracebacks", "cost"],
-    ["arguments", "cache", "configuration", "recorded", "signatures"],
+    ["addresses", "arguments", "cache", "configuration", "recorded", "signatures"],
     ["dtypes", "half", "tree"],
     ["graph"],
     ["ops"],

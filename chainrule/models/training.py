@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import configuration, optimizers, random, tree
+from chainrule.addresses import aligned
 from chainrule.arguments import whole
 from chainrule.errors import ArgumentError, UsageError
 from chainrule.layers.base import FLOAT, Layer, Weight
@@ -18,7 +19,6 @@ from chainrule.lazy import lazy
 from chainrule.metrics import Mean, Metric
 from chainrule.models.prediction import Predictor
 from chainrule.optimizers.base import Optimizer
-from chainrule.runtime import aligned
 from chainrule.tracebacks import public
 from chainrule.training import checkpoint, run, targets
 from chainrule.training.callbacks import Callback, History
