@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import dtypes
+from chainrule.compiler.tiles import Tiles
 from chainrule.graph import Graph, Node, graphs_in, map_graphs
 from chainrule.ops import elementwise as ew
 from chainrule.ops.contract import contract
@@ -43,8 +44,13 @@ def unfold(graph: Graph) -> Graph:
     if not _concerns(graph):
         return graph
     read: dict[Node, Node] = {}  # what a fold adds up, in the new graph
+    tiles = Tiles(graph)
 
     def rule(node: Node, inputs: tuple[Node, ...]) -> Node:
+        side_by_side = tiles.fold(node, inputs[0]) if node.op.name == "fold" else \
+            tiles.follow(node, inputs) if node.op.kind == "elementwise" else None
+        if side_by_side is not None:
+            return side_by_side
         if node.op.name == "fold":
             read[node] = inputs[0]
             return _written(node, inputs[0], (0,) * node.ndim, node.shape)
