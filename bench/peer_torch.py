@@ -150,6 +150,7 @@ def eager(work: Workload, threads: int) -> Callable[[int], list[float]]:
 def compiled(work: Workload, threads: int) -> Callable[[int], list[float]]:
     """Forward, backward and update as one compiled function: far faster than compiling a model's parts."""
     torch.set_num_threads(threads)
+    torch.compiler.reset()  # of other workloads' steps, after which it would compile for any shape
     weights, rate = weights_of(work), work.learning_rate
     loss = loss_of(work, statistics(work), double_gradient)
     m, v = ([torch.zeros_like(w) for w in weights] for _ in range(2))
