@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 HEAD = object.__basicsize__  # bytes of a Python object before the fields of its type
-LINE, PAGE = 64, 4096
+LINE, PAGE = 64, 4096  # bytes
 LONG = 16 << 10  # bytes of an array from which on it matters
 _places = cycle(range(0, PAGE, PAGE // 8))
 

@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
+from chainrule.addresses import LINE
 from chainrule.compiler.loops import (
     Access,
     Affine,
@@ -47,7 +48,6 @@ from chainrule.dtypes import INT64
 LARGE = 1 << 20  # bytes of an array that does not stay near
 LONG = 256  # bytes of a row at least
 MOST = 512 << 10  # bytes of all rows at most: half of a second-level cache, in which they stay until they are read
-LINE = 64  # bytes
 WHILE = 128  # products for each line that is fetched: in less time it gets in the way
 
 
@@ -86,7 +86,7 @@ def _fetching(loop: Loop, temps: list[Buffer]) -> list[Statement]:
 
 
 def _source(s: Nest) -> Access | None:
-    """What a nest takes rows of, if it does nothing but copy rows that are worth it."""
+    """What a nest takes rows of, if it does nothing but copy rows that are worth fetching."""
     taken = rows_of(s)
     if taken is None:
         return None

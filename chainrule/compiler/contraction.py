@@ -23,7 +23,8 @@ from functools import lru_cache
 from itertools import product
 from math import ceil, inf, prod
 
-from chainrule.compiler.contraction_cost import FAR, LINE, Costs, Machine
+from chainrule.addresses import LINE
+from chainrule.compiler.contraction_cost import FAR, Costs, Machine
 from chainrule.compiler.contraction_plan import (
     FMA_LATENCY,
     FMA_RATE,

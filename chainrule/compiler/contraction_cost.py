@@ -10,6 +10,7 @@ from functools import cached_property
 from math import ceil, gcd, inf, prod
 from typing import Protocol
 
+from chainrule.addresses import LINE
 from chainrule.compiler.contraction_plan import (
     FMA_LATENCY,
     FMA_RATE,
@@ -44,7 +45,7 @@ L2_CLASH = 8.5  # where they are so far apart that all of them belong to the sam
 TOGETHER = 256  # bytes of memory's rows that are packed at a time
 FAR = 4.0  # cycles that a line takes which comes from beyond the second-level cache, and is not fetched ahead
 UNALIGNED = 12.0  # cycles that a vector which lies in two lines takes longer when it comes from far
-LINE, L1_WAY, L2_WAY, MEMORY_PAGE = 64, 4096, 65536, 4096  # bytes; a way is a cache's size over its associativity
+L1_WAY, L2_WAY, MEMORY_PAGE = 4096, 65536, 4096  # bytes; a way is a cache's size over its associativity
 
 
 class Machine(Protocol):

@@ -3,7 +3,7 @@
 A contraction goes through a large operand block by block: columns that are packed some at a time, which lie in
 pieces far apart, or steps of a long sum, which lie together. No processor foresees where the next block begins, and
 each of its lines waits for the memory behind. So every tile of a block fetches its share of the next block's lines,
-some in each turn of its innermost loop.
+some in each turn of its innermost loop. Likewise what others will read after it (``Contract.soon``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from math import prod
 
 import numpy as np
 
-from chainrule.compiler.contraction_cost import LINE
+from chainrule.addresses import LINE
 from chainrule.compiler.contraction_plan import Plan
 from chainrule.dtypes import INT64
 from chainrule.llvm import ir

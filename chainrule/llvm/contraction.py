@@ -15,7 +15,7 @@ from itertools import product
 from typing import Any
 
 from chainrule import dtypes
-from chainrule.compiler.contraction_cost import LINE
+from chainrule.addresses import LINE
 from chainrule.compiler.contraction_plan import Pack, Plan, Step, Wide, in_pairs
 from chainrule.llvm import ir
 from chainrule.llvm.ahead import Ahead, Later, ahead

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from chainrule.compiler.contraction_cost import LINE
+from chainrule.addresses import LINE
 from chainrule.llvm import ir
 from chainrule.llvm.emitter import I1, I32, PTR, Emitter, Val, lane_type
 
