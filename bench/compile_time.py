@@ -1,7 +1,8 @@
 """Twenty small functions: time to the first result, cold and from the disk cache; gradients without compilation.
 
-Every figure is the best of several processes. A process has imported its library and compiled one trivial function
-before the clock starts. PyTorch runs eagerly: what it takes at first are mostly modules that it imports late.
+Every figure is the best of several processes, of fewer where they take long. A process has imported its library and
+compiled one trivial function before the clock starts. PyTorch runs eagerly: what it takes at first are mostly modules
+that it imports late.
 """
 
 import json
@@ -15,6 +16,7 @@ from harness import (
     duration,
     new_table,
     parser,
+    patiently,
     ratio,
     run_python,
     show,
@@ -39,7 +41,7 @@ def best_times(library: str, runs: int) -> Times:
     """The best of several processes, each case in processes of its own; what fails is left out."""
     best: Times = {case: {} for case in CASES}
     for case, found in best.items():
-        for _ in range(runs):
+        for _ in patiently(runs):
             with tempfile.TemporaryDirectory() as folder:
                 for table in ("cold", "cached"):
                     try:

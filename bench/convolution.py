@@ -1,25 +1,22 @@
 """Convolution forward and both backward passes on twelve common shapes, beside PyTorch's oneDNN (channels last).
 
 python bench/convolution.py            # the table
-python bench/convolution.py LIBRARY    # one library in this process; prints JSON
+python bench/convolution.py LIBRARY    # one library in this process, which waits for what turns.py asks
 """
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from statistics import geometric_mean
 from typing import Any, NamedTuple
 
 import numpy as np
-from harness import attempt, machine_peak, new_table, parser, run_python, show, use_processors
+from harness import machine_peak, new_table, parser, show, start_peer, unavailable, use_processors
+from turns import in_turn, running, serve
 
-TARGET_SECONDS = 0.02  # of one sample
-SAMPLES = 7
+SLICE, ROUNDS = 0.02, 15  # seconds, and how often; the best counts
 PASSES = ("forward", "by the input", "by the kernel")
 
 
@@ -65,7 +62,7 @@ def chainrule(case: Case) -> list[Callable[[int], Any]]:
         return cr.nn.conv(x, kernel, case.stride, (case.window - 1) // 2)
     passes = [lambda x, k, ct: conv(x, k), lambda x, k, ct: cr.vjp(lambda x: conv(x, k), x)[1](ct)[0],
               lambda x, k, ct: cr.vjp(lambda k: conv(x, k), k)[1](ct)[0]]
-    bound = [cr.jit(function).bind(x, kernel, ct) for function in passes]
+    bound = [cr.jit(function).bind(*map(cr.aligned, (x, kernel, ct))) for function in passes]
     return [lambda times, run=run: [run() for _ in range(times)] for run in bound]
 
 
@@ -74,8 +71,8 @@ def torch(case: Case) -> list[Callable[[int], Any]]:
 
     torch.set_num_threads(1)
     x, kernel, ct = case.arrays()
-    images, cotangent = (torch.from_numpy(a).permute(0, 3, 1, 2) for a in (x, ct))  # stored channels last
-    weights = torch.from_numpy(kernel).permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
+    images, cotangent = (torch.tensor(a).permute(0, 3, 1, 2) for a in (x, ct))  # stored channels last
+    weights = torch.tensor(kernel).permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
     pad = [(case.window - 1) // 2] * 2
 
     def backward(mask: list[bool]) -> Any:
@@ -86,42 +83,52 @@ def torch(case: Case) -> list[Callable[[int], Any]]:
     return [lambda times, run=run: [run() for _ in range(times)] for run in passes]
 
 
-def seconds(call: Callable[[int], Any]) -> float:
-    """The best of several samples, seconds a turn."""
-    call(1)
-    start = time.perf_counter()
-    call(1)
-    times = max(1, int(TARGET_SECONDS / (time.perf_counter() - start)))
-    best = float("inf")
-    for _ in range(SAMPLES):
-        start = time.perf_counter()
-        call(times)
-        best = min(best, (time.perf_counter() - start) / times)
-    return best
-
-
 LIBRARIES = {"chainrule": chainrule, "torch": torch}
+
+
+class Call:
+    """What is measured: a turn of it counts as one step."""
+
+    steps = 1
+
+
+def serve_passes(library: str) -> None:
+    """Answer for the passes of cases, named by their numbers: "3 0" is the fourth one forward."""
+    known: dict[int, list[Callable[[int], Any]]] = {}
+
+    def build(name: str) -> tuple[Call, Callable[[int], list[float]]]:
+        case, number = map(int, name.split())
+        if case not in known:
+            known.clear()
+            known[case] = LIBRARIES[library](CASES[case])
+
+        def run(times: int) -> list[float]:
+            known[case][number](times)
+            return [0.0]
+        return Call(), run
+    serve(build)
 
 
 def main() -> None:
     options = parser(__doc__.split("\n")[0]).parse_args()
     use_processors(options.cpu)
     notes: list[str] = []
-    chosen = json.dumps([list(c) for c in (CASES[1:8:3] if options.quick else CASES)])
-    results = {name: attempt(name, options, lambda name=name: json.loads(run_python(
-        [str(Path(__file__)), name], {"CASES": chosen}).splitlines()[-1]), notes) for name in LIBRARIES
-        if name in options.peers}
-    ours, theirs = (results.get(name) if isinstance(results.get(name), list) else None for name in LIBRARIES)
+    names = [n for n in LIBRARIES if n in options.peers and unavailable(n, options, notes) is None]
     table = new_table("Convolution: GFLOP/s of ours, and oneDNN's time over ours",
                       *(c for name in PASSES for c in (name, "÷ ours")))
     factors = []
-    for k, case in enumerate(Case(*c) for c in json.loads(chosen)):
-        cells = []
-        for p in range(len(PASSES)):
-            cells.append(f"{case.flops / ours[k][p] / 1e9:.0f}" if ours else "")
-            factors += [theirs[k][p] / ours[k][p]] if ours and theirs else []
-            cells.append(f"{factors[-1]:.2f}" if ours and theirs else "")
-        table.add_row(str(case), *cells)
+    start = {name: partial(start_peer, name, 1, "convolution.py") for name in names}
+    with running(start) as runners:
+        for k in range(1, 8, 3) if options.quick else range(len(CASES)):
+            cells = []
+            for p in range(len(PASSES)):
+                reports = in_turn(runners, f"{k} {p}", SLICE, ROUNDS)
+                best = {name: min(r["step_seconds"]) for name, r in reports.items() if "failed" not in r}
+                ours, theirs = (best.get(name) for name in LIBRARIES)
+                cells.append(f"{CASES[k].flops / ours / 1e9:.0f}" if ours else "")
+                factors += [theirs / ours] if ours and theirs else []
+                cells.append(f"{factors[-1]:.2f}" if ours and theirs else "")
+            table.add_row(str(CASES[k]), *cells)
     if factors:
         notes.append(f"geometric mean of the factors {geometric_mean(factors):.2f}, least {min(factors):.2f}")
     notes.append(f"peak: {machine_peak() / 1e9:.0f} GFLOP/s of multiply-adds between registers")
@@ -130,7 +137,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] and sys.argv[1] in LIBRARIES:
-        cases = [Case(*c) for c in json.loads(os.environ["CASES"])]
-        print(json.dumps([[seconds(call) for call in LIBRARIES[sys.argv[1]](case)] for case in cases]))
+        serve_passes(sys.argv[1])
     else:
         main()

@@ -7,7 +7,8 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ QUIET = {
 }
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS",
                     "TF_NUM_INTEROP_THREADS")
+
+PATIENCE = 10.0  # seconds of runs from which on a figure is not worth another one
 
 PEAK = """
 from contraction import peak
@@ -115,6 +118,15 @@ def attempt(name: str, options: argparse.Namespace, run: Callable[[], Any], note
     except PeerFailed as failure:
         notes.append(f"{PEERS[name].title}: {failure}")
         return "failed"
+
+
+def patiently(runs: int) -> Iterator[int]:
+    """Numbers of runs, no more of them once those before took longer than ``PATIENCE``."""
+    end = time.monotonic() + PATIENCE
+    for n in range(runs):
+        yield n
+        if time.monotonic() > end:
+            return
 
 
 def machine_peak() -> float:

@@ -12,7 +12,7 @@ import tempfile
 import time
 
 import numpy
-from harness import attempt, duration, new_table, parser, ratio, run_python, show, use_processors
+from harness import attempt, duration, new_table, parser, patiently, ratio, run_python, show, use_processors
 from small_functions import LIBRARIES
 from startup import cache_in
 
@@ -67,7 +67,7 @@ def measure(name: str) -> dict[str, float]:
 def best(library: str, runs: int) -> dict[str, float]:
     """The best of several processes, each with an empty cache and then with the filled one."""
     found: dict[str, float] = {}
-    for _ in range(runs):
+    for _ in patiently(runs):
         with tempfile.TemporaryDirectory() as folder:
             cold, cached = (json.loads(run_python([__file__, library], cache_in(folder)).splitlines()[-1])
                             for _ in range(2))

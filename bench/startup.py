@@ -12,6 +12,7 @@ from statistics import median
 
 import transformer
 from harness import (
+    PATIENCE,
     attempt,
     duration,
     new_table,
@@ -35,7 +36,6 @@ IMPORTS = {
 MODELS = {"keras_script": "chainrule_fit",  # and ours
           **dict.fromkeys(("mlp", "lenet", "resnet20", "lstm", "transformer"), "chainrule")}
 LEFT_OUT = ("plain_c", "jax_scan", "keras_tuned")  # compiled by hand; as jax_step, as keras
-PATIENCE = 10.0  # seconds
 CACHE_VARIABLES = ("CHAINRULE_CACHE_DIR", "JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
 
 
