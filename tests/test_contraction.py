@@ -53,12 +53,14 @@ def machine(vector_bytes: int, **others: Any) -> jit.Target:
     return replace(jit.host(), vector_bytes=vector_bytes, vector_registers=WIDTHS[vector_bytes], **others)
 
 
-def compiled(c: Contraction, target: jit.Target, axis: int | None) -> tuple[Callable[..., None], Plan, object]:
+def compiled(c: Contraction, target: jit.Target, axis: int | None,
+             chosen: Plan | None = None) -> tuple[Callable[..., None], Plan, object]:
     """A native function (a, b, out, bias, scratch, begin, end).
 
     ``out`` += the sums, + the bias if there is a second access. ``axis``: only the tiles from begin to end along it.
+    ``chosen``: by another plan than the one that is found.
     """
-    p = plan(c, target)
+    p = chosen or plan(c, target)
     module = ir.Module()
     function = ir.Function(module, ir.FunctionType(ir.VOID, [PTR] * 5 + [I64] * 2), "kernel")
     e = Emitter(Builder(function.append_basic_block()), FUNCTIONS, target.native_half)
@@ -137,13 +139,14 @@ def tiles(p: Plan, axis: int) -> int:
     return sum((piece.stop - piece.start) // piece.size for piece in p.pieces(axis))
 
 
-def check(c: Contraction, vector_bytes: int, at_end: bool = True, axis: int | None = None, **others: Any) -> Plan:
+def check(c: Contraction, vector_bytes: int, at_end: bool = True, axis: int | None = None,
+          chosen: Plan | None = None, **others: Any) -> Plan:
     """Run a contraction between guard pages; ``out`` starts from 1, so what is stored twice or never shows.
 
     With an axis of the plan, run it in parts along the axis, the last one first.
     """
     rng = np.random.default_rng(7)
-    call, p, _keep = compiled(c, machine(vector_bytes, **others), axis)
+    call, p, _keep = compiled(c, machine(vector_bytes, **others), axis, chosen)
     strides = [[x.a for x in c.axes], [x.b for x in c.axes], [x.out for x in c.axes]]
     strides.append(list(c.accesses[0]) if c.accesses else [0] * len(c.axes))
     memory = [Guarded(span(c, s), c.memory(k) if k < 2 else c.dtype, at_end) for k, s in enumerate(strides)]
@@ -341,6 +344,32 @@ def test_random(vector_bytes: int) -> None:
     for n in range(60):
         c = random_contraction(rng)
         check(c, vector_bytes, at_end=bool(n % 2), **(SMALL_CACHES if n % 3 == 0 else {}))
+
+
+@pytest.mark.parametrize("vector_bytes", WIDTHS)
+@pytest.mark.parametrize("kind", PRODUCTS)
+def test_products_of_middling_sizes(kind: str, vector_bytes: int) -> None:
+    """Whose sums go by blocks, as the caches of real processors want it."""
+    rng = random.Random(kind)
+    caches = [{"l1_bytes": 48 << 10, "l2_bytes": 1 << 20}, {"l1_bytes": 32 << 10, "l2_bytes": 512 << 10}]
+    cut = [check(product_of(kind, m, n, k), vector_bytes, **caches[0]).cut_depth
+           for m, n, k in [(16, 200, 200), (16, 300, 200), (20, 208, 183)]]
+    assert kind != "NT" or vector_bytes != 64 or None not in cut
+    for n in range(10):
+        check(product_of(kind, rng.randint(2, 40), rng.randint(40, 320), rng.randint(90, 330)), vector_bytes,
+              at_end=bool(n % 2), **caches[n % 2])
+
+
+@pytest.mark.parametrize("vector_bytes", WIDTHS)
+def test_blocks_of_a_sum_are_whole_lines(vector_bytes: int) -> None:
+    """A block that is none is packed in smaller squares, and not into the next one's place."""
+    caches = {"l1_bytes": 48 << 10, "l2_bytes": 1 << 20}
+    c = product_of("NT", 16, 200, 200)
+    p = plan(c, machine(vector_bytes, **caches))
+    sizes = {s.axis: s.size for s in p.nest if isinstance(s, Step) and s.block and p.axes[s.axis].reduce}
+    assert all(size % p.lanes == 0 for size in sizes.values())
+    odd = tuple(replace(s, size=s.size - 8) if isinstance(s, Step) and s.block and s.axis in sizes else s for s in p.nest)
+    check(c, vector_bytes, chosen=replace(p, nest=odd), **caches)
 
 
 @pytest.mark.parametrize("vector_bytes", WIDTHS)

@@ -217,7 +217,8 @@ class _Search(Costs):
         rest = self.steps
         for i in inner if steps < self.steps else ():
             rest //= self.axes[i].extent
-            size = self.even(i, max(1, steps // rest), 8 if i == inner[-1] else 1)
+            unit = max(8, self.lanes) if i == inner[-1] else 1  # whole lines, where an operand lies along the sum
+            size = self.even(i, max(1, steps // rest), unit)
             cuts |= {i: size} if size < self.axes[i].extent else {}
             if size > 1:
                 break

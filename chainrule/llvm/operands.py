@@ -197,7 +197,8 @@ class Operands:
             return pieces(extent, square(self.dtype)) if plan.dot else plan.pieces(axis)
         turn = 1 if axis != plan.inner[-1] else plan.lanes if plan.dot else square(self.dtype)
         if turn > 1 and self.across(pack) and self.axes[axis].strides[pack.operand] == 1:
-            turn = turned_at_once(self.dtype, plan.lanes)
+            line = turned_at_once(self.dtype, plan.lanes)
+            turn = line if plan.blocks.get(axis, 0) % line == 0 else turn  # else it would reach into the next block
         if plan.words and axis == plan.words.axis and not plan.words.direct[pack.operand]:
             whole, turn = extent - plan.words.odd, square(self.dtype) // 2
             return *pieces(whole, turn, turn), *([Piece(whole, extent, 1)] if plan.words.odd else [])
