@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.errors import ArgumentError
+
 HEAD = object.__basicsize__  # bytes of a Python object before the fields of its type
 LINE, PAGE = 64, 4096  # bytes
 LONG = 16 << 10  # bytes of an array from which on it matters
@@ -59,7 +61,10 @@ def aligned(array: Any) -> np.ndarray:
     functions begin at one anyway, and so do weights of models.
 
     Args:
-        array: anything that NumPy makes an array of; the copy is contiguous.
+        array: anything that NumPy makes an array of, but of Python objects; the copy is contiguous.
+
+    Raises:
+        ArgumentError: for an array of Python objects.
 
     Example:
         >>> import chainrule as cr
@@ -68,6 +73,9 @@ def aligned(array: Any) -> np.ndarray:
         ((300, 200), 0)
     """
     array = np.asarray(array)
+    if array.dtype.hasobject:
+        raise ArgumentError.of(f"cr.aligned got an array of dtype {array.dtype}", "numbers or bools",
+                               "cr.aligned(np.asarray(x, np.float32))")
     out = room(array.nbytes).view(array.dtype).reshape(array.shape)
     out[...] = array
     return out

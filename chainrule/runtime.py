@@ -443,7 +443,8 @@ def jit(function: Callable[..., Any], donate: Sequence[int] = (), static_argname
 
     Args:
         function: pure: arrays (and nested containers of them) in, arrays out.
-        donate: positions of arguments whose memory the results may take over: those arrays are overwritten.
+        donate: positions of arguments whose memory the results may take over: those arrays are overwritten. A long one
+            that does not begin at a cache line is copied to one first, as is one that cannot be written to.
         static_argnames: names of arguments that are no arrays but part of the program (an axis, a flag, a function):
             hashable; the function is compiled for each combination of their values.
 

@@ -59,6 +59,8 @@ def test_long_arrays_begin_at_a_cache_line():
         copy = cr.aligned(array)
         assert copy.ctypes.data % 64 == 0 and copy.dtype == np.asarray(array).dtype and copy.flags.writeable
         np.testing.assert_array_equal(copy, array)
+    with pytest.raises(ArgumentError, match="dtype object"):
+        cr.aligned([object()])
 
 
 def test_a_call_like_the_last_one_is_looked_at_anew(monkeypatch):
